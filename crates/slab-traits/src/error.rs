@@ -1,0 +1,99 @@
+//! What can be refused, and why.
+
+use thiserror::Error;
+
+/// The reason for which an allocator refused a request.
+///
+/// It carries no numbers, alone among the errors of this workspace, because it is returned in a
+/// register on hot paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum AllocError {
+    /// The request itself cannot be served by this allocator, whatever memory it has: a null
+    /// region, a size near `isize::MAX`, a layout that does not fit the block it names.
+    #[error("the request is invalid for this allocator")]
+    InvalidParam,
+    /// The memory offered overlaps memory that the allocator already owns.
+    #[error("the memory overlaps memory that the allocator already owns")]
+    MemoryOverlap,
+    /// No free memory fits the request.
+    #[error("no free memory fits the request")]
+    NoMemory,
+    /// The pointer names no live block of this allocator: a double free, an interior pointer, or
+    /// a block of somebody else.
+    #[error("the pointer names no live block of this allocator")]
+    NotAllocated,
+}
+
+/// The result of an allocator operation.
+pub type AllocResult<T = ()> = Result<T, AllocError>;
+
+/// The reason for which a memory region was refused. Nothing has been changed or written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum RegionError {
+    /// The region starts at address zero.
+    #[error("a region of {size} bytes may not start at address 0")]
+    Null {
+        /// Bytes offered.
+        size: usize,
+    },
+    /// The region runs past the end of the address space, or is longer than `isize::MAX`.
+    #[error("a region of {size} bytes from {start:#x} runs past the end of the address space")]
+    AddressOverflow {
+        /// First address offered.
+        start: usize,
+        /// Bytes offered.
+        size: usize,
+    },
+    /// The region cannot hold the allocator's bookkeeping and one usable unit, given where it
+    /// starts.
+    #[error(
+        "a region of {size} bytes from {start:#x} is too small: {required} bytes are needed there"
+    )]
+    TooSmall {
+        /// First address offered.
+        start: usize,
+        /// Bytes offered.
+        size: usize,
+        /// Bytes that would be enough from the same start.
+        required: usize,
+    },
+    /// The region shares bytes with a region that the allocator already owns.
+    #[error(
+        "a region of {size} bytes from {start:#x} overlaps the region of {other_size} bytes from \
+         {other_start:#x}"
+    )]
+    Overlap {
+        /// First address offered.
+        start: usize,
+        /// Bytes offered.
+        size: usize,
+        /// First address of the region already owned.
+        other_start: usize,
+        /// Bytes of the region already owned.
+        other_size: usize,
+    },
+    /// The allocator cannot manage another region.
+    #[error("no more than {limit} regions can be managed")]
+    TooManyRegions {
+        /// Regions that the allocator can manage.
+        limit: usize,
+    },
+}
+
+impl From<RegionError> for AllocError {
+    /// Drops the numbers: an overlap stays an overlap, all else is an invalid parameter.
+    fn from(error: RegionError) -> Self {
+        match error {
+            RegionError::Overlap { .. } => Self::MemoryOverlap,
+            _ => Self::InvalidParam,
+        }
+    }
+}
+
+impl From<AllocError> for allocator_api2::alloc::AllocError {
+    fn from(_: AllocError) -> Self {
+        Self
+    }
+}
