@@ -25,6 +25,13 @@ use crate::Mode;
 /// not ASCII, and eight of them are no canonical x86-64 address.
 pub const FILL: u8 = 0xD7;
 
+/// Returns whether marking memory does anything in this build and mode. Where it does not, an
+/// allocator can leave out what it would compute for the calls.
+#[inline]
+pub const fn is_active<M: Mode>() -> bool {
+    M::HARDENED || cfg!(any(miri, slab_sanitizer = "address", slab_sanitizer = "memory"))
+}
+
 /// Marks a freed block as dead.
 ///
 /// *O*(1) in ordinary builds, *O*(`size`) where the bytes are written.

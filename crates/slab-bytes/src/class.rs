@@ -1,0 +1,256 @@
+//! Size classes of slots: 16-byte steps to 128, then four per doubling to 4096.
+//!
+//! Rounding up to a class wastes at most a fifth of a block above 128 bytes and at most 15 bytes
+//! below. A class is found in a handful of instructions, without a table.
+
+use slab_core::VacantWord;
+use slab_core::layout::{Reciprocal, align_up};
+
+/// Bytes of a granule, the unit of segments and runs: 64 slots of the smallest class, so that one
+/// [`VacantWord`] describes a granule of any class.
+pub const GRANULE_BYTES: usize = CLASS_STEP * VacantWord::SLOT_COUNT_MAX as usize;
+
+/// Bytes between the smallest classes, and the alignment that every block has.
+const CLASS_STEP: usize = 16;
+
+/// Bytes of the largest class. The next larger request takes a run of five granules, of which
+/// rounding wastes less than a fifth, as it does of a class.
+const SLOT_BYTES_MAX: usize = 4096;
+
+/// Granules of the longest segment: longer ones keep more memory from other classes than they
+/// save in bookkeeping.
+const SEGMENT_GRANULES_MAX: u32 = 16;
+
+/// A size class, below [`SizeClass::COUNT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SizeClass(u8);
+
+impl SizeClass {
+    /// How many classes there are.
+    pub const COUNT: usize = Self::of(SLOT_BYTES_MAX, 1).unwrap().index() + 1;
+
+    /// Returns the smallest class whose slots hold `size` bytes at `align`, or `None` if only a run
+    /// of granules does.
+    ///
+    /// A size rounded up to its alignment lands on a class that keeps it: classes between `2ⁿ` and
+    /// `2ⁿ⁺¹` are multiples of `2ⁿ⁻²`, so a smaller alignment divides each of them, and a multiple
+    /// of a larger one is a class itself.
+    #[inline]
+    pub const fn of(size: usize, align: usize) -> Option<Self> {
+        let size = if align <= CLASS_STEP {
+            size
+        } else if align > GRANULE_BYTES {
+            return None;
+        } else {
+            match align_up(size, align) {
+                Some(0) => align,
+                Some(size) => size,
+                None => return None,
+            }
+        };
+        let last = size.saturating_sub(1);
+        if last >= SLOT_BYTES_MAX {
+            return None;
+        }
+        // The three leading bits of `last` select the class; sizes to 128 share one shift.
+        let shift = (last | 64).ilog2() - 2;
+        Some(Self((last >> shift) as u8 + 4 * (shift as u8 - 4)))
+    }
+
+    /// The class of the smallest blocks.
+    pub const SMALLEST: Self = Self(0);
+
+    /// Returns the class with this index.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[inline]
+    pub const fn at(index: usize) -> Self {
+        assert!(index < Self::COUNT);
+        Self(index as u8)
+    }
+
+    /// Returns whether every slot of the class starts at a multiple of `align`.
+    pub const fn keeps_align(self, align: usize) -> bool {
+        self.slot_bytes().is_multiple_of(align)
+    }
+
+    /// Returns every class, smallest first.
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> {
+        (0..Self::COUNT as u8).map(Self)
+    }
+
+    /// Returns the classes above this one, smallest first.
+    pub fn larger(self) -> impl Iterator<Item = Self> {
+        (self.0 + 1..Self::COUNT as u8).map(Self)
+    }
+
+    /// Returns the class as an index below [`COUNT`](Self::COUNT).
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Returns the bytes of a slot.
+    #[inline]
+    pub const fn slot_bytes(self) -> usize {
+        BY_SLOT[self.index()].divisor() as usize
+    }
+
+    /// Returns the slot that starts `offset` bytes into a segment, if one does.
+    #[inline]
+    pub const fn slot_at(self, offset: usize) -> Option<u32> {
+        BY_SLOT[self.index()].exact(offset as u32)
+    }
+
+    /// Returns the slot that covers the byte `offset` bytes into a segment.
+    pub const fn slot_over(self, offset: usize) -> u32 {
+        BY_SLOT[self.index()].quotient(offset as u32)
+    }
+
+    /// Returns how long a segment should be when the class has `segment_count` already: short ones
+    /// first, so that a small heap is not spread over empty slots, and twice as long each time the
+    /// class has grown by as much again.
+    pub const fn segment_granules(self, segment_count: u32) -> u32 {
+        let doublings = (segment_count / 2 + 1).ilog2();
+        let shortest = SHORTEST_TIDY[self.index()] as u32;
+        let mut granules = shortest;
+        let mut doubled = 0;
+        while doubled < doublings && self.fits_one_word(granules * 2) {
+            granules *= 2;
+            doubled += 1;
+        }
+        granules
+    }
+
+    const fn fits_one_word(self, granules: u32) -> bool {
+        let slots = granules as usize * GRANULE_BYTES / self.slot_bytes();
+        granules <= SEGMENT_GRANULES_MAX && slots <= VacantWord::SLOT_COUNT_MAX as usize
+    }
+
+    /// Returns the length of the shortest segment that holds one slot.
+    pub const fn segment_granules_min(self) -> u32 {
+        self.slot_bytes().div_ceil(GRANULE_BYTES) as u32
+    }
+
+    /// Returns how many slots a segment of `granules` has.
+    pub const fn slot_count(self, granules: u32) -> u32 {
+        self.slot_over(granules as usize * GRANULE_BYTES)
+    }
+
+    const fn slot_bytes_of(index: usize) -> usize {
+        if index < 8 {
+            return (index + 1) * CLASS_STEP;
+        }
+        let (doubling, quarter) = ((index - 8) / 4, (index - 8) % 4);
+        (32 << doubling) * (quarter + 5)
+    }
+}
+
+/// The slot size of each class, ready to divide by.
+const BY_SLOT: [Reciprocal; SizeClass::COUNT] = {
+    let mut table = [Reciprocal::new(1).unwrap(); SizeClass::COUNT];
+    let mut index = 0;
+    while index < SizeClass::COUNT {
+        table[index] = Reciprocal::new(SizeClass::slot_bytes_of(index) as u32).unwrap();
+        index += 1;
+    }
+    table
+};
+
+/// For each class, the fewest granules that leave at most an eighth of a segment unused behind the
+/// last slot.
+const SHORTEST_TIDY: [u8; SizeClass::COUNT] = {
+    let mut table = [0; SizeClass::COUNT];
+    let mut index = 0;
+    while index < SizeClass::COUNT {
+        let slot_bytes = SizeClass::slot_bytes_of(index);
+        let mut granules = slot_bytes.div_ceil(GRANULE_BYTES);
+        while (granules * GRANULE_BYTES % slot_bytes) * 8 > granules * GRANULE_BYTES {
+            granules += 1;
+        }
+        table[index] = granules as u8;
+        index += 1;
+    }
+    table
+};
+
+/// Returns how many granules hold `size` bytes, or `None` if no region could.
+#[inline]
+pub const fn granules_for(size: usize) -> Option<u32> {
+    let granules = size.div_ceil(GRANULE_BYTES);
+    if granules > u32::MAX as usize / 2 {
+        return None;
+    }
+    // A zero-sized block needs an address of its own.
+    Some(if granules == 0 { 1 } else { granules as u32 })
+}
+
+const _: () = {
+    assert!(SizeClass::slot_bytes_of(SizeClass::COUNT - 1) == SLOT_BYTES_MAX);
+    assert!(SLOT_BYTES_MAX / GRANULE_BYTES <= SEGMENT_GRANULES_MAX as usize);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_the_smallest_that_holds_its_size() {
+        for size in 0..=SLOT_BYTES_MAX {
+            let class = SizeClass::of(size, 1).unwrap();
+            assert!(class.slot_bytes() >= size.max(1));
+            if let Some(below) = class.index().checked_sub(1) {
+                assert!(SizeClass::slot_bytes_of(below) < size, "size {size}");
+            }
+            if size > 128 {
+                assert!((class.slot_bytes() - size) * 5 < class.slot_bytes() * 2, "size {size}");
+            }
+        }
+        assert_eq!(SizeClass::of(SLOT_BYTES_MAX + 1, 1), None);
+        assert_eq!(SizeClass::of(usize::MAX, 1024), None);
+    }
+
+    #[test]
+    fn slots_of_a_class_keep_every_alignment_it_is_chosen_for() {
+        let mut checked = 0;
+        for align in (0..=10).map(|log2| 1usize << log2) {
+            for size in 0..=SLOT_BYTES_MAX {
+                if let Some(class) = SizeClass::of(size, align) {
+                    assert!(class.slot_bytes() >= size, "size {size} align {align}");
+                    assert!(class.slot_bytes().is_multiple_of(align), "size {size} align {align}");
+                    checked += 1;
+                }
+            }
+        }
+        assert!(checked > 40_000);
+        assert_eq!(SizeClass::of(8, 2048), None);
+    }
+
+    #[test]
+    fn segments_grow_with_their_class_and_fit_one_word() {
+        for class in SizeClass::all() {
+            let mut previous = 0;
+            for segment_count in 0..200 {
+                let granules = class.segment_granules(segment_count);
+                assert!(granules >= previous && granules >= class.segment_granules_min());
+                assert!(granules <= SEGMENT_GRANULES_MAX);
+                let slots = class.slot_count(granules);
+                assert!((1..=VacantWord::SLOT_COUNT_MAX).contains(&slots), "{class:?}");
+                let tail = granules as usize * GRANULE_BYTES - slots as usize * class.slot_bytes();
+                assert!(tail * 8 <= granules as usize * GRANULE_BYTES, "{class:?}: {tail}");
+                previous = granules;
+            }
+        }
+    }
+
+    #[test]
+    fn the_class_table_is_the_documented_one() {
+        let table = SizeClass::all().map(SizeClass::slot_bytes);
+        assert!(table.eq([
+            16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768,
+            896, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096,
+        ]));
+    }
+}

@@ -1,0 +1,130 @@
+//! The heap's other face: runs of whole pages.
+#![expect(unsafe_code, reason = "hands out raw memory, and implements an unsafe trait")]
+
+use core::ptr::NonNull;
+
+use slab_core::Mode;
+use slab_traits::{AllocError, AllocResult, PageAllocator, PageCounts};
+
+use crate::block;
+use crate::class::GRANULE_BYTES;
+use crate::heap::SlabByteAllocator;
+use crate::line::{Kind, Line, LineRef};
+
+impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
+    /// Returns the granules of `count` pages.
+    fn page_granules(count: usize) -> AllocResult<u32> {
+        let granules = count.checked_mul(PAGE / GRANULE_BYTES).ok_or(AllocError::InvalidParam)?;
+        match u32::try_from(granules) {
+            Ok(granules @ 1..) => Ok(granules),
+            _ => Err(AllocError::InvalidParam),
+        }
+    }
+
+    /// Makes pages of a run.
+    fn hand_out(&mut self, head: LineRef, len: u32) -> NonNull<u8> {
+        let run = self.start_of(head);
+        if block::dressed::<M>() {
+            let bytes = len as usize * GRANULE_BYTES;
+            // SAFETY: the run was free, hence retired, and is ours until it is returned.
+            unsafe { block::dress::<M>(run, bytes, bytes) };
+        }
+        run
+    }
+
+    /// Returns the free run that covers a granule, and how far behind its head that lies.
+    fn free_run_over(&mut self, address: usize) -> Option<(LineRef, u32)> {
+        let (view, offset) = self.regions.locate(address)?;
+        let wanted = (offset / GRANULE_BYTES) as u32;
+        let mut first = 0;
+        loop {
+            // SAFETY: `first <= wanted`, a granule of this region.
+            let head = unsafe { view.line(first) };
+            let Line { kind, len, .. } = head.get();
+            if first + len > wanted {
+                return (kind == Kind::Free).then_some((head, wanted - first));
+            }
+            first += len;
+        }
+    }
+}
+
+// SAFETY: runs are carved from the bins, hence disjoint from each other and from every block; their
+// alignment is that of the granule the search chose.
+unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, PAGE> {
+    fn page_size(&self) -> usize {
+        PAGE
+    }
+
+    /// Returns a run of pages. *O*(1), but for a scan of the free runs before `NoMemory`.
+    fn alloc_pages(&mut self, count: usize, align: usize) -> AllocResult<NonNull<u8>> {
+        let len = Self::page_granules(count)?;
+        if !align.is_power_of_two() {
+            return Err(AllocError::InvalidParam);
+        }
+        let head = self.take_run(len, align.max(PAGE), Kind::Pages).ok_or(AllocError::NoMemory)?;
+        Ok(self.hand_out(head, len))
+    }
+
+    /// Takes pages back. *O*(1).
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError::NotAllocated`] if no run of pages starts at `run`,
+    /// [`AllocError::InvalidParam`] if it has not `count` pages. In every mode.
+    unsafe fn dealloc_pages(&mut self, run: NonNull<u8>, count: usize) -> AllocResult {
+        let len = Self::page_granules(count)?;
+        let address = run.addr().get();
+        let (view, offset) = self.regions.locate(address).ok_or(AllocError::NotAllocated)?;
+        // SAFETY: the offset lies in a granule of this region.
+        let head = unsafe { view.line((offset / GRANULE_BYTES) as u32) };
+        let line = head.get();
+        if line.kind != Kind::Pages || !address.is_multiple_of(GRANULE_BYTES) {
+            return Err(AllocError::NotAllocated);
+        }
+        if line.len != len {
+            return Err(AllocError::InvalidParam);
+        }
+        let bytes = len as usize * GRANULE_BYTES;
+        if block::dressed::<M>() {
+            let own = self.start_of(head);
+            // SAFETY: the caller has given up the run.
+            unsafe { slab_core::poison::retire::<M>(own, bytes) };
+        }
+        self.freed_bytes = self.freed_bytes.wrapping_add(bytes);
+        // SAFETY: the run was one of pages, which has just ended.
+        unsafe { self.runs.release(head, len) };
+        Ok(())
+    }
+
+    /// Returns how many aligned pages the regions have, and how many the memory in use would fill.
+    /// A byte heap on the same regions counts as using them.
+    fn page_counts(&self) -> PageCounts {
+        let used_granules = self.granule_total - self.runs.free_granules();
+        let used = (used_granules * GRANULE_BYTES).div_ceil(PAGE);
+        PageCounts { total: self.page_total, used: used.min(self.page_total) }
+    }
+
+    /// Returns the pages at an address. *O*(runs and segments of the region before it): meant for
+    /// setting up, not for a hot path.
+    fn alloc_pages_at(
+        &mut self,
+        start: usize,
+        count: usize,
+        align: usize,
+    ) -> AllocResult<NonNull<u8>> {
+        let len = Self::page_granules(count)?;
+        if !align.is_power_of_two() || !start.is_multiple_of(align.max(PAGE)) {
+            return Err(AllocError::InvalidParam);
+        }
+        self.reclaim();
+        let (head, skip) = self.free_run_over(start).ok_or(AllocError::NoMemory)?;
+        if head.get().len - skip < len {
+            return Err(AllocError::NoMemory);
+        }
+        // SAFETY: the run is free and reaches `len` beyond what is skipped.
+        let first = unsafe { self.runs.carve(head, skip, len) };
+        self.occupy(first, len, Kind::Pages);
+        Ok(self.hand_out(first, len))
+    }
+}

@@ -1,0 +1,261 @@
+//! One region of memory: where its header, its lines and its granules lie, and how to get from one
+//! to another. Every pointer is derived from the pointer that the region was given with.
+#![expect(unsafe_code, reason = "the header and the lines are written into the region")]
+
+use core::ptr::NonNull;
+
+use slab_core::layout::align_up;
+use slab_traits::RegionError;
+
+use crate::class::GRANULE_BYTES;
+use crate::line::{Kind, Line, LineRef};
+
+/// Where the parts of a region lie, in bytes from its start. Arithmetic only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Plan {
+    header: usize,
+    granules: usize,
+    granule_count: u32,
+}
+
+impl Plan {
+    /// Returns the bytes of the header and of the lines, two of which are edges.
+    const fn bookkeeping_bytes(granule_count: usize) -> usize {
+        size_of::<Region>() + (granule_count + 2) * size_of::<Line>()
+    }
+
+    /// Plans a region of `size` bytes from address `start`: the bookkeeping before the granules or
+    /// behind them, whichever leaves more granules.
+    fn new(start: usize, size: usize) -> Option<Self> {
+        let before = Self::largest(size, |count| Self::with_header_first(start, count));
+        let behind = Self::largest(size, |count| Self::with_header_last(start, count));
+        match (before, behind) {
+            (Some(a), Some(b)) => Some(if a.granule_count >= b.granule_count { a } else { b }),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Returns the plan with the most granules that ends within `size` bytes. *O*(1): the first
+    /// guess is at most two granules too high.
+    fn largest(size: usize, plan: impl Fn(usize) -> Option<(Self, usize)>) -> Option<Self> {
+        let spare = size.checked_sub(Self::bookkeeping_bytes(0))?;
+        let most = (spare / (GRANULE_BYTES + size_of::<Line>())).min(u32::MAX as usize / 2);
+        (1..=most).rev().find_map(|count| {
+            let (plan, end) = plan(count)?;
+            (end <= size).then_some(plan)
+        })
+    }
+
+    /// Returns the plan and where it ends.
+    fn with_header_first(start: usize, granule_count: usize) -> Option<(Self, usize)> {
+        let header = align_up(start, align_of::<Region>())?;
+        let behind = header.checked_add(Self::bookkeeping_bytes(granule_count))?;
+        let granules = align_up(behind, GRANULE_BYTES)?;
+        let end = granules.checked_add(granule_count.checked_mul(GRANULE_BYTES)?)?;
+        let granule_count = u32::try_from(granule_count).ok()?;
+        let plan = Self { header: header - start, granules: granules - start, granule_count };
+        Some((plan, end - start))
+    }
+
+    /// Returns the plan and where it ends.
+    fn with_header_last(start: usize, granule_count: usize) -> Option<(Self, usize)> {
+        let granules = align_up(start, GRANULE_BYTES)?;
+        let header = granules.checked_add(granule_count.checked_mul(GRANULE_BYTES)?)?;
+        let end = header.checked_add(Self::bookkeeping_bytes(granule_count))?;
+        let granule_count = u32::try_from(granule_count).ok()?;
+        let plan = Self { header: header - start, granules: granules - start, granule_count };
+        Some((plan, end - start))
+    }
+
+    /// Returns the bytes that hold one granule from address `start`.
+    fn bytes_required(start: usize) -> usize {
+        let ends = [Self::with_header_first(start, 1), Self::with_header_last(start, 1)];
+        ends.into_iter().flatten().map(|(_, end)| end).min().unwrap_or(usize::MAX)
+    }
+}
+
+/// The header of a region, written into the region itself.
+#[derive(Debug, Clone, Copy)]
+struct Region {
+    /// All that was given.
+    start: NonNull<u8>,
+    size: usize,
+    /// The line of the first granule; an `Edge` lies before it, another behind the last.
+    lines: LineRef,
+    granules: NonNull<u8>,
+    granule_count: u32,
+    /// Children in the search tree of all regions.
+    children: [Option<RegionRef>; 2],
+}
+
+/// A region that an allocator owns.
+///
+/// # Invariants
+///
+/// - **G1 (owned)**: the header is initialised, and its giver keeps the region valid and private to
+///   the allocator for as long as that is used.
+/// - **G2 (parts)**: `lines` and `granules` have `granule_count` elements inside the region, the
+///   granules are aligned to their size, and nothing overlaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegionRef(NonNull<Region>);
+
+/// What the way from an address to its line takes; copied out of the header of the region that was
+/// used last.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    lines: LineRef,
+    granules: NonNull<u8>,
+    granule_count: u32,
+}
+
+impl RegionRef {
+    /// Writes the header and the lines of a region: one free run of all granules, not yet linked
+    /// into any bin. *O*(`size`): a 33rd of the region is written.
+    ///
+    /// # Errors
+    ///
+    /// [`RegionError::AddressOverflow`] and [`RegionError::TooSmall`]; nothing was written.
+    ///
+    /// # Safety
+    ///
+    /// As [`slab_traits::BaseAllocator::add_region`].
+    pub unsafe fn create(memory: NonNull<[u8]>) -> Result<Self, RegionError> {
+        let (start, size) = (memory.cast::<u8>(), memory.len());
+        let address = start.addr().get();
+        if size > isize::MAX as usize || address.checked_add(size).is_none() {
+            return Err(RegionError::AddressOverflow { start: address, size });
+        }
+        let Some(plan) = Plan::new(address, size) else {
+            let required = Plan::bytes_required(address);
+            return Err(RegionError::TooSmall { start: address, size, required });
+        };
+        // SAFETY: the plan lies within the `size` bytes that the caller vouches for.
+        let granules = unsafe { start.add(plan.granules) };
+        // SAFETY: as above.
+        let header = unsafe { start.add(plan.header) }.cast::<Region>();
+        // SAFETY: the lines follow the header, still within the plan; both have the same alignment.
+        let edge = unsafe { header.add(1) }.cast::<Line>();
+        // SAFETY: the plan counts two lines more than granules. A zeroed line is a valid one.
+        unsafe { edge.write_bytes(0, plan.granule_count as usize + 2) };
+        // SAFETY: R1 holds for the array just initialised: the caller vouches for the region.
+        let opening = unsafe { LineRef::new(edge) };
+        // SAFETY: the array has `granule_count + 2` lines.
+        let lines = unsafe { opening.forward(1) };
+        // SAFETY: as above.
+        let closing = unsafe { lines.forward(plan.granule_count) };
+        for line in [opening, closing] {
+            line.edit(|line| line.kind = Kind::Edge);
+        }
+        let region = Region {
+            start,
+            size,
+            lines,
+            granules,
+            granule_count: plan.granule_count,
+            children: [None, None],
+        };
+        // SAFETY: the header's place is aligned, within the plan, and ours to write.
+        unsafe { header.write(region) };
+        Ok(Self(header))
+    }
+
+    #[inline]
+    fn header(self) -> Region {
+        // SAFETY: initialised and valid by G1.
+        unsafe { self.0.read() }
+    }
+
+    /// Returns the address of the first byte given.
+    #[inline]
+    pub fn start(self) -> usize {
+        self.header().start.addr().get()
+    }
+
+    /// Returns the bytes given.
+    #[inline]
+    pub fn size(self) -> usize {
+        self.header().size
+    }
+
+    /// Returns the copy of the header that addresses are looked up with.
+    #[inline]
+    pub fn view(self) -> View {
+        let Region { lines, granules, granule_count, .. } = self.header();
+        View { lines, granules, granule_count }
+    }
+
+    /// Returns the children in the search tree, the lower one first.
+    pub fn children(self) -> [Option<Self>; 2] {
+        self.header().children
+    }
+
+    /// Replaces the children in the search tree.
+    pub fn set_children(self, children: [Option<Self>; 2]) {
+        // SAFETY: valid by G1; no reference into the header exists.
+        unsafe { (*self.0.as_ptr()).children = children };
+    }
+}
+
+impl View {
+    /// A view of no granules.
+    pub const EMPTY: Self = Self {
+        // SAFETY: R1 is about lines that exist; a view of no granules never reaches for one.
+        lines: unsafe { LineRef::new(NonNull::dangling()) },
+        granules: NonNull::dangling(),
+        granule_count: 0,
+    };
+
+    /// Returns how many granules the region has.
+    #[inline]
+    pub fn granule_count(&self) -> u32 {
+        self.granule_count
+    }
+
+    /// Returns how far an address lies behind the first granule, if it lies in a granule.
+    #[inline]
+    pub fn offset_of(&self, address: usize) -> Option<usize> {
+        let offset = address.wrapping_sub(self.granules.addr().get());
+        (offset < self.granule_count as usize * GRANULE_BYTES).then_some(offset)
+    }
+
+    /// Returns the line of a granule.
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, if there is no such granule.
+    ///
+    /// # Safety
+    ///
+    /// `granule` is below the region's granule count.
+    #[inline]
+    pub unsafe fn line(&self, granule: u32) -> LineRef {
+        debug_assert!(granule < self.granule_count);
+        // SAFETY: by G2 the line array reaches that far.
+        unsafe { self.lines.forward(granule) }
+    }
+
+    /// Returns the granule that a line describes, if the line belongs to this region.
+    #[inline]
+    pub fn granule_of(&self, line: LineRef) -> Option<u32> {
+        let offset = line.addr().wrapping_sub(self.lines.addr());
+        let granule = offset / size_of::<Line>();
+        (granule < self.granule_count as usize).then_some(granule as u32)
+    }
+
+    /// Returns the first byte of a granule.
+    ///
+    /// # Safety
+    ///
+    /// `granule` is below the region's granule count.
+    #[inline]
+    pub unsafe fn granule_start(&self, granule: u32) -> NonNull<u8> {
+        // SAFETY: by G2 the granules reach that far.
+        unsafe { self.granules.add(granule as usize * GRANULE_BYTES) }
+    }
+
+    /// Returns the lines of all granules, in address order.
+    pub fn lines(&self) -> impl Iterator<Item = (u32, LineRef)> {
+        // SAFETY: the range ends at the granule count.
+        (0..self.granule_count).map(|granule| (granule, unsafe { self.line(granule) }))
+    }
+}

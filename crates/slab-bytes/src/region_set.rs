@@ -1,0 +1,130 @@
+//! All regions of an allocator, found by address: a treap whose links lie in the region headers,
+//! so that any number of regions takes no memory of its own, and the region used last, which
+//! answers most look-ups.
+
+use crate::line::LineRef;
+use crate::region::{RegionRef, View};
+
+#[derive(Debug)]
+pub struct RegionSet {
+    root: Option<RegionRef>,
+    hot: View,
+}
+
+impl RegionSet {
+    pub const fn new() -> Self {
+        Self { root: None, hot: View::EMPTY }
+    }
+
+    /// Returns the region that shares bytes with `size` bytes from `start`, if one does.
+    /// *O*(log regions) expected.
+    pub fn overlapping(&self, start: usize, size: usize) -> Option<RegionRef> {
+        let mut at = self.root;
+        while let Some(region) = at {
+            let [lower, higher] = region.children();
+            at = if start + size <= region.start() {
+                lower
+            } else if region.start() + region.size() <= start {
+                higher
+            } else {
+                return Some(region);
+            };
+        }
+        None
+    }
+
+    /// Adds a region that overlaps none of the set. *O*(log regions) expected.
+    pub fn insert(&mut self, region: RegionRef) {
+        self.root = Some(insert(self.root, region));
+        self.hot = region.view();
+    }
+
+    /// Returns the region whose granules contain an address, and how far behind the first granule
+    /// the address lies. *O*(1) for the region of the last call, else *O*(log regions) expected.
+    #[inline]
+    pub fn locate(&mut self, address: usize) -> Option<(View, usize)> {
+        match self.hot.offset_of(address) {
+            Some(offset) => Some((self.hot, offset)),
+            None => self.locate_slow(address),
+        }
+    }
+
+    #[cold]
+    fn locate_slow(&mut self, address: usize) -> Option<(View, usize)> {
+        let view = self.find(address)?.view();
+        let offset = view.offset_of(address)?;
+        self.hot = view;
+        Some((view, offset))
+    }
+
+    /// Returns the region that a line belongs to, and the granule that it describes.
+    ///
+    /// # Panics
+    ///
+    /// If the line belongs to no region of the set, which takes a corrupt line.
+    #[inline]
+    pub fn granule_of(&self, line: LineRef) -> (View, u32) {
+        if let Some(granule) = self.hot.granule_of(line) {
+            return (self.hot, granule);
+        }
+        let found = self.find(line.addr()).and_then(|region| {
+            let view = region.view();
+            Some((view, view.granule_of(line)?))
+        });
+        found.expect("a line lies in the region that it describes")
+    }
+
+    fn find(&self, address: usize) -> Option<RegionRef> {
+        self.overlapping(address, 1)
+    }
+
+    /// Calls `action` with each region, lowest address first.
+    pub fn for_each(&self, mut action: impl FnMut(RegionRef)) {
+        visit(self.root, &mut action);
+    }
+}
+
+fn visit(root: Option<RegionRef>, action: &mut impl FnMut(RegionRef)) {
+    if let Some(region) = root {
+        let [lower, higher] = region.children();
+        visit(lower, action);
+        action(region);
+        visit(higher, action);
+    }
+}
+
+/// Returns a number that has nothing to do with the order of addresses (Fibonacci hashing), so that
+/// the tree is balanced in expectation whatever the order of insertion.
+fn priority(region: RegionRef) -> u64 {
+    (region.start() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_right(32)
+}
+
+fn insert(root: Option<RegionRef>, new: RegionRef) -> RegionRef {
+    let Some(top) = root else { return new };
+    if priority(new) > priority(top) {
+        new.set_children(split(root, new.start()));
+        return new;
+    }
+    let [lower, higher] = top.children();
+    top.set_children(if new.start() < top.start() {
+        [Some(insert(lower, new)), higher]
+    } else {
+        [lower, Some(insert(higher, new))]
+    });
+    top
+}
+
+/// Splits a tree into the regions below an address and those from it on.
+fn split(root: Option<RegionRef>, address: usize) -> [Option<RegionRef>; 2] {
+    let Some(top) = root else { return [None, None] };
+    let [lower, higher] = top.children();
+    if top.start() < address {
+        let [below, above] = split(higher, address);
+        top.set_children([lower, below]);
+        [Some(top), above]
+    } else {
+        let [below, above] = split(lower, address);
+        top.set_children([above, higher]);
+        [below, Some(top)]
+    }
+}

@@ -1,0 +1,244 @@
+//! Free runs of granules: log-linear bins over run lengths, a bitmap that finds a bin in two
+//! steps, and coalescing through the lines at both ends of a run. Everything is *O*(1) but the
+//! scan before a request is refused.
+#![expect(unsafe_code, reason = "walks from line to line within a run")]
+
+use crate::line::{Kind, Line, LineList, LineRef};
+
+/// Bins: lengths to 7 have one each, then four per doubling up to `u32::MAX`.
+const BIN_COUNT: usize = bin_of(u32::MAX) + 1;
+const WORD_COUNT: usize = BIN_COUNT.div_ceil(u64::BITS as usize);
+
+/// Returns the bin that holds runs of this length.
+const fn bin_of(len: u32) -> usize {
+    let shift = (len | 4).ilog2() - 2;
+    (len >> shift) as usize + 4 * shift as usize
+}
+
+/// Returns the first bin all of whose runs are at least this long.
+const fn bin_at_least(len: u32) -> usize {
+    if len <= 1 { len as usize } else { bin_of(len - 1) + 1 }
+}
+
+/// The free runs of all regions.
+///
+/// # Invariants
+///
+/// - **B1 (linked)**: exactly the lines of kind `Free` are linked, each in the bin of its length.
+/// - **B2 (marked)**: a bit of `occupied` is set exactly if its bin is not empty.
+/// - **B3 (coalesced)**: no two free runs of a region touch.
+#[derive(Debug)]
+pub struct RunBins {
+    occupied: [u64; WORD_COUNT],
+    bins: [LineList; BIN_COUNT],
+    free_granules: usize,
+}
+
+impl RunBins {
+    pub const fn new() -> Self {
+        Self { occupied: [0; WORD_COUNT], bins: [LineList::EMPTY; BIN_COUNT], free_granules: 0 }
+    }
+
+    /// Returns the granules in free runs.
+    pub fn free_granules(&self) -> usize {
+        self.free_granules
+    }
+
+    /// Returns the length of the longest free run. *O*(runs in the topmost occupied bin).
+    pub fn longest(&self) -> u32 {
+        let top = (0..WORD_COUNT).rev().find(|&word| self.occupied[word] != 0);
+        let Some(word) = top else { return 0 };
+        let bin = word * u64::BITS as usize + self.occupied[word].ilog2() as usize;
+        self.bins[bin].iter().map(|head| head.get().len).max().unwrap_or(0)
+    }
+
+    /// Returns the head lines of all free runs, bin by bin.
+    pub fn iter(&self) -> impl Iterator<Item = LineRef> {
+        self.bins.iter().flat_map(LineList::iter)
+    }
+
+    /// Takes a run of `len` granules. *O*(1) if a longer bin has one; before `None` is returned the
+    /// runs of one bin are looked at.
+    pub fn take(&mut self, len: u32) -> Option<LineRef> {
+        let head = self.find(len, len, |head| (head.get().len >= len).then_some(0))?.0;
+        // SAFETY: the run found is free and long enough.
+        Some(unsafe { self.carve(head, 0, len) })
+    }
+
+    /// Takes a run of `len` granules at a place that `place` chooses: it gets the head of a free run
+    /// and answers how many granules to skip there, or `None` if the run does not serve. Any run of
+    /// `sure_len` has to serve. *O*(1) if there is one; before `None` is returned all runs from
+    /// `len` on are looked at.
+    ///
+    /// # Safety
+    ///
+    /// What `place` skips, and `len` behind it, lie within the run.
+    pub unsafe fn take_placed(
+        &mut self,
+        len: u32,
+        sure_len: u32,
+        place: impl Fn(LineRef) -> Option<u32>,
+    ) -> Option<LineRef> {
+        let (head, skip) = self.find(len, sure_len, place)?;
+        // SAFETY: the run is free, and the caller vouches that it reaches far enough.
+        Some(unsafe { self.carve(head, skip, len) })
+    }
+
+    fn find(
+        &self,
+        len: u32,
+        sure_len: u32,
+        place: impl Fn(LineRef) -> Option<u32>,
+    ) -> Option<(LineRef, u32)> {
+        let served = |head: LineRef| place(head).map(|skip| (head, skip));
+        // The newest run of the request's own bin is most often of just the length asked for.
+        if let Some(found) = self.bins[bin_of(len)].first().and_then(served) {
+            return Some(found);
+        }
+        for at_least in [len, sure_len] {
+            let bin = self.occupied_from(bin_at_least(at_least));
+            if let Some(found) = bin.and_then(|bin| self.bins[bin].first()).and_then(served) {
+                return Some(found);
+            }
+        }
+        // Bins from `sure_len` on are empty; what is left may hold a run that fits by chance.
+        let candidates = &self.bins[bin_of(len)..bin_at_least(sure_len).min(BIN_COUNT)];
+        candidates.iter().flat_map(LineList::iter).find_map(served)
+    }
+
+    /// Returns the first occupied bin from `bin` on.
+    fn occupied_from(&self, bin: usize) -> Option<usize> {
+        let first_word = bin / u64::BITS as usize;
+        (first_word..WORD_COUNT).find_map(|word| {
+            let below = if word == first_word { bin % u64::BITS as usize } else { 0 };
+            let bits = self.occupied[word] & (u64::MAX << below);
+            (bits != 0).then(|| word * u64::BITS as usize + bits.trailing_zeros() as usize)
+        })
+    }
+
+    /// Cuts `len` granules out of a free run, `skip` behind its head, and returns the first line,
+    /// which the caller makes a head. Both rests stay free.
+    ///
+    /// # Safety
+    ///
+    /// `head` is the head of a free run of at least `skip + len` granules, and `len > 0`.
+    pub unsafe fn carve(&mut self, head: LineRef, skip: u32, len: u32) -> LineRef {
+        let run_len = head.get().len;
+        debug_assert!(head.get().kind == Kind::Free && skip + len <= run_len && len > 0);
+        self.unlink(head);
+        self.free_granules -= len as usize;
+        // SAFETY: within the run.
+        let first = unsafe { head.forward(skip) };
+        // SAFETY: within the run.
+        let last = unsafe { first.forward(len - 1) };
+        // H2: neither end may go on saying that it is free.
+        last.set(Line::default());
+        first.set(Line::default());
+        if skip > 0 {
+            // SAFETY: the run's first `skip` granules are free, and what touches them is not.
+            unsafe { self.link(head, skip) };
+        }
+        if let rest @ 1.. = run_len - skip - len {
+            // SAFETY: the line behind `last` is within the run.
+            let behind = unsafe { last.forward(1) };
+            // SAFETY: the run's last `rest` granules are free, and what touches them is not.
+            unsafe { self.link(behind, rest) };
+        }
+        first
+    }
+
+    /// Takes `more` granules behind a run, if they are free. The last of them is made `Inside`; the
+    /// caller corrects the head's length. *O*(1).
+    ///
+    /// # Safety
+    ///
+    /// `head` is a head of a run of `len` granules that is not free, and `more > 0`.
+    pub unsafe fn extend(&mut self, head: LineRef, len: u32, more: u32) -> bool {
+        // SAFETY: at worst the closing edge.
+        let behind = unsafe { head.forward(len) };
+        let free = behind.get();
+        if free.kind != Kind::Free || free.len < more {
+            return false;
+        }
+        // SAFETY: a free run of at least `more`.
+        unsafe { self.carve(behind, 0, more) };
+        true
+    }
+
+    /// Makes a run free and merges it with free neighbours. *O*(1).
+    ///
+    /// # Safety
+    ///
+    /// The `len > 0` granules from `head` on are a run that is not free, or the end of one whose
+    /// head has just been made shorter; the run's granules are in no use.
+    pub unsafe fn release(&mut self, head: LineRef, len: u32) {
+        self.free_granules += len as usize;
+        let (mut first, mut merged_len) = (head, len);
+        // SAFETY: at worst the closing edge.
+        let behind = unsafe { head.forward(len) };
+        let next = behind.get();
+        if next.kind == Kind::Free {
+            self.unlink(behind);
+            behind.set(Line::default());
+            merged_len += next.len;
+        }
+        // SAFETY: at worst the opening edge.
+        let before = unsafe { head.backward(1) };
+        let previous = before.get();
+        // By H2, a head just before another head is a run of one granule.
+        if matches!(previous.kind, Kind::Free | Kind::FreeEnd) {
+            // SAFETY: by H2 the run that ends there is `previous.len` long.
+            first = unsafe { before.backward(previous.len - 1) };
+            self.unlink(first);
+            head.set(Line::default());
+            before.set(Line::default());
+            merged_len += previous.len;
+        }
+        // SAFETY: the merged run is free, and by B3 nothing that touches it still is.
+        unsafe { self.link(first, merged_len) };
+    }
+
+    /// Writes both ends of a free run and links it.
+    ///
+    /// # Safety
+    ///
+    /// The granules are free, nothing that touches them is, and `first` is in no list.
+    unsafe fn link(&mut self, first: LineRef, len: u32) {
+        if len > 1 {
+            // SAFETY: within the run.
+            let last = unsafe { first.forward(len - 1) };
+            last.set(Line { len, kind: Kind::FreeEnd, ..Line::default() });
+        }
+        first.set(Line { len, kind: Kind::Free, ..Line::default() });
+        let bin = bin_of(len);
+        self.bins[bin].push(first);
+        self.occupied[bin / u64::BITS as usize] |= 1 << (bin % u64::BITS as usize);
+    }
+
+    fn unlink(&mut self, head: LineRef) {
+        let bin = bin_of(head.get().len);
+        self.bins[bin].remove(head);
+        if self.bins[bin].is_empty() {
+            self.occupied[bin / u64::BITS as usize] &= !(1 << (bin % u64::BITS as usize));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bin_at_least_as_long_holds_no_shorter_run() {
+        let lens = (1..5000).chain([1 << 20, (1 << 20) + 1, u32::MAX - 1, u32::MAX]);
+        let mut previous = 0;
+        for len in lens {
+            let (own, sure) = (bin_of(len), bin_at_least(len));
+            assert!(own >= previous && own < BIN_COUNT, "len {len}");
+            assert!(sure == own || sure == own + 1, "len {len}");
+            // A run of one granule less never lies in the bin that is sure to be long enough.
+            assert!(len == 1 || bin_of(len - 1) < sure, "len {len}");
+            previous = own;
+        }
+    }
+}

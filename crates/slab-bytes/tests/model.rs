@@ -1,0 +1,70 @@
+//! Random programs against the shadow model, in every mode.
+#![cfg(not(miri))]
+#![expect(unsafe_code, reason = "implements an unsafe trait of the test kit")]
+
+use proptest::prelude::*;
+use slab_core::{Checked, Hardened, Mode, Unchecked};
+use slab_testkit::{Arena, Op, Report, check};
+
+mod subject;
+
+use subject::Heap;
+
+/// Regions of several sizes at odd addresses: programs meet `NoMemory`, growth and touching ends.
+fn arenas(seed: usize) -> Vec<Arena> {
+    vec![
+        Arena::new(96 * 1024 + seed % 2048, seed % 4096),
+        Arena::new(5000, (seed * 7) % 4096),
+        Arena::new(300, 0),
+        Arena::new(2 * 1024 * 1024, 1),
+    ]
+}
+
+fn run<M: Mode>(ops: &[Op], seed: usize) -> Report {
+    let report = check(Heap::<M>::default(), arenas(seed), ops);
+    assert_eq!(report.executed + report.skipped, ops.len());
+    report
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(160))]
+
+    #[test]
+    fn checked(ops in Op::strategy(800), seed in 0usize..100_000) {
+        prop_assert!(run::<Checked>(&ops, seed).validated > 0);
+    }
+
+    #[test]
+    fn hardened(ops in Op::strategy(400), seed in 0usize..100_000) {
+        prop_assert!(run::<Hardened>(&ops, seed).validated > 0);
+    }
+
+    #[test]
+    fn unchecked(ops in Op::strategy(800), seed in 0usize..100_000) {
+        prop_assert!(run::<Unchecked>(&ops, seed).validated > 0);
+    }
+}
+
+/// The same operations from a fixed generator, so that how much was executed can be asserted.
+#[test]
+fn a_long_program_executes_what_it_says() {
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let bytes: Vec<u8> = (0..7 * 40_000)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        })
+        .collect();
+    let ops = Op::decode(&bytes);
+    assert_eq!(ops.len(), 40_000);
+    for report in [run::<Checked>(&ops, 17), run::<Hardened>(&ops, 17)] {
+        assert!(report.executed > 36_000, "{report:?}");
+        assert!(report.allocated > 10_000, "{report:?}");
+        assert!(report.resized > 3_000, "{report:?}");
+        assert!(report.misuse_found > 1_000, "{report:?}");
+        assert!(report.refused > 100, "{report:?}");
+        assert_eq!(report.regions, 3, "the region of 300 bytes is refused");
+    }
+}
