@@ -385,10 +385,10 @@ fn layout(size: usize, align_log2: u8) -> Option<Layout> {
 fn check_zero(Block { start, layout }: Block) -> Result<(), Fault> {
     // SAFETY: a zeroed block is initialised for its whole layout.
     let bytes = unsafe { slice::from_raw_parts(start.as_ptr(), layout.size()) };
-    match bytes.iter().position(|&byte| byte != 0) {
-        None => Ok(()),
-        Some(offset) => {
-            Err(Fault::NotZero { start: start.addr().get(), offset, found: bytes[offset] })
-        }
+    let zeros = [0; 4096];
+    if bytes.chunks(zeros.len()).all(|chunk| chunk == &zeros[..chunk.len()]) {
+        return Ok(());
     }
+    let offset = bytes.iter().position(|&byte| byte != 0).unwrap_or_default();
+    Err(Fault::NotZero { start: start.addr().get(), offset, found: bytes[offset] })
 }

@@ -302,6 +302,7 @@ fn no_operation_means_nothing_executed() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow: needs the whole program for some flaws")]
 fn each_flaw_is_found_by_its_check() {
     use Fault::{Block, NotZero, Statistics, Total};
     use ShadowError::{Content, Misaligned, OutsideRegions, Overlap};
