@@ -44,27 +44,3 @@ proptest! {
         prop_assert!(run::<Unchecked>(&ops, seed).validated > 0);
     }
 }
-
-/// The same operations from a fixed generator, so that how much was executed can be asserted.
-#[test]
-fn a_long_program_executes_what_it_says() {
-    let mut state = 0x2545_F491_4F6C_DD1D_u64;
-    let bytes: Vec<u8> = (0..7 * 40_000)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        })
-        .collect();
-    let ops = Op::decode(&bytes);
-    assert_eq!(ops.len(), 40_000);
-    for report in [run::<Checked>(&ops, 17), run::<Hardened>(&ops, 17)] {
-        assert!(report.executed > 36_000, "{report:?}");
-        assert!(report.allocated > 10_000, "{report:?}");
-        assert!(report.resized > 3_000, "{report:?}");
-        assert!(report.misuse_found > 1_000, "{report:?}");
-        assert!(report.refused > 100, "{report:?}");
-        assert_eq!(report.regions, 3, "the region of 300 bytes is refused");
-    }
-}

@@ -1,0 +1,469 @@
+//! What users of the seed systems and of rivals rely on, and what went wrong there.
+#![expect(unsafe_code, reason = "uses raw memory")]
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+use slab_bytes::{FreeError, SlabByteAllocator};
+use slab_core::{Checked, Hardened, Mode, Unchecked};
+use slab_testkit::Arena;
+use slab_traits::{AllocError, BaseAllocator, ByteAllocator, RegionError};
+
+const KIB: usize = 1024;
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).expect("a valid layout")
+}
+
+fn bytes(size: usize) -> Layout {
+    layout(size, 1)
+}
+
+/// A heap over one arena; the arena outlives it because it is dropped last.
+struct Fixture<M: Mode = Checked> {
+    heap: SlabByteAllocator<M>,
+    arena: Arena,
+}
+
+impl<M: Mode> Fixture<M> {
+    fn new(size: usize, offset: usize) -> Self {
+        let mut fixture = Self { heap: SlabByteAllocator::new(), arena: Arena::new(size, offset) };
+        fixture.try_add(size).expect("the arena is large enough");
+        fixture
+    }
+
+    fn try_add(&mut self, size: usize) -> Result<(), RegionError> {
+        let region = NonNull::slice_from_raw_parts(self.arena.region().cast(), size);
+        // SAFETY: the arena is dropped after the heap and used by nobody else.
+        unsafe { self.heap.add_region(region) }
+    }
+
+    fn alloc(&mut self, layout: Layout) -> NonNull<u8> {
+        let block = self.heap.alloc(layout).unwrap_or_else(|error| panic!("{layout:?}: {error}"));
+        assert!(block.addr().get().is_multiple_of(layout.align()));
+        block
+    }
+
+    fn free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), FreeError> {
+        // SAFETY: the tests use no block after they passed it here.
+        let outcome = unsafe { self.heap.try_free(block, layout) };
+        self.heap.validate().expect("the heap is consistent after every free");
+        outcome
+    }
+
+    /// Allocates blocks until there is no more memory.
+    fn fill(&mut self, layout: Layout) -> Vec<NonNull<u8>> {
+        let mut blocks = Vec::new();
+        while let Ok(block) = self.heap.alloc(layout) {
+            blocks.push(block);
+        }
+        blocks
+    }
+
+    fn free_all(&mut self, blocks: Vec<NonNull<u8>>, layout: Layout) {
+        for block in blocks {
+            // SAFETY: the blocks came from this heap with this layout and are forgotten here.
+            unsafe { self.heap.try_free(block, layout) }.expect("the block is live");
+        }
+        self.heap.validate().expect("the heap is consistent");
+    }
+}
+
+#[test]
+fn before_any_memory_everything_is_refused_and_zero() {
+    let mut heap: SlabByteAllocator = SlabByteAllocator::new();
+    for layout in [bytes(0), bytes(1), layout(64, 64), bytes(100_000), layout(8, 65_536)] {
+        assert_eq!(heap.alloc(layout), Err(AllocError::NoMemory));
+    }
+    assert_eq!(heap.total_bytes(), 0);
+    assert_eq!(heap.used_bytes(), 0);
+    assert_eq!(heap.available_bytes(), 0);
+    assert_eq!(heap.metadata_bytes(), 0);
+    assert_eq!(heap.largest_free(), 0);
+    assert_eq!(heap.reclaim(), 0);
+    heap.validate().expect("an empty heap is consistent");
+}
+
+#[test]
+fn a_region_of_any_size_at_any_address_is_used_or_refused_with_what_would_do() {
+    let (mut taken, mut refused) = (0, 0);
+    let step = if cfg!(miri) { 611 } else { 37 };
+    for offset in [0, 1, 7, 8, 500, 1023, 1024, 4095] {
+        for size in (0..6000).step_by(step) {
+            let arena = Arena::new(6000 + 4 * KIB, offset);
+            let start = arena.region().cast::<u8>();
+            let mut fixture: Fixture = Fixture { heap: SlabByteAllocator::new(), arena };
+            match fixture.try_add(size) {
+                Ok(()) => {
+                    taken += 1;
+                    fixture.alloc(bytes(512));
+                }
+                Err(RegionError::TooSmall { start: at, size: offered, required }) => {
+                    refused += 1;
+                    assert_eq!((at, offered), (start.addr().get(), size));
+                    assert!(required > size);
+                    let short = fixture.try_add(required - 1);
+                    assert!(matches!(short, Err(RegionError::TooSmall { .. })), "{short:?}");
+                    assert_eq!(fixture.heap.total_bytes(), 0);
+                    fixture.try_add(required).expect("this many bytes are enough");
+                    fixture.alloc(bytes(KIB));
+                }
+                Err(other) => panic!("{other}"),
+            }
+            fixture.heap.validate().expect("consistent");
+        }
+    }
+    assert!(taken > 30 && refused > 10, "{taken} taken, {refused} refused");
+}
+
+#[test]
+fn an_overlapping_region_is_refused_with_both_ranges() {
+    let mut fixture: Fixture = Fixture::new(16 * KIB, 0);
+    let start = fixture.arena.region().cast::<u8>();
+    let address = start.addr().get();
+    for (skip, size) in [(0, 16 * KIB), (0, 1), (16 * KIB - 1, 1), (4000, 5000)] {
+        // SAFETY: within the arena.
+        let part = NonNull::slice_from_raw_parts(unsafe { start.add(skip) }, size);
+        // SAFETY: the heap refuses what it owns already and touches nothing.
+        let refusal = unsafe { fixture.heap.add_region(part) };
+        let expected = RegionError::Overlap {
+            start: address + skip,
+            size,
+            other_start: address,
+            other_size: 16 * KIB,
+        };
+        assert_eq!(refusal, Err(expected));
+    }
+    assert_eq!(fixture.heap.total_bytes(), 16 * KIB);
+}
+
+#[test]
+fn sizes_and_alignments_at_the_edges_are_served_or_refused() {
+    let mut fixture: Fixture = Fixture::new(64 * KIB, 3);
+    let one = fixture.alloc(bytes(0));
+    let other = fixture.alloc(bytes(0));
+    assert_ne!(one, other, "empty blocks have addresses of their own");
+    fixture.free(one, bytes(0)).expect("live");
+    fixture.free(other, bytes(0)).expect("live");
+
+    let huge = layout(isize::MAX as usize, 1);
+    assert!(matches!(
+        fixture.heap.alloc(huge),
+        Err(AllocError::NoMemory | AllocError::InvalidParam)
+    ));
+    assert_eq!(fixture.heap.alloc(layout(1, 1 << 40)), Err(AllocError::NoMemory));
+    assert_eq!(fixture.heap.alloc(bytes(65 * KIB)), Err(AllocError::NoMemory));
+
+    let mut served = 0;
+    for align in (0..17).map(|log2| 1 << log2) {
+        for size in [1, 16, 100, KIB, 5000] {
+            let layout = layout(size, align);
+            if let Ok(block) = fixture.heap.alloc(layout) {
+                assert!(block.addr().get().is_multiple_of(align), "{layout:?}");
+                fixture.free(block, layout).expect("live");
+                served += 1;
+            } else {
+                assert!(align > 16 * KIB, "{layout:?} is refused by a heap of 64 KiB");
+            }
+        }
+    }
+    assert!(served >= 75, "{served}");
+    assert_eq!(fixture.heap.used_bytes(), 0);
+}
+
+#[test]
+fn misuse_is_found_with_numbers_and_changes_nothing() {
+    let mut fixture: Fixture = Fixture::new(64 * KIB, 0);
+    let small = bytes(100);
+    let block = fixture.alloc(small);
+    let address = block.addr().get();
+    let before = fixture.heap.used_bytes();
+
+    let interior =
+        FreeError::Interior { address: address + 8, slot_start: address, slot_bytes: 112 };
+    // SAFETY: within the block.
+    let inside = unsafe { block.add(8) };
+    assert_eq!(fixture.free(inside, small), Err(interior));
+
+    let wrong = FreeError::WrongLayout { address, block_bytes: 112, size: 200, align: 1 };
+    assert_eq!(fixture.free(block, bytes(200)), Err(wrong));
+    assert!(matches!(fixture.free(block, bytes(5000)), Err(FreeError::WrongLayout { .. })));
+
+    let stack = NonNull::from(&before).cast();
+    let foreign = FreeError::Foreign { address: stack.addr().get() };
+    assert_eq!(fixture.free(stack, small), Err(foreign));
+
+    // The slot behind the block was never handed out, nor was any granule further on.
+    // SAFETY: within the arena.
+    let next = unsafe { block.add(112) };
+    let free_slot = FreeError::DoubleFree { address: address + 112, slot_bytes: 112 };
+    assert_eq!(fixture.free(next, small), Err(free_slot));
+    // SAFETY: within the arena.
+    let far = unsafe { block.add(30 * KIB) };
+    assert!(matches!(fixture.free(far, small), Err(FreeError::NotLive { .. })));
+
+    assert_eq!(fixture.heap.used_bytes(), before);
+    fixture.free(block, small).expect("live all the while");
+    let twice = FreeError::DoubleFree { address, slot_bytes: 112 };
+    assert_eq!(fixture.free(block, small), Err(twice));
+
+    let large = bytes(9000);
+    let block = fixture.alloc(large);
+    let address = block.addr().get();
+    // SAFETY: within the block.
+    let inside = unsafe { block.add(2 * KIB) };
+    assert!(matches!(fixture.free(inside, large), Err(FreeError::NotLive { .. })));
+    let wrong = FreeError::WrongLayout { address, block_bytes: 9 * KIB, size: 100, align: 1 };
+    assert_eq!(fixture.free(block, small), Err(wrong));
+    fixture.free(block, large).expect("live");
+    assert_eq!(fixture.free(block, large), Err(FreeError::NotLive { address }));
+    assert_eq!(AllocError::from(twice_of(address)), AllocError::NotAllocated);
+}
+
+fn twice_of(address: usize) -> FreeError {
+    FreeError::DoubleFree { address, slot_bytes: 16 }
+}
+
+/// A freed slot that the front has taken in again, but not handed out, is free too.
+#[test]
+fn a_double_free_is_found_wherever_the_slot_waits() {
+    let mut fixture: Fixture = Fixture::new(16 * KIB, 0);
+    let layout = bytes(64);
+    let first: Vec<_> = (0..16).map(|_| fixture.alloc(layout)).collect();
+    for &block in &first[..4] {
+        fixture.free(block, layout).expect("live");
+    }
+    // The front is empty now: the next block makes it take in the four freed slots.
+    let again = fixture.alloc(layout);
+    assert_eq!(again, first[0]);
+    for &block in &first[1..4] {
+        assert!(matches!(fixture.free(block, layout), Err(FreeError::DoubleFree { .. })));
+    }
+    fixture.free(again, layout).expect("live");
+}
+
+#[test]
+#[cfg_attr(debug_assertions, should_panic(expected = "no live block"))]
+fn dealloc_refuses_misuse_and_counts_it() {
+    let mut fixture: Fixture = Fixture::new(16 * KIB, 0);
+    let block = fixture.alloc(bytes(9000));
+    // SAFETY: the block is forgotten.
+    unsafe { fixture.heap.dealloc(block, bytes(9000)) };
+    // SAFETY: a checked heap refuses what is not live.
+    unsafe { fixture.heap.dealloc(block, bytes(9000)) };
+    assert_eq!(fixture.heap.refused_frees(), 1);
+    fixture.heap.validate().expect("consistent");
+}
+
+/// The seed kept its links in freed blocks and followed what it found there.
+#[test]
+#[cfg(not(miri))]
+fn writing_to_freed_blocks_damages_nothing() {
+    for value in [0x00, 0x41, 0xFF] {
+        let mut fixture: Fixture<Checked> = Fixture::new(64 * KIB, 0);
+        let layout = bytes(48);
+        let blocks = fixture.fill(layout);
+        let count = blocks.len();
+        for &block in &blocks {
+            fixture.free(block, layout).expect("live");
+            // SAFETY: still inside the arena, which nobody else uses; a bug that users have.
+            unsafe { block.write_bytes(value, 48) };
+        }
+        fixture.heap.validate().expect("user memory holds no bookkeeping");
+        let mut again = fixture.fill(layout);
+        assert_eq!(again.len(), count);
+        again.sort();
+        again.dedup();
+        assert_eq!(again.len(), count, "no block is handed out twice");
+    }
+}
+
+#[test]
+#[should_panic(expected = "was written after it was freed, at offset 5")]
+fn hardened_finds_a_write_after_free_before_the_memory_is_handed_out() {
+    let mut fixture: Fixture<Hardened> = Fixture::new(16 * KIB, 0);
+    let layout = bytes(40);
+    let block = fixture.alloc(layout);
+    fixture.free(block, layout).expect("live");
+    // SAFETY: still inside the arena; a bug that users have.
+    let stale = unsafe { block.add(5) };
+    // SAFETY: as above.
+    unsafe { stale.write(1) };
+    fixture.fill(layout);
+}
+
+#[test]
+fn hardened_finds_an_overrun_and_a_wrong_size_of_the_same_class() {
+    let mut fixture: Fixture<Hardened> = Fixture::new(64 * KIB, 0);
+    for size in [1, 40, 100, 1000, 4096, 9000] {
+        let block = fixture.alloc(bytes(size));
+        let address = block.addr().get();
+        // SAFETY: a write to the byte behind the block, inside the arena.
+        let behind = unsafe { block.add(size) };
+        // SAFETY: as above.
+        let canary = unsafe { behind.read() };
+        // SAFETY: as above.
+        unsafe { behind.write(!canary) };
+        let overrun = FreeError::Overrun { address, size, offset: size };
+        assert_eq!(fixture.free(block, bytes(size)), Err(overrun));
+        // SAFETY: as above.
+        unsafe { behind.write(canary) };
+        assert!(fixture.free(block, bytes(size + 1)).is_err());
+        fixture.free(block, bytes(size)).expect("repaired");
+    }
+    assert_eq!(fixture.heap.used_bytes(), 0);
+}
+
+/// axallocator's slab: a fresh heap of 32 KiB refused 1, 2 and 4 KiB, and 64 bytes aligned to 8192
+/// came back misaligned.
+#[test]
+fn a_small_fresh_heap_serves_large_and_aligned_blocks() {
+    for size in [KIB, 2 * KIB, 4 * KIB, 8 * KIB, 20 * KIB] {
+        let mut fixture: Fixture = Fixture::new(32 * KIB, 0);
+        fixture.alloc(bytes(size));
+    }
+    let mut fixture: Fixture = Fixture::new(32 * KIB, 0);
+    fixture.alloc(layout(64, 8192));
+}
+
+/// The seed never took memory out of a class again.
+#[test]
+fn memory_leaves_its_class_whatever_filled_it_before() {
+    let sizes = [1, 16, 64, 100, 500, KIB, 3000, 4096, 10_000];
+    let mut fixture: Fixture = Fixture::new(64 * KIB, 0);
+    let whole = fixture.heap.largest_free();
+    assert!(whole > 60 * KIB);
+    for size in sizes {
+        let blocks = fixture.fill(bytes(size));
+        assert!(!blocks.is_empty());
+        fixture.free_all(blocks, bytes(size));
+        assert_eq!(fixture.heap.used_bytes(), 0);
+        for after in sizes.into_iter().chain([whole]) {
+            let block = fixture.alloc(bytes(after));
+            fixture.free(block, bytes(after)).expect("live");
+        }
+        fixture.heap.reclaim();
+        assert_eq!(fixture.heap.largest_free(), whole, "after filling with {size}");
+    }
+}
+
+#[test]
+fn the_largest_free_block_can_always_be_had() {
+    fn whole_region<M: Mode>() {
+        for kib in [3, 17, 64, 129] {
+            let mut fixture: Fixture<M> = Fixture::new(kib * KIB, 11);
+            let largest = fixture.heap.largest_free();
+            let block = fixture.alloc(bytes(largest));
+            assert_eq!(fixture.heap.alloc(bytes(largest)), Err(AllocError::NoMemory));
+            fixture.free(block, bytes(largest)).expect("live");
+        }
+    }
+    whole_region::<Checked>();
+    whole_region::<Hardened>();
+    whole_region::<Unchecked>();
+}
+
+#[test]
+fn when_memory_is_short_a_block_may_take_a_larger_slot() {
+    let mut fixture: Fixture = Fixture::new(8 * KIB, 0);
+    let filled = fixture.fill(bytes(512));
+    let spare = filled[0];
+    fixture.free(spare, bytes(512)).expect("live");
+    let lent = fixture.alloc(bytes(20));
+    assert_eq!(lent, spare, "no other memory is left");
+    let wrong = fixture.free(lent, bytes(5000));
+    assert!(matches!(wrong, Err(FreeError::WrongLayout { .. })), "{wrong:?}");
+    fixture.free(lent, bytes(20)).expect("live");
+    assert_eq!(fixture.alloc(bytes(512)), spare);
+}
+
+#[test]
+fn blocks_are_resized_in_place_where_they_can_be() {
+    let mut fixture: Fixture = Fixture::new(128 * KIB, 0);
+    let block = fixture.alloc(bytes(100));
+    // SAFETY: live, with this layout.
+    let same = unsafe { fixture.heap.realloc(block, bytes(100), 112) };
+    assert_eq!(same, Ok(block), "within its class");
+
+    let large = fixture.alloc(bytes(10 * KIB));
+    // SAFETY: live, with this layout.
+    let longer = unsafe { fixture.heap.realloc(large, bytes(10 * KIB), 40 * KIB) };
+    assert_eq!(longer, Ok(large), "the memory behind it is free");
+    assert_eq!(fixture.heap.used_bytes(), 112 + 40 * KIB);
+    // SAFETY: live, with this layout.
+    let shorter = unsafe { fixture.heap.realloc(large, bytes(40 * KIB), 6000) };
+    assert_eq!(shorter, Ok(large));
+    assert_eq!(fixture.heap.used_bytes(), 112 + 6 * KIB);
+    fixture.heap.validate().expect("consistent");
+
+    let barrier = fixture.alloc(bytes(6 * KIB));
+    assert_eq!(barrier.addr().get(), large.addr().get() + 6 * KIB);
+    // SAFETY: live; its bytes are ours to write.
+    unsafe { large.write_bytes(0x5A, 6000) };
+    // SAFETY: live, with this layout.
+    let moved = unsafe { fixture.heap.realloc(large, bytes(6000), 20 * KIB) }.expect("room");
+    assert_ne!(moved, large);
+    // SAFETY: the first 6000 bytes were copied.
+    let kept = unsafe { std::slice::from_raw_parts(moved.as_ptr(), 6000) };
+    assert!(kept.iter().all(|&byte| byte == 0x5A));
+    // SAFETY: live, with this layout; a refusal leaves it as it was.
+    let refused = unsafe { fixture.heap.realloc(moved, bytes(20 * KIB), usize::MAX) };
+    assert_eq!(refused, Err(AllocError::InvalidParam));
+    fixture.free(moved, bytes(20 * KIB)).expect("live");
+    fixture.free(barrier, bytes(6 * KIB)).expect("live");
+    fixture.free(block, bytes(112)).expect("live");
+    assert_eq!(fixture.heap.used_bytes(), 0);
+}
+
+#[test]
+fn many_regions_work_as_one_heap() {
+    let count = if cfg!(miri) { 12 } else { 500 };
+    let arenas: Vec<Arena> = (0..count).map(|nth| Arena::new(3000, nth * 8 % 4096)).collect();
+    let mut heap: SlabByteAllocator = SlabByteAllocator::new();
+    for arena in &arenas {
+        // SAFETY: the arenas outlive the heap and are used by nobody else.
+        unsafe { heap.add_region(arena.region()) }.expect("large enough");
+    }
+    assert_eq!(heap.total_bytes(), count * 3000);
+    let mut blocks = Vec::new();
+    while let Ok(block) = heap.alloc(bytes(200)) {
+        blocks.push(block);
+    }
+    assert!(blocks.len() >= count * 4, "{} blocks", blocks.len());
+    // An order that jumps between regions.
+    blocks.sort_by_key(|block| block.addr().get().wrapping_mul(0x9E37_79B9).rotate_left(13));
+    for block in blocks {
+        // SAFETY: live, and forgotten here.
+        unsafe { heap.try_free(block, bytes(200)) }.expect("live");
+    }
+    assert_eq!(heap.used_bytes(), 0);
+    heap.validate().expect("consistent");
+}
+
+#[test]
+fn bookkeeping_stays_within_its_bound() {
+    for kib in [2, 4, 8, 16, 32, 64, 256, 1024, 4096] {
+        let fixture: Fixture = Fixture::new(kib * KIB, 0);
+        let lines = kib * KIB / 1056 * 32;
+        let metadata = fixture.heap.metadata_bytes();
+        // Lines, header and edges, and at worst one granule that the rest has no room for.
+        assert!(metadata <= lines + 128 + KIB, "{kib} KiB: {metadata}");
+    }
+}
+
+#[test]
+fn a_moved_heap_keeps_its_blocks() {
+    let arena = Arena::new(16 * KIB, 0);
+    let mut heap: SlabByteAllocator = SlabByteAllocator::new();
+    // SAFETY: the arena outlives the heap and is used by nobody else.
+    unsafe { heap.add_region(arena.region()) }.expect("large enough");
+    let block = heap.alloc(bytes(100)).expect("room");
+    let mut moved = Box::new(heap);
+    let heap = std::thread::spawn(move || {
+        moved.alloc(bytes(100)).expect("room");
+        moved
+    });
+    let mut heap = heap.join().expect("no panic");
+    // SAFETY: live, with this layout.
+    unsafe { heap.try_free(block, bytes(100)) }.expect("live");
+}
