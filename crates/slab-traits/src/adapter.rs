@@ -21,8 +21,9 @@ pub type OomHook<R, A> = fn(heap: &Locked<R, A>, layout: Layout) -> bool;
 
 /// A [`ByteAllocator`] shared behind a lock: a [`GlobalAlloc`], and by reference an [`Allocator`].
 ///
-/// `R` is any [`RawMutex`]: `spin`'s or `parking_lot`'s, one that masks interrupts, or
-/// [`LocalMutex`] for one thread. `Locked` is `Sync` where `R` is and `A: Send`.
+/// `R` is any [`RawMutex`]: `spin`'s, one that masks interrupts, or [`LocalMutex`] for one thread.
+/// `Locked` is `Sync` where `R` is and `A: Send`. As the global allocator it needs a lock that does
+/// not allocate: `parking_lot`'s does, for its queues of waiting threads.
 ///
 /// # Examples
 ///
@@ -43,10 +44,9 @@ pub type OomHook<R, A> = fn(heap: &Locked<R, A>, layout: Layout) -> bool;
 /// #     fn total_bytes(&self) -> usize { 0 }
 /// #     fn used_bytes(&self) -> usize { 0 }
 /// # }
-/// use parking_lot::RawMutex;
 /// use slab_traits::Locked;
 ///
-/// static HEAP: Locked<RawMutex, Heap> = Locked::new(Heap::new());
+/// static HEAP: Locked<spin::Mutex<()>, Heap> = Locked::new(Heap::new());
 ///
 /// static mut ARENA: [u8; 4096] = [0; 4096];
 /// let arena = NonNull::new(&raw mut ARENA as *mut [u8]).expect("statics are not null");
