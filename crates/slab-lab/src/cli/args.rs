@@ -1,0 +1,98 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Replays the allocations of real programs over every allocator and compares them.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Time the allocators on recordings; without arguments, on all embedded ones
+    Replay(ReplayArguments),
+    /// Turn a recording of heaptrack or valgrind into a small trace file
+    Import(ImportArguments),
+    /// Say what is in recordings; without arguments, in the embedded ones
+    Info(InfoArguments),
+    /// Run one contender; started by the other commands
+    #[command(hide = true)]
+    Worker(WorkerArguments),
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::Replay(ReplayArguments::default())
+    }
+}
+
+/// Which recordings a command works on.
+#[derive(Debug, Default, Args)]
+pub(super) struct TraceArguments {
+    /// Recordings: heaptrack raw, valgrind --trace-malloc, or trace files; .gz and .zst too
+    pub(super) files: Vec<PathBuf>,
+    /// Use this embedded trace; may be repeated
+    #[arg(long = "trace", value_name = "NAME")]
+    pub(super) embedded: Vec<String>,
+    /// Use only the first operations of each recording
+    #[arg(long, value_name = "OPERATIONS")]
+    pub(super) first: Option<usize>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(super) struct ReplayArguments {
+    #[command(flatten)]
+    pub(super) traces: TraceArguments,
+    /// Run only this allocator; may be repeated
+    #[arg(long = "allocator", value_name = "NAME")]
+    pub(super) allocators: Vec<String>,
+    /// Timed rounds [default: 11]
+    #[arg(long)]
+    pub(super) rounds: Option<u32>,
+    /// Three rounds, for a first look
+    #[arg(long, conflicts_with = "rounds")]
+    pub(super) quick: bool,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl ReplayArguments {
+    pub(super) fn rounds(&self) -> u32 {
+        self.rounds.unwrap_or(if self.quick { 3 } else { 11 })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportArguments {
+    /// The recording
+    pub(super) file: PathBuf,
+    /// Where the trace goes [default: the recording's name, .slabtrace]
+    #[arg(long, short)]
+    pub(super) output: Option<PathBuf>,
+    /// The trace's name [default: the recording's, without extensions]
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// Keep only the first operations
+    #[arg(long, value_name = "OPERATIONS")]
+    pub(super) first: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InfoArguments {
+    #[command(flatten)]
+    pub(super) traces: TraceArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WorkerArguments {
+    #[arg(long)]
+    pub(super) contender: String,
+    #[arg(long)]
+    pub(super) region: usize,
+}

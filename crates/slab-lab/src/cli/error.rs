@@ -1,0 +1,51 @@
+//! Why a command cannot be carried out. Each displays as one line.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::replay::ReplayError;
+use crate::trace::TraceError;
+
+/// The reason for which a command stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LabError {
+    /// A recording is no good.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// A replay cannot start.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// No contender of this name.
+    #[error("no allocator is named {name}; there are {known}")]
+    UnknownAllocator {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// No embedded trace of this name.
+    #[error("no embedded trace is named {name}; there are {known}")]
+    UnknownTrace {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A file cannot be written.
+    #[error("{}: cannot be written: {error}", file.display())]
+    Write {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Standard output cannot be written.
+    #[error("standard output: {0}")]
+    Output(io::Error),
+    /// A worker lost its lab.
+    #[error("worker: {0}")]
+    Worker(io::Error),
+}

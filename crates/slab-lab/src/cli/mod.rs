@@ -1,0 +1,44 @@
+//! The command line: arguments in, tables and exit codes out.
+
+mod args;
+mod error;
+mod import;
+mod info;
+mod replay;
+mod table;
+mod traces;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Arguments, Command};
+pub use error::LabError;
+
+/// Runs the program: 0 if all went well, 1 if one of our allocators failed a trace, 2 if a file or an
+/// argument is no good.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command.unwrap_or_default() {
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+        Command::Worker(arguments) => {
+            let served = crate::replay::worker::serve(&arguments.contender, arguments.region);
+            served.map(|()| ExitCode::SUCCESS).map_err(LabError::Worker)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("slab-lab: {error}");
+        ExitCode::from(2)
+    })
+}
+
+/// Prints to standard output. That the reader has gone away is no failure.
+fn print(text: &str) -> Result<(), LabError> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(LabError::Output(error)),
+        _ => Ok(()),
+    }
+}

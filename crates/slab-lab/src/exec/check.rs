@@ -1,0 +1,179 @@
+//! The checking replay: nothing an allocator does wrong with a block goes unseen.
+
+use std::alloc::Layout;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::ptr::NonNull;
+
+use slab_traits::ByteAllocator;
+
+use super::heap::resized;
+use super::{Failure, Heap};
+use crate::trace::{Op, Trace};
+
+impl Heap<'_> {
+    /// Replays a trace. Each block is checked for alignment, for lying in the region, and for
+    /// overlap with every live block; it is filled with a pattern of its own, which has to be
+    /// there when it is resized or freed. What the program left behind is checked and freed too.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Failure`].
+    pub fn check(mut self, trace: &Trace) -> Result<(), Failure> {
+        let mut checker = Checker {
+            heap: &mut *self.allocator,
+            bounds: self.bounds.clone(),
+            blocks: vec![None; trace.slots()],
+            live: BTreeMap::new(),
+            pattern: Vec::new(),
+            operation: 0,
+        };
+        for (operation, op) in trace.ops().iter().enumerate() {
+            checker.operation = operation;
+            match *op {
+                Op::Alloc { slot, layout } => checker.alloc(slot, layout),
+                Op::AllocZeroed { slot, layout } => checker.alloc_zeroed(slot, layout),
+                Op::Free { slot, layout } => checker.free(slot, layout),
+                Op::Realloc { slot, layout, new_size } => checker.realloc(slot, layout, new_size),
+            }?;
+        }
+        checker.operation = trace.ops().len();
+        for slot in 0..trace.slots() {
+            if let Some(block) = checker.blocks[slot] {
+                checker.free(slot as u32, block.layout)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A live block that was found sound and filled.
+#[derive(Clone, Copy)]
+struct Block {
+    start: NonNull<u8>,
+    layout: Layout,
+    /// The operation that made it, from which its pattern is derived.
+    id: usize,
+}
+
+struct Checker<'h> {
+    heap: &'h mut dyn ByteAllocator,
+    bounds: Option<Range<usize>>,
+    blocks: Vec<Option<Block>>,
+    /// First and past-the-end address of every live block.
+    live: BTreeMap<usize, usize>,
+    /// The pattern written or expected, as long as the longest block so far.
+    pattern: Vec<u8>,
+    operation: usize,
+}
+
+impl Checker<'_> {
+    fn alloc(&mut self, slot: u32, layout: Layout) -> Result<(), Failure> {
+        let start = self.heap.alloc(layout).map_err(|error| self.refused(layout, error))?;
+        self.place(start, layout)?;
+        self.fill(slot, start, layout);
+        Ok(())
+    }
+
+    fn alloc_zeroed(&mut self, slot: u32, layout: Layout) -> Result<(), Failure> {
+        let start = self.heap.alloc_zeroed(layout).map_err(|error| self.refused(layout, error))?;
+        self.place(start, layout)?;
+        // SAFETY: a sound block of this length, which the allocator says it has zeroed; regions
+        // are initialised, so are at least readable where it has not.
+        let content = unsafe { std::slice::from_raw_parts(start.as_ptr(), layout.size()) };
+        if let Some(offset) = content.iter().position(|&byte| byte != 0) {
+            return Err(Failure::NotZeroed { operation: self.operation, offset });
+        }
+        self.fill(slot, start, layout);
+        Ok(())
+    }
+
+    fn free(&mut self, slot: u32, layout: Layout) -> Result<(), Failure> {
+        let block = self.take(slot)?;
+        // SAFETY: by T2 the slot held a live block, and this is its layout.
+        unsafe { self.heap.dealloc(block.start, layout) };
+        Ok(())
+    }
+
+    fn realloc(&mut self, slot: u32, layout: Layout, new_size: usize) -> Result<(), Failure> {
+        let old = self.take(slot)?;
+        let new = resized(layout, new_size);
+        // SAFETY: by T2 the slot held a live block, and this is its layout.
+        let start = unsafe { self.heap.realloc(old.start, layout, new_size) };
+        let start = start.map_err(|error| self.refused(new, error))?;
+        self.place(start, new)?;
+        self.inspect(start, layout.size().min(new_size), old.id)?;
+        self.fill(slot, start, new);
+        Ok(())
+    }
+
+    /// Finds out whether a block may lie where it does, before anything is read or written there.
+    fn place(&mut self, start: NonNull<u8>, layout: Layout) -> Result<(), Failure> {
+        let operation = self.operation;
+        let first = start.addr().get();
+        // An empty block still has an address of its own.
+        let end = first.checked_add(layout.size().max(1)).ok_or(Failure::Outside { operation })?;
+        if !first.is_multiple_of(layout.align()) {
+            return Err(Failure::Misaligned { operation, align: layout.align() });
+        }
+        if self.bounds.as_ref().is_some_and(|bounds| first < bounds.start || end > bounds.end) {
+            return Err(Failure::Outside { operation });
+        }
+        let before = self.live.range(..end).next_back();
+        if before.is_some_and(|(_, &other_end)| other_end > first) {
+            return Err(Failure::Overlap { operation });
+        }
+        self.live.insert(first, end);
+        Ok(())
+    }
+
+    /// Writes a block's pattern and remembers the block.
+    fn fill(&mut self, slot: u32, start: NonNull<u8>, layout: Layout) {
+        let id = self.operation;
+        self.make_pattern(layout.size(), id);
+        // SAFETY: `place` found the block sound, and the pattern is as long as it.
+        unsafe { start.copy_from_nonoverlapping(pointer(&self.pattern), layout.size()) };
+        self.blocks[slot as usize] = Some(Block { start, layout, id });
+    }
+
+    /// Takes a block out of its slot, its content inspected.
+    fn take(&mut self, slot: u32) -> Result<Block, Failure> {
+        let block = self.blocks[slot as usize].take().expect("T2: the slot holds a block");
+        self.inspect(block.start, block.layout.size(), block.id)?;
+        self.live.remove(&block.start.addr().get());
+        Ok(block)
+    }
+
+    fn inspect(&mut self, start: NonNull<u8>, bytes: usize, id: usize) -> Result<(), Failure> {
+        self.make_pattern(bytes, id);
+        // SAFETY: the block is sound and at least this long; it was filled when it was made.
+        let content = unsafe { std::slice::from_raw_parts(start.as_ptr(), bytes) };
+        if content == &self.pattern[..bytes] {
+            return Ok(());
+        }
+        let offset = content.iter().zip(&self.pattern).position(|(found, wrote)| found != wrote);
+        Err(Failure::Overwritten { operation: self.operation, offset: offset.unwrap_or(0) })
+    }
+
+    /// Puts the pattern of block `id` into the first `bytes` of `self.pattern`: no two blocks and no
+    /// two places in one have the same word.
+    fn make_pattern(&mut self, bytes: usize, id: usize) {
+        let words = bytes.div_ceil(8);
+        if self.pattern.len() < words * 8 {
+            self.pattern.resize(words * 8, 0);
+        }
+        let mut word = (id as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for place in self.pattern.chunks_exact_mut(8).take(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+            word = word.wrapping_add(0x0101_0101_0101_0101 ^ id as u64);
+        }
+    }
+
+    fn refused(&self, layout: Layout, error: slab_traits::AllocError) -> Failure {
+        Failure::Refused { operation: self.operation, layout, error }
+    }
+}
+
+fn pointer(bytes: &[u8]) -> NonNull<u8> {
+    NonNull::from(bytes).cast()
+}

@@ -1,0 +1,7 @@
+//! The lab: see the library's documentation.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    slab_lab::cli::main()
+}

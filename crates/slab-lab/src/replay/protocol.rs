@@ -1,0 +1,36 @@
+//! What is said between the lab and its workers: one JSON value per line.
+
+use serde::{Deserialize, Serialize};
+
+/// What a worker is asked to do. Before the first one it is sent the trace: its length in bytes, eight
+/// of them, little-endian, then the trace in the lab's own format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// The checking pass.
+    Check,
+    /// One untimed replay, then timed ones.
+    Round {
+        /// How many timed ones.
+        repetitions: u32,
+    },
+}
+
+/// What a worker answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The checking pass found nothing wrong.
+    Checked {
+        /// See the crate's documentation; `None` for an allocator without a region.
+        footprint_bytes: Option<usize>,
+    },
+    /// All timed replays together.
+    Timed {
+        /// Nanoseconds.
+        nanoseconds: u64,
+    },
+    /// The allocator failed.
+    Failed {
+        /// In words.
+        reason: String,
+    },
+}

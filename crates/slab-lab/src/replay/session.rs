@@ -1,0 +1,88 @@
+//! The lab's end of a worker.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use super::protocol::{Answer, Request};
+
+/// A running worker; killed when dropped.
+#[derive(Debug)]
+pub struct Session {
+    worker: Child,
+    requests: ChildStdin,
+    answers: Receiver<io::Result<String>>,
+}
+
+impl Session {
+    /// Starts a worker, this same program, and sends it the trace.
+    ///
+    /// # Errors
+    ///
+    /// If the process cannot be started. One that dies while it is sent the trace says why when it
+    /// is asked.
+    pub fn start(contender: &str, region_bytes: usize, trace: &[u8]) -> io::Result<Self> {
+        let mut worker = Command::new(std::env::current_exe()?)
+            .args(["worker", "--contender", contender, "--region", &region_bytes.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let pipes = (worker.stdin.take(), worker.stdout.take());
+        let (Some(mut requests), Some(output)) = pipes else {
+            return Err(io::Error::other("a worker without pipes"));
+        };
+        let (sender, answers) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines() {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let _dead = requests
+            .write_all(&(trace.len() as u64).to_le_bytes())
+            .and_then(|()| requests.write_all(trace));
+        Ok(Self { worker, requests, answers })
+    }
+
+    /// Asks the worker and waits for its answer; whatever goes wrong is an [`Answer::Failed`]. A
+    /// worker that has not answered after `patience` is ended.
+    pub fn ask(&mut self, request: Request, patience: Duration) -> Answer {
+        let sent = serde_json::to_string(&request)
+            .map_err(io::Error::from)
+            .and_then(|line| writeln!(self.requests, "{line}"));
+        let answer = match sent {
+            Ok(()) => self.answers.recv_timeout(patience),
+            Err(_) => Err(RecvTimeoutError::Disconnected),
+        };
+        let reason = match answer {
+            Ok(line) => {
+                let parsed = line.and_then(|line| Ok(serde_json::from_str(&line)?));
+                match parsed {
+                    Ok(answer) => return answer,
+                    Err(error) => format!("unintelligible answer: {error}"),
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let _gone = self.worker.kill();
+                format!("too slow: no answer within {:.1} s", patience.as_secs_f64())
+            }
+            Err(RecvTimeoutError::Disconnected) => match self.worker.wait() {
+                Ok(status) => format!("crashed: {status}"),
+                Err(error) => format!("lost: {error}"),
+            },
+        };
+        Answer::Failed { reason }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _gone = self.worker.kill();
+        let _reaped = self.worker.wait();
+    }
+}

@@ -1,0 +1,100 @@
+//! The process in which one contender runs one trace, so that a crash is only its own.
+
+use std::io::{self, BufRead, Read, Write};
+use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
+
+use slab_peers::{Contender, Side};
+
+use super::protocol::{Answer, Request};
+use crate::exec::{Failure, Heap, Idle, Region};
+use crate::trace::{self, OPERATIONS_MAX, Trace};
+
+/// The name under which a worker runs the allocator that does nothing.
+pub const HARNESS: &str = "harness";
+
+/// Serves requests from standard input until it ends.
+///
+/// # Errors
+///
+/// If the other side does not keep to the protocol or goes away.
+pub fn serve(contender: &str, region_bytes: usize) -> io::Result<()> {
+    // The reason goes into the answer; the lab shows it.
+    panic::set_hook(Box::new(|_| {}));
+    let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
+    let mut input = io::stdin().lock();
+    let mut length = [0; 8];
+    input.read_exact(&mut length)?;
+    let contents = input.by_ref().take(u64::from_le_bytes(length));
+    let trace = trace::read("worker", "worker", contents, OPERATIONS_MAX)
+        .map_err(|error| invalid(error.to_string()))?;
+    let mut region = match Region::new(region_bytes) {
+        Ok(region) => region,
+        Err(failure) => return serve_requests(input, |_| Err(failure.clone())),
+    };
+    if contender == HARNESS {
+        let idle = Idle::new(&trace, &mut region);
+        return serve_requests(input, |request| match request {
+            Request::Check => Ok(Answer::Checked { footprint_bytes: None }),
+            Request::Round { repetitions } => round(repetitions, || Heap::idle(&idle).run(&trace)),
+        });
+    }
+    let contender =
+        Contender::named(contender).ok_or_else(|| invalid(format!("no {contender}")))?;
+    serve_requests(input, |request| match request {
+        Request::Check => check(contender, &mut region, &trace),
+        Request::Round { repetitions } => {
+            round(repetitions, || Heap::new(contender, &mut region, region_bytes)?.run(&trace))
+        }
+    })
+}
+
+/// Answers request after request.
+fn serve_requests(
+    mut input: impl BufRead,
+    mut answer: impl FnMut(Request) -> Result<Answer, Failure>,
+) -> io::Result<()> {
+    let mut line = String::new();
+    while input.read_line(&mut line)? != 0 {
+        let request: Request = serde_json::from_str(&line)?;
+        line.clear();
+        let answer = match panic::catch_unwind(AssertUnwindSafe(|| answer(request))) {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(failure)) => Answer::Failed { reason: failure.to_string() },
+            Err(payload) => {
+                let said = payload.downcast_ref::<String>().map(String::as_str);
+                let said = said.or_else(|| payload.downcast_ref::<&str>().copied());
+                Answer::Failed { reason: format!("panicked: {}", said.unwrap_or("no message")) }
+            }
+        };
+        let mut output = io::stdout().lock();
+        serde_json::to_writer(&mut output, &answer)?;
+        output.write_all(b"\n")?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn check(contender: &Contender, region: &mut Region, trace: &Trace) -> Result<Answer, Failure> {
+    region.mark();
+    let size = region.size();
+    let heap = Heap::new(contender, region, size)?;
+    let value_bytes = heap.value_bytes();
+    heap.check(trace)?;
+    let lives_here = contender.side() != Side::Reference;
+    let footprint_bytes = lives_here.then(|| region.touched_bytes() + value_bytes);
+    Ok(Answer::Checked { footprint_bytes })
+}
+
+/// The first replay is not counted: it warms caches that other processes have used meanwhile.
+fn round(
+    repetitions: u32,
+    mut replay: impl FnMut() -> Result<Duration, Failure>,
+) -> Result<Answer, Failure> {
+    replay()?;
+    let mut took = Duration::ZERO;
+    for _ in 0..repetitions {
+        took += replay()?;
+    }
+    Ok(Answer::Timed { nanoseconds: took.as_nanos() as u64 })
+}

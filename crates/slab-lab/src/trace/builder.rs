@@ -1,0 +1,173 @@
+//! Where every trace is made, and where its invariants are established.
+
+use std::alloc::Layout;
+
+use super::{Fault, Oddities, Op, Trace};
+
+/// The most requests of one trace. An [`Op`] takes 32 bytes, so this bounds a trace at 256 MiB.
+pub const OPERATIONS_MAX: usize = 1 << 23;
+
+/// The most blocks alive at one time.
+pub const LIVE_BLOCKS_MAX: usize = 1 << 21;
+
+/// The largest block. Beyond it a size is damage rather than a request.
+pub const BLOCK_BYTES_MAX: usize = 1 << 40;
+
+/// The largest alignment.
+const ALIGN_MAX: u64 = 1 << 30;
+
+/// Takes requests one by one and refuses those that would break a [`Trace`]'s invariants.
+#[derive(Debug, Default)]
+pub struct TraceBuilder {
+    ops: Vec<Op>,
+    /// The layout of each slot's block; `None` is a vacant slot.
+    blocks: Vec<Option<Layout>>,
+    /// Vacant slots below `blocks.len()`; the newest is used first.
+    vacant: Vec<u32>,
+    live_bytes: usize,
+    peak_live_bytes: usize,
+}
+
+impl TraceBuilder {
+    /// Records a new block and returns its slot: the one that became vacant last, else a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::LargeBlock`], [`Fault::Alignment`], [`Fault::ManyOperations`] or
+    /// [`Fault::ManyBlocks`].
+    pub fn alloc(&mut self, size: u64, align: u64, zeroed: bool) -> Result<u32, Fault> {
+        let layout = checked_layout(size, align)?;
+        let slot = match self.vacant.last() {
+            Some(&slot) => slot,
+            None if self.blocks.len() < LIVE_BLOCKS_MAX => self.blocks.len() as u32,
+            None => return Err(Fault::ManyBlocks { limit: LIVE_BLOCKS_MAX }),
+        };
+        self.push(match zeroed {
+            true => Op::AllocZeroed { slot, layout },
+            false => Op::Alloc { slot, layout },
+        })?;
+        match self.vacant.pop() {
+            Some(_) => self.blocks[slot as usize] = Some(layout),
+            None => self.blocks.push(Some(layout)),
+        }
+        self.live_bytes += layout.size();
+        self.peak_live_bytes = self.peak_live_bytes.max(self.live_bytes);
+        Ok(slot)
+    }
+
+    /// Records the end of a block.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::VacantSlot`] or [`Fault::ManyOperations`].
+    pub fn free(&mut self, slot: u64) -> Result<(), Fault> {
+        let (slot, layout) = self.block(slot)?;
+        self.push(Op::Free { slot, layout })?;
+        self.blocks[slot as usize] = None;
+        self.vacant.push(slot);
+        self.live_bytes -= layout.size();
+        Ok(())
+    }
+
+    /// Records that a block changes its size.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::VacantSlot`], [`Fault::LargeBlock`] or [`Fault::ManyOperations`].
+    pub fn realloc(&mut self, slot: u64, new_size: u64) -> Result<(), Fault> {
+        let (slot, layout) = self.block(slot)?;
+        let new = checked_layout(new_size, layout.align() as u64)?;
+        self.push(Op::Realloc { slot, layout, new_size: new.size() })?;
+        self.blocks[slot as usize] = Some(new);
+        self.live_bytes = self.live_bytes - layout.size() + new.size();
+        self.peak_live_bytes = self.peak_live_bytes.max(self.live_bytes);
+        Ok(())
+    }
+
+    /// Returns how many requests were taken.
+    pub fn operations(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Ends the recording. Blocks that still live stay so: the program never freed them.
+    pub fn finish(self, name: impl Into<String>, oddities: Oddities) -> Trace {
+        Trace {
+            name: name.into(),
+            ops: self.ops,
+            slots: self.blocks.len(),
+            peak_live_bytes: self.peak_live_bytes,
+            oddities,
+        }
+    }
+
+    fn block(&self, slot: u64) -> Result<(u32, Layout), Fault> {
+        let block = usize::try_from(slot).ok().and_then(|slot| *self.blocks.get(slot)?);
+        // A slot in range is below `LIVE_BLOCKS_MAX`, so it fits.
+        block.map(|layout| (slot as u32, layout)).ok_or(Fault::VacantSlot { slot })
+    }
+
+    fn push(&mut self, op: Op) -> Result<(), Fault> {
+        if self.ops.len() == OPERATIONS_MAX {
+            return Err(Fault::ManyOperations { limit: OPERATIONS_MAX });
+        }
+        self.ops.push(op);
+        Ok(())
+    }
+}
+
+fn checked_layout(size: u64, align: u64) -> Result<Layout, Fault> {
+    if align > ALIGN_MAX || !align.is_power_of_two() {
+        return Err(Fault::Alignment { align, limit: ALIGN_MAX });
+    }
+    let bytes = usize::try_from(size).ok().filter(|&bytes| bytes <= BLOCK_BYTES_MAX);
+    bytes
+        .and_then(|bytes| Layout::from_size_align(bytes, align as usize).ok())
+        .ok_or(Fault::LargeBlock { size, limit: BLOCK_BYTES_MAX as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, 16).expect("valid")
+    }
+
+    #[test]
+    fn slots_are_dense_and_used_again() {
+        let mut builder = TraceBuilder::default();
+        assert_eq!(builder.alloc(10, 16, false).expect("first"), 0);
+        assert_eq!(builder.alloc(20, 16, true).expect("second"), 1);
+        builder.free(0).expect("live");
+        assert_eq!(builder.alloc(30, 16, false).expect("third"), 0);
+        builder.realloc(1, 50).expect("live");
+        let trace = builder.finish("t", Oddities::default());
+        assert_eq!((trace.slots(), trace.peak_live_bytes()), (2, 80));
+        assert_eq!(trace.ops()[2], Op::Free { slot: 0, layout: layout(10) });
+        assert_eq!(trace.ops()[4], Op::Realloc { slot: 1, layout: layout(20), new_size: 50 });
+    }
+
+    #[test]
+    fn what_would_break_a_replay_is_refused() {
+        let mut builder = TraceBuilder::default();
+        assert!(matches!(builder.free(0), Err(Fault::VacantSlot { slot: 0 })));
+        assert!(matches!(builder.alloc(u64::MAX, 16, false), Err(Fault::LargeBlock { .. })));
+        assert!(matches!(builder.alloc(8, 24, false), Err(Fault::Alignment { align: 24, .. })));
+        assert!(matches!(builder.alloc(8, 0, false), Err(Fault::Alignment { .. })));
+        builder.alloc(8, 16, false).expect("sound");
+        assert!(matches!(builder.realloc(0, 1 << 63), Err(Fault::LargeBlock { .. })));
+        builder.free(0).expect("live");
+        assert!(matches!(builder.free(0), Err(Fault::VacantSlot { slot: 0 })));
+        assert!(matches!(builder.realloc(u64::MAX, 1), Err(Fault::VacantSlot { .. })));
+        assert_eq!(builder.operations(), 2);
+    }
+
+    #[test]
+    fn live_blocks_are_capped() {
+        let mut builder = TraceBuilder::default();
+        for _ in 0..LIVE_BLOCKS_MAX {
+            builder.alloc(1, 1, false).expect("below the cap");
+        }
+        assert!(matches!(builder.alloc(1, 1, false), Err(Fault::ManyBlocks { .. })));
+    }
+}
