@@ -6,7 +6,8 @@
 #     record.sh [NAME...]        all of them if no name is given
 #
 # Debian: apt-get install heaptrack valgrind sqlite3 python3 g++ git jq libxml2-utils \
-#         redis-server redis-tools nginx-light curl bc lua5.4
+#         redis-server redis-tools nginx-light curl bc lua5.4 mawk \
+#         imagemagick
 set -euo pipefail
 
 traces=$(cd "$(dirname "$0")" && pwd)
@@ -32,9 +33,9 @@ numbers() {
     awk -v n="$1" 'BEGIN { x = 12345; for (i = 0; i < n; i++) { x = (x * 1103515245 + 12345) % 2147483648; print x } }'
 }
 
-record_sed() {
-    numbers 900 | awk '{ printf "%d: host%d user=%d status=%d\n", NR, $1 % 50, $1, $1 % 7 }' >access.txt
-    heap sed sed -E -n 's/^([0-9]+): (host[0-9]+) user=([0-9]*)7([0-9]*) status=([^0])$/\2 \5 \1/p' access.txt
+record_mawk() {
+    numbers 20000 | awk '{ printf "%d: host%d user=%d status=%d\n", NR, $1 % 50, $1, $1 % 7 }' >access.txt
+    heap mawk mawk '{ n[$2]++; s = s substr($3, 6, 3) $4; if (length(s) > 200) s = "" } END { for (k in n) print k, n[k] }' access.txt
 }
 
 record_bc() {
@@ -85,7 +86,7 @@ from collections import defaultdict
 class Item:
     def __init__(self, key, size):
         self.key, self.size, self.tags = key, size, {"t%d" % (size % 13)}
-items = [Item("key-%d" % (i * 7919 % 9091), i % 257) for i in range(9000)]
+items = [Item("key-%d" % (i * 7919 % 13009), i % 257) for i in range(13000)]
 groups = defaultdict(list)
 for item in items:
     groups[item.size].append(item)
@@ -144,6 +145,16 @@ record_xmllint() {
     valg xmllint xmllint --xpath 'count(//item[price > 450 and @kind != "k3"]) + sum(//price)' list.xml
 }
 
+record_imagemagick() {
+    for picture in 1 2 3 4 5 6 7 8 9 10; do
+        numbers $((picture * 40 + 1400)) | tr -d '\n' >pixels
+        { printf 'P6 48 36 255\n'; head -c 5184 pixels; } >"in$picture.ppm"
+    done
+    # One thread: its threads would otherwise race for what is allocated when.
+    MAGICK_THREAD_LIMIT=1 valg imagemagick /usr/bin/convert-im6.q16 'in%d.ppm[1-10]' -resize 40x30 \
+        -blur 0x1 -rotate 5 -colorspace gray -append out.png
+}
+
 record_redis() {
     heap redis redis-server --port 7399 --save '' --appendonly no --io-threads 1 &
     local server=$!
@@ -177,7 +188,7 @@ NGINX
     wait "$server"
 }
 
-all=(sed bc lua sqlite python cc1plus git jq xmllint redis nginx)
+all=(mawk bc imagemagick lua sqlite python cc1plus git jq xmllint redis nginx)
 for name in "${@:-${all[@]}}"; do
     echo "recording $name" >&2
     "record_$name"

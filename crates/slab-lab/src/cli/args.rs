@@ -16,6 +16,8 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Time the allocators on recordings; without arguments, on all embedded ones
     Replay(ReplayArguments),
+    /// Find the smallest region in which each allocator gets through, by bisection
+    Arena(ArenaArguments),
     /// Turn a recording of heaptrack or valgrind into a small trace file
     Import(ImportArguments),
     /// Say what is in recordings; without arguments, in the embedded ones
@@ -44,28 +46,44 @@ pub(super) struct TraceArguments {
     pub(super) first: Option<usize>,
 }
 
+/// What is run, and how it is shown.
 #[derive(Debug, Default, Args)]
-pub(super) struct ReplayArguments {
+pub(super) struct RunArguments {
     #[command(flatten)]
     pub(super) traces: TraceArguments,
     /// Run only this allocator; may be repeated
     #[arg(long = "allocator", value_name = "NAME")]
     pub(super) allocators: Vec<String>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Default, Args)]
+pub(super) struct ReplayArguments {
+    #[command(flatten)]
+    pub(super) run: RunArguments,
     /// Timed rounds [default: 11]
     #[arg(long)]
     pub(super) rounds: Option<u32>,
     /// Three rounds, for a first look
     #[arg(long, conflicts_with = "rounds")]
     pub(super) quick: bool,
-    /// Print JSON instead of tables
+    /// Also find the smallest region in which each allocator gets through
     #[arg(long)]
-    pub(super) json: bool,
+    pub(super) arena: bool,
 }
 
 impl ReplayArguments {
     pub(super) fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.quick { 3 } else { 11 })
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ArenaArguments {
+    #[command(flatten)]
+    pub(super) run: RunArguments,
 }
 
 #[derive(Debug, Args)]
@@ -91,8 +109,5 @@ pub(super) struct InfoArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct WorkerArguments {
-    #[arg(long)]
     pub(super) contender: String,
-    #[arg(long)]
-    pub(super) region: usize,
 }

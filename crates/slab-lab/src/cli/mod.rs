@@ -16,16 +16,24 @@ use clap::Parser as _;
 use args::{Arguments, Command};
 pub use error::LabError;
 
+use crate::replay::Measures;
+
 /// Runs the program: 0 if all went well, 1 if one of our allocators failed a trace, 2 if a file or an
 /// argument is no good.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command.unwrap_or_default() {
-        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Replay(arguments) => {
+            let measures = Measures { rounds: arguments.rounds(), arena: arguments.arena };
+            replay::run(&arguments.run, measures)
+        }
+        Command::Arena(arguments) => {
+            replay::run(&arguments.run, Measures { rounds: 0, arena: true })
+        }
         Command::Import(arguments) => import::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Worker(arguments) => {
-            let served = crate::replay::worker::serve(&arguments.contender, arguments.region);
+            let served = crate::replay::worker::serve(&arguments.contender);
             served.map(|()| ExitCode::SUCCESS).map_err(LabError::Worker)
         }
     };

@@ -1,19 +1,18 @@
-//! `replay`: all contenders over all traces.
+//! `replay` and `arena`: all contenders over all traces.
 
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use slab_peers::Side;
 
-use super::args::ReplayArguments;
+use super::args::RunArguments;
 use super::traces::named_contenders;
 use super::{LabError, print, table};
-use crate::replay::{Report, replay};
+use crate::replay::{Measures, Report, replay};
 
-pub(super) fn run(arguments: &ReplayArguments) -> Result<ExitCode, LabError> {
+pub(super) fn run(arguments: &RunArguments, measures: Measures) -> Result<ExitCode, LabError> {
     let contenders = named_contenders(&arguments.allocators)?;
-    let rounds = arguments.rounds();
-    let steps = arguments.traces.count() * contenders.len() * (rounds as usize + 1);
+    let steps = arguments.traces.count() * contenders.len() * (measures.rounds as usize + 1);
     let progress = progress(steps as u64, arguments.json);
     let mut report = Report { traces: Vec::new() };
     for trace in arguments.traces.read() {
@@ -22,7 +21,7 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<ExitCode, LabError> {
             progress.set_message(format!("{} {contender}", trace.name()));
             progress.inc(1);
         };
-        let result = replay(&trace, &contenders, rounds, &tick)?;
+        let result = replay(&trace, &contenders, measures, &tick)?;
         if !arguments.json {
             progress.suspend(|| print(&table::trace(&result)))?;
         }

@@ -29,26 +29,49 @@ pub(super) fn bytes(count: usize) -> String {
     }
 }
 
+/// One thing to show about a contender: its heading, and how it is worked out.
+type Figure = (&'static str, fn(&TraceReport, &ContenderReport) -> Option<f64>);
+
+const TIME: [Figure; 2] =
+    [("ns/op", |_, result| result.ns_per_op), ("× best rival", TraceReport::times_best_rival)];
+const ARENA: Figure = ("arena × peak", TraceReport::arena_times_peak);
+const FOOTPRINT: Figure = ("footprint × peak", TraceReport::times_peak);
+
 /// Lays out the results of one trace.
 pub(super) fn trace(report: &TraceReport) -> String {
-    let head = ["allocator", "ns/op", "±", "× best rival", "footprint", "× peak", "status"];
+    let timed = report.harness_ns_per_op.is_some();
+    let arenas = report.results.iter().any(|result| result.smallest_arena_bytes.is_some());
+    let mut head = vec!["allocator"];
+    if timed {
+        head.extend(["ns/op", "±", "× best rival"]);
+    }
+    if arenas {
+        head.extend(["smallest arena", "× peak"]);
+    }
+    head.extend(["footprint", "× peak", "status"]);
     let rows = report.results.iter().map(|result| {
-        vec![
-            label(result),
-            number(result.ns_per_op, 2),
-            number(result.spread_ns, 2),
-            number(report.times_best_rival(result), 2),
-            result.footprint_bytes.map_or_else(String::new, bytes),
-            number(report.times_peak(result), 2),
-            result.status.clone(),
-        ]
+        let mut row = vec![label(result)];
+        if timed {
+            row.extend([number(result.ns_per_op), number(result.spread_ns)]);
+            row.push(number(report.times_best_rival(result)));
+        }
+        if arenas {
+            row.push(result.smallest_arena_bytes.map_or_else(String::new, bytes));
+            row.push(number(report.arena_times_peak(result)));
+        }
+        row.push(result.footprint_bytes.map_or_else(String::new, bytes));
+        row.push(number(report.times_peak(result)));
+        row.push(result.status.clone());
+        row
     });
+    let harness = report
+        .harness_ns_per_op
+        .map_or_else(String::new, |harness| format!("; harness {harness:.2} ns/op, subtracted"));
     format!(
-        "\n{}: {} operations, at most {} live; harness {} ns/op, subtracted\n{}\n",
+        "\n{}: {} operations, at most {} live{harness}\n{}\n",
         report.trace,
         report.operations,
         bytes(report.peak_live_bytes),
-        number(report.harness_ns_per_op, 2),
         table(&head, rows.collect()),
     )
 }
@@ -58,24 +81,34 @@ pub(super) fn summary(report: &Report) -> String {
     let Some(first) = report.traces.first().filter(|_| report.traces.len() > 1) else {
         return String::new();
     };
+    let timed = first.harness_ns_per_op.is_some();
+    let arenas = first.results.iter().any(|result| result.smallest_arena_bytes.is_some());
+    let mut figures = Vec::new();
+    figures.extend(TIME.iter().filter(|_| timed));
+    figures.extend(Some(&ARENA).filter(|_| arenas));
+    figures.push(&FOOTPRINT);
     let rows = first.results.iter().enumerate().map(|(row, contender)| {
         let results = || report.traces.iter().map(|trace| (trace, &trace.results[row]));
         let passed = results().filter(|(_, result)| result.status == "ok").count();
-        let ns = results().filter_map(|(_, result)| result.ns_per_op.filter(|&ns| ns > 0.0));
-        let ratios = results().filter_map(|(trace, result)| trace.times_best_rival(result));
-        let overheads = results().filter_map(|(trace, result)| trace.times_peak(result));
-        vec![
-            label(contender),
-            number(geometric_mean(ns), 2),
-            number(geometric_mean(ratios), 2),
-            number(geometric_mean(overheads), 2),
-            format!("{passed}/{}", report.traces.len()),
-        ]
+        let means = figures.iter().map(|(_, figure)| {
+            let values = results().filter_map(|(trace, result)| figure(trace, result));
+            number(geometric_mean(values.filter(|&value| value > 0.0)))
+        });
+        let passed = format!("{passed}/{}", report.traces.len());
+        [label(contender)].into_iter().chain(means).chain([passed]).collect()
     });
-    let head = ["geometric mean of all traces", "ns/op", "× best rival", "footprint × peak", "ok"];
+    let mut head = vec!["geometric mean of all traces"];
+    head.extend(figures.iter().map(|(heading, _)| heading));
+    head.push("ok");
+    let note = match timed {
+        true => {
+            "Best rival: the fastest region allocator that is not ours, on each trace anew. The \
+             system allocator is a reference.\n"
+        }
+        false => "",
+    };
     format!(
-        "\n{}\n\nBest rival: the fastest region allocator that is not ours, on each trace anew. The \
-         system allocator is a reference.\nMeans are over the traces an allocator got through.\n",
+        "\n{}\n\n{note}Means are over the traces an allocator got through.\n",
         table(&head, rows.collect()),
     )
 }
@@ -88,8 +121,8 @@ fn label(result: &ContenderReport) -> String {
     }
 }
 
-fn number(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(String::new, |value| format!("{value:.digits$}"))
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.2}"))
 }
 
 fn geometric_mean(values: impl Iterator<Item = f64>) -> Option<f64> {

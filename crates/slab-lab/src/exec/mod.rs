@@ -10,6 +10,8 @@ mod failure;
 mod heap;
 mod idle;
 mod region;
+#[cfg(test)]
+mod tests;
 
 pub use failure::Failure;
 pub use heap::Heap;

@@ -17,8 +17,9 @@ pub use session::Session;
 use crate::trace::{Trace, binary};
 use protocol::{Answer, Request};
 
-/// The largest peak that is replayed: a region of four times as much has to be filled.
-pub const PEAK_BYTES_MAX: usize = 1 << 30;
+/// The largest peak that is replayed. Every contender has a region of its own, all at the same time,
+/// and every byte of it is written: at this peak that is half a GiB each.
+pub const PEAK_BYTES_MAX: usize = 256 << 20;
 
 /// Timed operations per round and contender: some milliseconds, so that starting a round is nothing.
 const ROUND_OPERATIONS: usize = 200_000;
@@ -60,11 +61,23 @@ pub enum ReplayError {
     Worker(#[from] io::Error),
 }
 
-/// Returns the size of the region in which a trace is replayed: four times the peak, at least 1 MiB,
-/// whole multiples of that. All but the most wasteful fit, and none is hurt by a tight fit.
+/// Returns the size of the region in which a trace is replayed: four times the peak up to 32 MiB,
+/// twice the peak beyond, in whole MiB. All but the most wasteful fit, and none is hurt by a tight
+/// fit.
 pub fn region_bytes(trace: &Trace) -> usize {
     const UNIT: usize = 1 << 20;
-    (4 * trace.peak_live_bytes()).next_multiple_of(UNIT).max(UNIT)
+    let peak = trace.peak_live_bytes();
+    let times = if peak <= 32 << 20 { 4 } else { 2 };
+    peak.saturating_mul(times).next_multiple_of(UNIT).max(UNIT)
+}
+
+/// What is found out about each contender, besides that it works.
+#[derive(Debug, Clone, Copy)]
+pub struct Measures {
+    /// How often the contenders are timed in turn.
+    pub rounds: u32,
+    /// Whether the smallest region is looked for.
+    pub arena: bool,
 }
 
 /// Replays a trace over the contenders. `tick` is called after each step.
@@ -75,7 +88,7 @@ pub fn region_bytes(trace: &Trace) -> usize {
 pub fn replay(
     trace: &Trace,
     contenders: &[&'static Contender],
-    rounds: u32,
+    measures: Measures,
     tick: &dyn Fn(&str),
 ) -> Result<TraceReport, ReplayError> {
     let mut harness = Entrant::start(worker::HARNESS, trace)?;
@@ -83,12 +96,15 @@ pub fn replay(
     for contender in contenders {
         let mut entrant = Entrant::start(contender.name(), trace)?;
         entrant.check();
+        if measures.arena {
+            entrant.arena();
+        }
         tick(contender.name());
         entrants.push(entrant);
     }
     let operations = trace.ops().len();
     let repetitions = ROUND_OPERATIONS.div_ceil(operations.max(1)) as u32;
-    for round in 0..rounds as usize {
+    for round in 0..measures.rounds as usize {
         harness.round(operations, repetitions);
         for turn in 0..entrants.len() {
             let turn = (turn + round) % contenders.len();
@@ -122,7 +138,7 @@ pub fn start(contender: &str, trace: &Trace) -> Result<Session, ReplayError> {
     }
     let mut contents = Vec::new();
     binary::write(trace, &mut contents, binary::FAST)?;
-    Ok(Session::start(contender, region_bytes(trace), &contents)?)
+    Ok(Session::start(contender, &contents)?)
 }
 
 /// A contender on its way through a trace.
@@ -130,6 +146,7 @@ struct Entrant {
     session: Session,
     failure: Option<String>,
     footprint_bytes: Option<usize>,
+    smallest_arena_bytes: Option<usize>,
     /// Nanoseconds per operation of each round.
     rounds_ns: Vec<f64>,
     spent: Duration,
@@ -144,6 +161,7 @@ impl Entrant {
             session,
             failure: None,
             footprint_bytes: None,
+            smallest_arena_bytes: None,
             rounds_ns: Vec::new(),
             spent: Duration::ZERO,
             patience: patience(trace),
@@ -154,6 +172,17 @@ impl Entrant {
         match self.session.ask(Request::Check, self.patience) {
             Answer::Checked { footprint_bytes } => self.footprint_bytes = footprint_bytes,
             other => self.fail(other),
+        }
+    }
+
+    fn arena(&mut self) {
+        /// Twice the binary logarithm of the largest region in units.
+        const REPLAYS_MAX: u32 = 64;
+        if self.failure.is_none() {
+            match self.session.ask(Request::Arena, self.patience * REPLAYS_MAX) {
+                Answer::Arena { bytes } => self.smallest_arena_bytes = bytes,
+                other => self.fail(other),
+            }
         }
     }
 
@@ -187,7 +216,7 @@ impl Entrant {
             status: self.failure.unwrap_or_else(|| "ok".to_owned()),
             ns_per_op: middle.map(|middle| middle.median - harness_ns),
             footprint_bytes: self.footprint_bytes,
-            smallest_arena_bytes: None,
+            smallest_arena_bytes: self.smallest_arena_bytes,
             spread_ns: middle.map(|middle| middle.spread),
             side: contender.side(),
         }

@@ -13,6 +13,8 @@ pub enum Request {
         /// How many timed ones.
         repetitions: u32,
     },
+    /// The smallest region in which the trace runs.
+    Arena,
 }
 
 /// What a worker answers.
@@ -27,6 +29,11 @@ pub enum Answer {
     Timed {
         /// Nanoseconds.
         nanoseconds: u64,
+    },
+    /// The smallest region.
+    Arena {
+        /// `None` for an allocator without a region.
+        bytes: Option<usize>,
     },
     /// The allocator failed.
     Failed {

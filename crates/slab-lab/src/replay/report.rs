@@ -60,6 +60,11 @@ impl TraceReport {
     pub fn times_peak(&self, result: &ContenderReport) -> Option<f64> {
         Some(result.footprint_bytes? as f64 / self.peak_live_bytes.max(1) as f64)
     }
+
+    /// Returns how many times the live bytes a contender's smallest region is.
+    pub fn arena_times_peak(&self, result: &ContenderReport) -> Option<f64> {
+        Some(result.smallest_arena_bytes? as f64 / self.peak_live_bytes.max(1) as f64)
+    }
 }
 
 /// The middle of some measurements, and half the distance of their quartiles.

@@ -23,9 +23,9 @@ impl Session {
     ///
     /// If the process cannot be started. One that dies while it is sent the trace says why when it
     /// is asked.
-    pub fn start(contender: &str, region_bytes: usize, trace: &[u8]) -> io::Result<Self> {
+    pub fn start(contender: &str, trace: &[u8]) -> io::Result<Self> {
         let mut worker = Command::new(std::env::current_exe()?)
-            .args(["worker", "--contender", contender, "--region", &region_bytes.to_string()])
+            .args(["worker", contender])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use slab_peers::{Contender, Side};
 
 use super::protocol::{Answer, Request};
+use super::region_bytes;
 use crate::exec::{Failure, Heap, Idle, Region};
 use crate::trace::{self, OPERATIONS_MAX, Trace};
 
@@ -18,7 +19,7 @@ pub const HARNESS: &str = "harness";
 /// # Errors
 ///
 /// If the other side does not keep to the protocol or goes away.
-pub fn serve(contender: &str, region_bytes: usize) -> io::Result<()> {
+pub fn serve(contender: &str) -> io::Result<()> {
     // The reason goes into the answer; the lab shows it.
     panic::set_hook(Box::new(|_| {}));
     let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
@@ -28,7 +29,8 @@ pub fn serve(contender: &str, region_bytes: usize) -> io::Result<()> {
     let contents = input.by_ref().take(u64::from_le_bytes(length));
     let trace = trace::read("worker", "worker", contents, OPERATIONS_MAX)
         .map_err(|error| invalid(error.to_string()))?;
-    let mut region = match Region::new(region_bytes) {
+    let size = region_bytes(&trace);
+    let mut region = match Region::new(size) {
         Ok(region) => region,
         Err(failure) => return serve_requests(input, |_| Err(failure.clone())),
     };
@@ -37,6 +39,7 @@ pub fn serve(contender: &str, region_bytes: usize) -> io::Result<()> {
         return serve_requests(input, |request| match request {
             Request::Check => Ok(Answer::Checked { footprint_bytes: None }),
             Request::Round { repetitions } => round(repetitions, || Heap::idle(&idle).run(&trace)),
+            Request::Arena => Ok(Answer::Arena { bytes: None }),
         });
     }
     let contender =
@@ -44,9 +47,40 @@ pub fn serve(contender: &str, region_bytes: usize) -> io::Result<()> {
     serve_requests(input, |request| match request {
         Request::Check => check(contender, &mut region, &trace),
         Request::Round { repetitions } => {
-            round(repetitions, || Heap::new(contender, &mut region, region_bytes)?.run(&trace))
+            round(repetitions, || Heap::new(contender, &mut region, size)?.run(&trace))
         }
+        Request::Arena => arena(contender, &mut region, &trace),
     })
+}
+
+/// The unit in which the smallest region is looked for.
+const ARENA_UNIT_BYTES: usize = 128;
+
+/// Bisects between the bytes that live at one time, below which no allocator can be, and the whole
+/// region. That takes for granted that more memory is never worse, which a buddy system can
+/// violate a little.
+fn arena(contender: &Contender, region: &mut Region, trace: &Trace) -> Result<Answer, Failure> {
+    if contender.side() == Side::Reference {
+        return Ok(Answer::Arena { bytes: None });
+    }
+    let mut survives = |units: usize| {
+        let replay = || Heap::new(contender, region, units * ARENA_UNIT_BYTES)?.run(trace);
+        // A rival may panic where it has too little.
+        panic::catch_unwind(AssertUnwindSafe(replay)).is_ok_and(|outcome| outcome.is_ok())
+    };
+    let mut too_small = trace.peak_live_bytes() / ARENA_UNIT_BYTES;
+    let mut enough = region_bytes(trace) / ARENA_UNIT_BYTES;
+    while too_small + 1 < enough {
+        let middle = too_small.midpoint(enough);
+        if survives(middle) {
+            enough = middle;
+        } else {
+            too_small = middle;
+        }
+    }
+    let bytes = enough * ARENA_UNIT_BYTES;
+    Heap::new(contender, region, bytes)?.check(trace)?;
+    Ok(Answer::Arena { bytes: Some(bytes) })
 }
 
 /// Answers request after request.

@@ -9,7 +9,18 @@ macro_rules! traces {
 }
 
 const EMBEDDED: &[(&str, &[u8])] = traces![
-    "sed", "bc", "nginx", "lua", "git", "sqlite", "jq", "redis", "xmllint", "python", "cc1plus"
+    "mawk",
+    "bc",
+    "nginx",
+    "lua",
+    "sqlite",
+    "imagemagick",
+    "jq",
+    "git",
+    "redis",
+    "xmllint",
+    "cc1plus",
+    "python",
 ];
 
 /// Returns the names of the embedded traces.

@@ -1,0 +1,78 @@
+//! Every way of cutting or flipping a small recording is read or refused, and never panics.
+
+use slab_lab::trace::{OPERATIONS_MAX, binary, read};
+
+const VALGRIND: &[u8] = b"==7== Memcheck\n--7-- malloc(24) = 0x1000\n\
+    --7-- realloc(0x1000,90) = 0x2000\n--7-- calloc(3,7) = 0x3000\n--8-- malloc(1) = 0x9\n\
+    --7-- memalign(al 64, size 300) = 0x1000\n--7-- realloc(0x0,8)malloc(8) = 0x4000\n\
+    --7-- realloc(0x4000,0)free(0x4000)\n--7-- free(0x2000)\n";
+
+const HEAPTRACK: &[u8] = b"v 10400 3\nX true\nI 1000 5e2990\nm 1 -\n+ 11c00 1 900\nt 77 0\n\
+    + 20 1 1000\n+ 30 1 2000\n- 1000\nc 5\n+ 20 1 2000\n- 55\n";
+
+fn survives(contents: &[u8]) {
+    if let Err(error) = read("mutant", "mutant", contents, OPERATIONS_MAX) {
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn cut_and_flipped_recordings_are_read_or_refused() {
+    let trace = read("sound", "sound", VALGRIND, OPERATIONS_MAX).expect("a sound recording");
+    let mut own = Vec::new();
+    binary::write(&trace, &mut own, binary::SMALL).expect("memory can be written");
+    let mut tried = 0;
+    for sound in [VALGRIND, HEAPTRACK, &own] {
+        read("sound", "sound", sound, OPERATIONS_MAX).expect("a sound recording");
+        for length in 0..sound.len() {
+            survives(&sound[..length]);
+            for change in [0x01, 0x04, 0x10, 0x40, 0x80, 0xff] {
+                let mut mutant = sound.to_vec();
+                mutant[length] ^= change;
+                survives(&mutant);
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 2000, "{tried}");
+}
+
+#[test]
+fn own_contents_are_read_or_refused() {
+    // Behind the compression's checksum, where the test above seldom gets.
+    let mut state = 1u64;
+    for length in 0..4000 {
+        let contents: Vec<u8> = (0..length % 60)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                // Small numbers make most operations sound, so that reading gets far.
+                if state >> 63 == 0 { (state >> 40) as u8 & 15 } else { (state >> 40) as u8 }
+            })
+            .collect();
+        let frame = zstd::encode_all(&contents[..], 1).expect("compression");
+        survives(&[b"SLABTRACE\x01", &frame[..]].concat());
+    }
+}
+
+#[test]
+fn own_format_keeps_everything() {
+    let trace = read("sound", "sound", VALGRIND, OPERATIONS_MAX).expect("a sound recording");
+    assert_eq!(trace.oddities().foreign_lines, 1);
+    let mut own = Vec::new();
+    binary::write(&trace, &mut own, binary::FAST).expect("memory can be written");
+    let back = read("own", "other", &own[..], OPERATIONS_MAX).expect("what was written");
+    assert_eq!((back.ops(), back.name()), (trace.ops(), "sound"));
+    assert_eq!(back.peak_live_bytes(), trace.peak_live_bytes());
+    let first = read("own", "other", &own[..], 2).expect("the first two");
+    assert_eq!(first.ops(), &trace.ops()[..2]);
+}
+
+#[test]
+fn heaptracks_own_block_is_left_out() {
+    let trace = read("sound", "sound", HEAPTRACK, OPERATIONS_MAX).expect("a sound recording");
+    // Two blocks, a free, the free of the block that was never seen freed, its successor.
+    assert_eq!(trace.ops().len(), 5);
+    assert_eq!(trace.peak_live_bytes(), 0x50);
+    assert_eq!(trace.oddities().unknown_frees, 1);
+    assert_eq!(trace.oddities().replaced_blocks, 1);
+}

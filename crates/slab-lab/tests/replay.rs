@@ -1,0 +1,49 @@
+//! The commands as a user runs them.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn lab(arguments: &[&str]) -> (String, Option<i32>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_slab-lab")).args(arguments).output();
+    let output = output.expect("the lab starts");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    (String::from_utf8(output.stdout).expect("text"), output.status.code())
+}
+
+#[test]
+fn json_has_the_documented_shape() {
+    let allocators = ["--allocator", "slab-bytes", "--allocator", "talc", "--allocator", "system"];
+    let arguments = ["replay", "--json", "--quick", "--arena", "--trace", "mawk"];
+    let (text, code) = lab(&[&arguments[..], &allocators].concat());
+    assert_eq!(code, Some(0));
+    let json: Value = serde_json::from_str(&text).expect("JSON and nothing else");
+    let trace = &json["traces"][0];
+    assert_eq!(trace["trace"], "mawk");
+    assert_eq!(trace["operations"], 35847);
+    assert_eq!(trace["peak_live_bytes"], 31279);
+    let results = trace["results"].as_array().expect("results");
+    assert_eq!(results.len(), 3);
+    for (result, name) in results.iter().zip(["slab-bytes", "talc", "system"]) {
+        assert_eq!(result["allocator"], name);
+        assert_eq!(result["status"], "ok");
+        assert!(result["ns_per_op"].is_f64());
+        let arena = result["smallest_arena_bytes"].as_u64();
+        match result["footprint_bytes"].as_u64() {
+            Some(footprint) => {
+                assert!((31279..1_000_000).contains(&footprint), "{name}: {footprint}");
+                assert!((31279..1_000_000).contains(&arena.expect(name)), "{name}: {arena:?}");
+            }
+            None => assert_eq!((name, arena), ("system", None)),
+        }
+    }
+}
+
+#[test]
+fn every_embedded_trace_can_be_read() {
+    let (text, code) = lab(&["info"]);
+    assert_eq!(code, Some(0));
+    for name in ["mawk", "nginx", "lua", "imagemagick", "python"] {
+        assert!(text.contains(name), "{text}");
+    }
+}
