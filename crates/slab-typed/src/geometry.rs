@@ -1,0 +1,93 @@
+//! How slabs are cut into chunks, and how an index is cut into chunk and slot. No pointers.
+
+use core::alloc::Layout;
+
+use slab_core::layout::align_up;
+
+/// The most slots a chunk has. A chunk of `u64` then takes 12 KiB: large enough that its share of
+/// the directory vanishes, small enough to be released often and to stay below the size from which
+/// general allocators map pages.
+pub(crate) const CHUNK_SLOTS_MAX: usize = 1024;
+
+/// How an allocator divides its slots.
+///
+/// A slab is a row of chunks; all have `chunk_len` slots but for the last one of each slab, which
+/// has the rest. In the index space each takes the power of two above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub slab_capacity: usize,
+    /// Saturated: where it does not fit, no slab can be made.
+    pub chunks_per_slab: u32,
+    pub chunk_len: u32,
+    pub last_len: u32,
+    /// Bits of an index that name the slot; `1 << shift` is at most [`CHUNK_SLOTS_MAX`].
+    pub shift: u32,
+}
+
+impl Geometry {
+    pub const fn new(slab_capacity: usize) -> Self {
+        let slab_capacity = if slab_capacity == 0 { 1 } else { slab_capacity };
+        let chunk_len =
+            if slab_capacity < CHUNK_SLOTS_MAX { slab_capacity } else { CHUNK_SLOTS_MAX };
+        let chunks = slab_capacity.div_ceil(chunk_len);
+        let chunks_per_slab = if chunks < u32::MAX as usize { chunks as u32 } else { u32::MAX };
+        Self {
+            slab_capacity,
+            chunks_per_slab,
+            chunk_len: chunk_len as u32,
+            last_len: (slab_capacity - (chunks - 1) * chunk_len) as u32,
+            shift: chunk_len.next_power_of_two().trailing_zeros(),
+        }
+    }
+
+    /// The generations of a chunk; those beyond its slots stay zero.
+    pub const fn padded_len(&self) -> u32 {
+        1 << self.shift
+    }
+
+    /// How many chunks the index space holds. The index `u32::MAX` stays free, to mean none.
+    pub const fn chunk_limit(&self) -> u32 {
+        u32::MAX >> self.shift
+    }
+
+    /// The slots of a chunk.
+    pub const fn len_of(&self, chunk: u32) -> u32 {
+        if chunk % self.chunks_per_slab == self.chunks_per_slab - 1 {
+            self.last_len
+        } else {
+            self.chunk_len
+        }
+    }
+
+    /// Where the first of `slots` of this layout lies behind the generations of a chunk.
+    pub const fn slots_offset(&self, slot: Layout) -> usize {
+        let generations = self.padded_len() as usize * size_of::<u32>();
+        match align_up(generations, slot.align()) {
+            Some(offset) => offset,
+            // At most 4 KiB of generations, and no alignment reaches the end of the address space.
+            None => unreachable!(),
+        }
+    }
+
+    /// The layout of a chunk, or `None` if the address space cannot hold it.
+    pub fn chunk_layout(&self, chunk: u32, slot: Layout) -> Option<Layout> {
+        let slots_bytes = slot.size().checked_mul(self.len_of(chunk) as usize)?;
+        let bytes = self.slots_offset(slot).checked_add(slots_bytes)?;
+        Layout::from_size_align(bytes, slot.align().max(align_of::<u32>())).ok()
+    }
+
+    /// The index of a slot, counted within its slab.
+    pub fn index(&self, slab: u32, slot: usize) -> u32 {
+        let chunk = slab * self.chunks_per_slab + slot as u32 / self.chunk_len;
+        (chunk << self.shift) | (slot as u32 % self.chunk_len)
+    }
+
+    /// The slab of an index, and the slot counted within that slab. The slot may lie beyond the
+    /// slab's end: not every index belongs to a slot.
+    pub fn locate(&self, index: u32) -> (u32, usize) {
+        let chunk = index >> self.shift;
+        let slot = index & (self.padded_len() - 1);
+        let before = (chunk % self.chunks_per_slab) as usize * self.chunk_len as usize;
+        (chunk / self.chunks_per_slab, before + slot as usize)
+    }
+}

@@ -1,0 +1,79 @@
+//! From handles to places and back.
+
+use allocator_api2::alloc::Allocator;
+
+use crate::error::SlabError;
+use crate::handle::{Key, SlotHandle};
+use crate::slab::SlabAllocator;
+
+impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
+    /// Returns the slab and the slot within it where a value lies. *O*(1).
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the handle: [`SlabError::SlabIndexOutOfRange`],
+    /// [`SlabError::SlotIndexOutOfRange`] for one that was forged or is another allocator's,
+    /// [`SlabError::SlabReleased`], [`SlabError::SlotAlreadyFree`], [`SlabError::StaleHandle`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SlabAllocator, SlabError};
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let ada = names.allocate("Ada")?;
+    /// assert_eq!(names.locate(ada), Ok((0, 0)));
+    /// names.free(ada)?;
+    /// assert_eq!(names.locate(ada), Err(SlabError::SlotAlreadyFree { slab: 0, slot: 0 }));
+    /// # Ok::<(), SlabError>(())
+    /// ```
+    pub fn locate(&self, key: K) -> Result<(usize, usize), SlabError> {
+        let handle = key.handle();
+        let (slab, slot) = self.storage.geometry.locate(handle.index());
+        self.live_generation(slab as usize, slot, handle.generation())?;
+        Ok((slab as usize, slot))
+    }
+
+    /// Returns the handle of the value in a place, if it has this generation. *O*(1).
+    ///
+    /// # Errors
+    ///
+    /// As [`locate`](Self::locate).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SlabAllocator, SlabError};
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let ada = names.allocate("Ada")?;
+    /// assert_eq!(names.handle_at(0, 0, ada.generation()), Ok(ada));
+    /// assert_eq!(names.handle_at(9, 0, 1), Err(SlabError::SlabIndexOutOfRange(9, 1)));
+    /// assert_eq!(names.handle_at(0, 99, 1), Err(SlabError::SlotIndexOutOfRange(99, 0, 64)));
+    /// # Ok::<(), SlabError>(())
+    /// ```
+    pub fn handle_at(&self, slab: usize, slot: usize, generation: u32) -> Result<K, SlabError> {
+        let index = self.live_generation(slab, slot, generation)?;
+        Ok(K::from_handle(SlotHandle::live(index, generation)))
+    }
+
+    /// Returns the index of a place if it is live in this generation.
+    fn live_generation(&self, slab: usize, slot: usize, generation: u32) -> Result<u32, SlabError> {
+        let known = self.storage.slab_ids();
+        if slab >= known as usize {
+            return Err(SlabError::SlabIndexOutOfRange(slab, known as usize));
+        }
+        if slot >= self.slab_capacity() {
+            return Err(SlabError::SlotIndexOutOfRange(slot, slab, self.slab_capacity()));
+        }
+        let index = self.storage.geometry.index(slab as u32, slot);
+        match self.storage.generation(index) {
+            None => Err(SlabError::SlabReleased { slab }),
+            Some(current) if current % 2 == 0 => Err(SlabError::SlotAlreadyFree { slab, slot }),
+            Some(current) if current != generation => {
+                Err(SlabError::StaleHandle { slab, slot, generation, current })
+            }
+            Some(_) => Ok(index),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! When slabs come and go: `try_reserve`, `compact`, `shrink_to`, `defragment`, `try_clone`.
+
+use allocator_api2::alloc::Allocator;
+
+use crate::error::SlabError;
+use crate::handle::Key;
+use crate::slab::SlabAllocator;
+use crate::storage::Walk;
+
+impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
+    /// Acquires memory until `additional` values can be stored without asking for more.
+    /// *O*(slots acquired).
+    ///
+    /// # Errors
+    ///
+    /// As [`allocate`](Self::allocate). Slabs acquired before the refusal are given back.
+    pub fn try_reserve(&mut self, additional: usize) -> Result<(), SlabError> {
+        let before = self.slab_count();
+        while self.free_slots() < additional {
+            if let Err(reason) = self.storage.grow() {
+                self.release_empty(self.slab_count() - before);
+                return Err(reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets how many empty slabs [`compact`](Self::compact) keeps. None, unless told.
+    ///
+    /// A program whose number of values swings around the end of a slab would otherwise acquire and
+    /// release that slab each time.
+    pub const fn set_spare_slabs(&mut self, spare_slabs: usize) {
+        self.spare_slabs = spare_slabs;
+    }
+
+    /// Returns how many empty slabs [`compact`](Self::compact) keeps.
+    pub const fn spare_slabs(&self) -> usize {
+        self.spare_slabs
+    }
+
+    /// Gives the memory of empty slabs back, all but the [spare](Self::set_spare_slabs) ones, and
+    /// returns how many slabs that were. *O*(slots) if there are any, *O*(slabs) otherwise.
+    ///
+    /// **Every live handle stays valid, and every freed one stale for ever**: a slab acquired later
+    /// in the place of a released one starts with generations above those that its slots had.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut numbers = SlabAllocator::new(16);
+    /// let handles = (0..64).map(|n| numbers.allocate(n)).collect::<Result<Vec<_>, _>>()?;
+    /// for &handle in &handles[..63] {
+    ///     numbers.free(handle)?;
+    /// }
+    /// assert_eq!(numbers.compact(), 3);
+    /// assert_eq!(numbers.get(handles[63]), Some(&63));
+    /// assert_eq!(numbers.get(handles[0]), None);
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
+    pub fn compact(&mut self) -> usize {
+        let releasable = self.empty_slabs().saturating_sub(self.spare_slabs);
+        self.release_empty(releasable)
+    }
+
+    /// Gives the memory of empty slabs back while `slots` slots remain, spare slabs or not, forgets
+    /// the ids of the last ones, and makes the directory as small as it can be. *O*(slots).
+    ///
+    /// Handles stay valid or stale as in [`compact`](Self::compact).
+    pub fn shrink_to(&mut self, slots: usize) {
+        let needed = slots.div_ceil(self.slab_capacity());
+        let releasable = self.slab_count().saturating_sub(needed).min(self.empty_slabs());
+        self.release_empty(releasable);
+        self.storage.forget_vacant_tail();
+        self.storage.relist();
+    }
+
+    /// Moves up to `max_moves` values out of the emptiest slabs into the fullest, so that
+    /// [`compact`](Self::compact) finds more empty slabs, and returns how many were moved.
+    ///
+    /// `on_move(value, old, new)` is called before each move; the old handle is stale afterwards. If
+    /// it returns `false`, or panics, that value stays where it is, its handle stays valid, and
+    /// nothing more is moved. Values move only out of slabs that can be emptied altogether.
+    ///
+    /// *O*(slots of partly filled slabs + slabs × slabs emptied or filled + moves).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut numbers = SlabAllocator::new(16);
+    /// let mut handles = (0..64).map(|n| numbers.allocate(n)).collect::<Result<Vec<_>, _>>()?;
+    /// numbers.retain(|_, n| *n % 16 == 0);
+    ///
+    /// let moves = numbers.defragment(usize::MAX, |&mut n, _old, new| {
+    ///     handles[n] = new;
+    ///     true
+    /// });
+    /// assert_eq!((moves, numbers.compact()), (3, 3));
+    /// assert_eq!(numbers.get(handles[32]), Some(&32));
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
+    pub fn defragment(
+        &mut self,
+        max_moves: usize,
+        mut on_move: impl FnMut(&mut T, K, K) -> bool,
+    ) -> usize {
+        crate::defragment::run(&mut self.storage, max_moves, &mut |value, old, new| {
+            on_move(value, K::from_handle(old), K::from_handle(new))
+        })
+    }
+
+    /// Makes the slots of slabs acquired from now on start above `generation`, so that handles kept
+    /// from an earlier run of the program, up to that generation, are stale in this one.
+    /// *O*(slabs).
+    ///
+    /// Each slot has 2³¹ − 1 lives, of which those up to `generation` are spent; at least one is
+    /// always left.
+    pub fn raise_generation_floor(&mut self, generation: u32) {
+        self.storage.raise_floor(generation);
+    }
+
+    /// Returns the number of slabs without values. *O*(slabs).
+    fn empty_slabs(&self) -> usize {
+        (0..self.storage.slab_ids()).filter(|&slab| self.is_empty_slab(slab)).count()
+    }
+
+    fn is_empty_slab(&self, slab: u32) -> bool {
+        self.storage.is_held(slab) && self.storage.slab_live(slab) == 0
+    }
+
+    /// Releases that many empty slabs, the last ones first.
+    fn release_empty(&mut self, count: usize) -> usize {
+        let mut released = 0;
+        for slab in (0..self.storage.slab_ids()).rev() {
+            if released == count {
+                break;
+            }
+            if self.is_empty_slab(slab) {
+                self.storage.release_slab(slab);
+                released += 1;
+            }
+        }
+        if released > 0 {
+            self.storage.relist();
+        }
+        released
+    }
+}
+
+impl<T: Clone, K: Key, A: Allocator + Clone> SlabAllocator<T, K, A> {
+    /// Copies the values; each handle to one of the original is a handle to its copy. *O*(slots).
+    ///
+    /// # Errors
+    ///
+    /// [`SlabError::OutOfMemory`].
+    pub fn try_clone(&self) -> Result<Self, SlabError> {
+        let source = self.storage.source().clone();
+        let mut copy = Self {
+            storage: self.storage.mirror(source)?,
+            spare_slabs: self.spare_slabs,
+            key: self.key,
+        };
+        let mut values = Walk::new(&self.storage);
+        while let Some((handle, value)) = values.next() {
+            let stored = copy.storage.occupy(handle, value.clone());
+            debug_assert!(stored.is_ok(), "a mirror has the same slots, all dead");
+        }
+        copy.storage.relist();
+        Ok(copy)
+    }
+}

@@ -1,0 +1,97 @@
+//! Walks all bookkeeping and compares it with what the generations say.
+#![expect(unsafe_code, reason = "follows links")]
+
+use allocator_api2::alloc::Allocator;
+
+use super::directory::State;
+use super::{NONE, RETIRED, Storage};
+use crate::error::Inconsistency;
+
+fn equal(what: &'static str, at: u32, expected: usize, found: usize) -> Result<(), Inconsistency> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Inconsistency { what, at: at as usize, expected, found })
+}
+
+impl<T, A: Allocator> Storage<T, A> {
+    /// Checks S2 to S4. *O*(slots).
+    pub fn validate(&self) -> Result<(), Inconsistency> {
+        let (mut live, mut retired, mut held, mut slots) = (0, 0, 0, 0);
+        for chunk in 0..self.directory.len() {
+            let record = self.record(chunk);
+            let first_of_slab = chunk - chunk % self.geometry.chunks_per_slab;
+            let whole = record.is_held() == self.record(first_of_slab).is_held();
+            equal("a slab is held whole or not at all", chunk, 1, usize::from(whole))?;
+            self.validate_chunk(chunk)?;
+            live += record.live as usize;
+            retired += usize::from(record.retired);
+            if record.is_held() {
+                held += usize::from(chunk == first_of_slab);
+                slots += self.geometry.len_of(chunk) as usize;
+            }
+        }
+        equal("the chunks hold all live values", 0, self.live_count(), live)?;
+        equal("the chunks hold all retired slots", 0, self.retired, retired)?;
+        equal("as many slabs are held", 0, self.held_slabs as usize, held)?;
+        equal("the floor is even", 0, 0, self.floor as usize % 2)?;
+        let vacant = slots - live - retired;
+        equal("each vacant slot is listed once", 0, vacant, self.count_listed(vacant)?)
+    }
+
+    fn validate_chunk(&self, chunk: u32) -> Result<(), Inconsistency> {
+        let record = self.record(chunk);
+        let first = chunk << self.shift;
+        let (mut live, mut retired) = (0, 0);
+        for index in first..first + self.geometry.padded_len() {
+            // SAFETY: the chunk has a record.
+            let place = unsafe { self.place(index) };
+            // SAFETY: readable and initialised by S2.
+            let generation = unsafe { place.generation.read() };
+            live += generation % 2;
+            retired += u32::from(generation == RETIRED);
+            if !record.is_held() || index - first >= self.geometry.len_of(chunk) {
+                equal("what is no slot has generation zero", index, 0, generation as usize)?;
+            }
+        }
+        equal("a chunk counts its live values", chunk, live as usize, record.live as usize)?;
+        equal("a chunk counts its retired slots", chunk, retired as usize, record.retired.into())?;
+        if record.state == State::Fresh {
+            equal("a fresh chunk was never filled", chunk, 0, (live + retired) as usize)?;
+        }
+        Ok(())
+    }
+
+    /// Counts the slots on all lists, which have to be `limit` at most.
+    fn count_listed(&self, limit: usize) -> Result<usize, Inconsistency> {
+        let mut listed = 0;
+        let mut next = self.head;
+        while next != NONE {
+            listed += 1;
+            let vacant = self.vacant_handle(next).is_some();
+            equal("a listed slot is vacant", next, 1, usize::from(vacant))?;
+            let carved = self.record(next >> self.shift).state == State::Carved;
+            equal("a listed slot is in a carved chunk", next, 1, usize::from(carved))?;
+            if listed > limit {
+                return Ok(listed);
+            }
+            // SAFETY: vacant, and so in a held chunk.
+            let place = unsafe { self.place(next) };
+            // SAFETY: a listed slot holds its link, by S3.
+            next = unsafe { place.slot.cast::<u32>().read() };
+        }
+        for index in self.bump..self.bump_end {
+            listed += 1;
+            let vacant = self.vacant_handle(index).is_some();
+            equal("an untouched slot is vacant", index, 1, usize::from(vacant))?;
+        }
+        let mut chunk = self.fresh;
+        while chunk != NONE && listed <= limit {
+            listed += self.geometry.len_of(chunk) as usize;
+            let fresh = self.record(chunk).state == State::Fresh;
+            equal("a chunk listed as fresh is so", chunk, 1, usize::from(fresh))?;
+            chunk = self.record(chunk).next;
+        }
+        Ok(listed)
+    }
+}

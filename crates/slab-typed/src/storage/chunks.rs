@@ -1,0 +1,197 @@
+//! Acquiring and releasing the chunks of whole slabs.
+#![expect(unsafe_code, reason = "owns raw blocks")]
+
+use core::alloc::Layout;
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use allocator_api2::alloc::Allocator;
+use slab_core::poison;
+
+use super::directory::{Record, State, never};
+use super::{NONE, RETIRED, Slot, Storage};
+use crate::error::SlabError;
+
+impl<T, A: Allocator> Storage<T, A> {
+    /// The chunks of a slab. The slab is below `slab_ids`.
+    pub(super) fn chunks_of(&self, slab: u32) -> Range<u32> {
+        let first = slab * self.geometry.chunks_per_slab;
+        first..first + self.geometry.chunks_per_slab
+    }
+
+    /// Returns whether a slab id is known and its memory held.
+    pub fn is_held(&self, slab: u32) -> bool {
+        slab < self.slab_ids() && self.record(self.chunks_of(slab).start).is_held()
+    }
+
+    /// Returns the number of live slots of a slab; zero if it is not held. *O*(chunks of a slab).
+    pub fn slab_live(&self, slab: u32) -> usize {
+        self.chunks_of(slab).map(|chunk| self.record(chunk).live as usize).sum()
+    }
+
+    /// Returns whether a vacant slab id can never be held again, because a slot of it is used up.
+    pub(super) fn is_exhausted(&self, slab: u32) -> bool {
+        self.chunks_of(slab).any(|chunk| self.record(chunk).floor == RETIRED)
+    }
+
+    /// Returns the number of retired slots of a slab.
+    pub fn slab_retired(&self, slab: u32) -> usize {
+        self.chunks_of(slab).map(|chunk| usize::from(self.record(chunk).retired)).sum()
+    }
+
+    pub(super) fn record(&self, chunk: u32) -> &Record {
+        self.directory.record(chunk).expect("chunks are named below the directory's length")
+    }
+
+    /// Raises the generations that ids start from, known vacant ones included. Odd floors are
+    /// rounded up, and those that would leave no life to a slot down to the one that leaves it one.
+    pub fn raise_floor(&mut self, floor: u32) {
+        let floor = floor.min(RETIRED - 2).next_multiple_of(2);
+        self.floor = self.floor.max(floor);
+        for chunk in 0..self.directory.len() {
+            let record = *self.record(chunk);
+            if !record.is_held() {
+                let floor = record.floor.max(self.floor);
+                self.directory.set_record(chunk, Record { floor, ..record });
+            }
+        }
+    }
+
+    /// Acquires the memory of one more slab. If that is refused nothing changes.
+    #[cold]
+    #[inline(never)]
+    pub fn grow(&mut self) -> Result<u32, SlabError> {
+        let slab = match self.vacant_slab {
+            NONE => self.slab_ids(),
+            vacant => vacant,
+        };
+        // The record is overwritten when the slab is held.
+        let next = match self.vacant_slab {
+            NONE => NONE,
+            vacant => self.record(self.chunks_of(vacant).start).next,
+        };
+        self.hold(slab)?;
+        self.vacant_slab = next;
+        for chunk in self.chunks_of(slab).rev() {
+            self.push_fresh(chunk);
+        }
+        Ok(slab)
+    }
+
+    /// Acquires the memory of a slab that is not held, and lists none of its slots. If that is
+    /// refused nothing changes.
+    pub fn hold(&mut self, slab: u32) -> Result<(), SlabError> {
+        let exhausted = SlabError::IndexSpaceExhausted {
+            slab: slab as usize,
+            slab_capacity: self.geometry.slab_capacity,
+        };
+        let end = (slab.checked_add(1))
+            .and_then(|slabs| slabs.checked_mul(self.geometry.chunks_per_slab))
+            .filter(|&end| end <= self.geometry.chunk_limit())
+            .ok_or(exhausted.clone())?;
+        let known = self.directory.len();
+        self.directory.extend(end, self.floor, &self.source)?;
+        assert!(!self.is_held(slab), "slab {slab} is held already");
+        if self.is_exhausted(slab) {
+            return Err(exhausted);
+        }
+        for chunk in self.chunks_of(slab) {
+            if let Err(error) = self.acquire(chunk) {
+                for chunk in self.chunks_of(slab).start..chunk {
+                    self.release(chunk, self.record(chunk).floor);
+                }
+                self.directory.truncate(known);
+                return Err(error);
+            }
+        }
+        self.held_slabs += 1;
+        Ok(())
+    }
+
+    /// Gives the memory of a slab without live values back, and keeps its highest generation as the
+    /// floor for the id's next life. The lists are to be made anew by the caller.
+    pub fn release_slab(&mut self, slab: u32) {
+        assert!(self.is_held(slab) && self.slab_live(slab) == 0, "slab {slab} is in use");
+        self.drop_lists();
+        for chunk in self.chunks_of(slab) {
+            // All are even: nothing is live.
+            let highest = self.generations(chunk).iter().fold(0, |highest, &g| highest.max(g));
+            self.release(chunk, highest);
+        }
+        self.held_slabs -= 1;
+    }
+
+    /// Forgets the ids behind the last one that is held or exhausted; those to come start above what
+    /// was forgotten. Gives the rest of the directory back. The lists are to be made anew.
+    pub fn forget_vacant_tail(&mut self) {
+        self.drop_lists();
+        while self.slab_ids() > 0 {
+            let last = self.chunks_of(self.slab_ids() - 1);
+            if self.is_held(self.slab_ids() - 1) || self.is_exhausted(self.slab_ids() - 1) {
+                break;
+            }
+            let floors = last.clone().map(|chunk| self.record(chunk).floor);
+            self.floor = floors.fold(self.floor, u32::max);
+            self.directory.truncate(last.start);
+        }
+        self.directory.shrink_to_fit(&self.source);
+    }
+
+    /// The bytes held: chunks and directory.
+    pub fn bytes(&self) -> usize {
+        let held = (0..self.directory.len()).filter(|&chunk| self.record(chunk).is_held());
+        let layout = |chunk| self.geometry.chunk_layout(chunk, Layout::new::<Slot<T>>());
+        held.filter_map(layout).map(|layout| layout.size()).sum::<usize>() + self.directory.bytes()
+    }
+
+    /// Gives all memory back. Values that are live are forgotten.
+    pub(super) fn release_all(&mut self) {
+        for chunk in 0..self.directory.len() {
+            if self.record(chunk).is_held() {
+                self.release(chunk, 0);
+            }
+        }
+        self.directory.release(&self.source);
+    }
+
+    /// Makes a vacant chunk a held one, fresh.
+    fn acquire(&mut self, chunk: u32) -> Result<(), SlabError> {
+        let slot = Layout::new::<Slot<T>>();
+        let layout = self
+            .geometry
+            .chunk_layout(chunk, slot)
+            .ok_or(SlabError::OutOfMemory { bytes: usize::MAX, align: slot.align() })?;
+        let refused = SlabError::OutOfMemory { bytes: layout.size(), align: layout.align() };
+        let base = self.source.allocate(layout).map_err(|_| refused)?.cast::<u32>();
+        let (len, padded) = (self.geometry.len_of(chunk), self.geometry.padded_len());
+        let floor = self.record(chunk).floor;
+        for slot in 0..padded {
+            let generation = if slot < len { floor } else { 0 };
+            // SAFETY: the block begins with `padded` generations.
+            let cell = unsafe { base.add(slot as usize) };
+            // SAFETY: as above.
+            unsafe { cell.write(generation) };
+        }
+        self.directory.set_base(chunk, base);
+        self.directory.set_record(chunk, Record { state: State::Fresh, ..Record::vacant(floor) });
+        Ok(())
+    }
+
+    /// Makes a held chunk a vacant one that starts from `floor`. No slot of it is listed; values that
+    /// are live are forgotten.
+    fn release(&mut self, chunk: u32, floor: u32) {
+        let record = *self.record(chunk);
+        let Some(layout) = self.geometry.chunk_layout(chunk, Layout::new::<Slot<T>>()) else {
+            return;
+        };
+        // SAFETY: the chunk has a record, and so is below `directory.len`.
+        let base: NonNull<u8> = unsafe { self.directory.base(chunk) }.cast();
+        self.directory.set_base(chunk, never());
+        self.directory.set_record(chunk, Record::vacant(floor));
+        self.retired -= usize::from(record.retired);
+        // SAFETY: the block has this many bytes.
+        unsafe { poison::permit(base, layout.size()) };
+        // SAFETY: by S2 the block came from this source with this layout.
+        unsafe { self.source.deallocate(base, layout) };
+    }
+}

@@ -1,0 +1,203 @@
+//! The table of chunks: the bases that lookups load, and the records beside them.
+#![expect(unsafe_code, reason = "two arrays in one raw block")]
+
+use core::alloc::Layout;
+use core::ptr::{self, NonNull};
+
+use allocator_api2::alloc::Allocator;
+
+use super::{NEVER, NONE};
+use crate::error::SlabError;
+
+/// What is known of a chunk besides its base.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Record {
+    pub live: u32,
+    /// Generations of the chunk start here when it is acquired again; even. Unused while held.
+    pub floor: u32,
+    /// The next fresh chunk, or, in the first record of a vacant slab id, the next such id.
+    pub next: u32,
+    pub retired: u16,
+    pub state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not held; the base is that of `NEVER`.
+    Vacant,
+    /// Held, and no slot was ever filled since.
+    Fresh,
+    /// Held, and its slots were handed to `bump` or to the list.
+    Carved,
+}
+
+impl Record {
+    pub const fn vacant(floor: u32) -> Self {
+        Self { live: 0, floor, next: NONE, retired: 0, state: State::Vacant }
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.state != State::Vacant
+    }
+}
+
+/// Bases and records of `len` chunks in one block: bases from its start, records behind them.
+///
+/// # Invariants
+///
+/// - **D1 (block)**: unless `capacity` is zero, `bases` is the start of a block of
+///   `layout(capacity)`, given by the source that is passed to every call, and `records` points
+///   behind the `capacity` bases. The first `len` of both are initialised; `len <= capacity`.
+pub(super) struct Directory {
+    bases: NonNull<NonNull<u32>>,
+    records: NonNull<Record>,
+    len: u32,
+    capacity: u32,
+}
+
+/// The base of chunks that are not held.
+pub(super) fn never() -> NonNull<u32> {
+    NonNull::from(&NEVER).cast()
+}
+
+impl Directory {
+    pub const fn new() -> Self {
+        Self { bases: NonNull::dangling(), records: NonNull::dangling(), len: 0, capacity: 0 }
+    }
+
+    #[inline]
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Returns a chunk's base.
+    ///
+    /// # Safety
+    ///
+    /// `chunk` is below `len`.
+    #[inline]
+    pub unsafe fn base(&self, chunk: u32) -> NonNull<u32> {
+        // SAFETY: in bounds by the caller's promise.
+        let base = unsafe { self.bases.add(chunk as usize) };
+        // SAFETY: initialised by D1.
+        unsafe { base.read() }
+    }
+
+    /// Returns a chunk's record.
+    ///
+    /// # Safety
+    ///
+    /// `chunk` is below `len`.
+    #[inline]
+    pub unsafe fn record_mut(&mut self, chunk: u32) -> &mut Record {
+        // SAFETY: in bounds by the caller's promise.
+        let mut record = unsafe { self.records.add(chunk as usize) };
+        // SAFETY: initialised by D1, and owned.
+        unsafe { record.as_mut() }
+    }
+
+    /// Returns a chunk's record, or `None` beyond the last.
+    #[inline]
+    pub fn record(&self, chunk: u32) -> Option<&Record> {
+        if chunk >= self.len {
+            return None;
+        }
+        // SAFETY: in bounds, just compared.
+        let record = unsafe { self.records.add(chunk as usize) };
+        // SAFETY: initialised by D1.
+        Some(unsafe { record.as_ref() })
+    }
+
+    pub fn set_base(&mut self, chunk: u32, base: NonNull<u32>) {
+        assert!(chunk < self.len);
+        // SAFETY: in bounds, just compared.
+        let cell = unsafe { self.bases.add(chunk as usize) };
+        // SAFETY: owned by D1.
+        unsafe { cell.write(base) };
+    }
+
+    pub fn set_record(&mut self, chunk: u32, record: Record) {
+        assert!(chunk < self.len);
+        // SAFETY: in bounds, just compared.
+        *unsafe { self.record_mut(chunk) } = record;
+    }
+
+    /// Lengthens the table to `len` chunks, the new ones vacant. Amortised *O*(1) a chunk. If memory
+    /// is refused nothing changes.
+    pub fn extend(
+        &mut self,
+        len: u32,
+        floor: u32,
+        source: &impl Allocator,
+    ) -> Result<(), SlabError> {
+        if len > self.capacity {
+            self.resize(len.max(self.capacity.saturating_mul(2)).max(4), source)?;
+        }
+        while self.len < len {
+            self.len += 1;
+            self.set_base(self.len - 1, never());
+            self.set_record(self.len - 1, Record::vacant(floor));
+        }
+        Ok(())
+    }
+
+    /// Forgets the chunks from `len` on.
+    pub fn truncate(&mut self, len: u32) {
+        self.len = self.len.min(len);
+    }
+
+    /// Gives back what the table does not need. Does nothing if memory for the smaller one is
+    /// refused.
+    pub fn shrink_to_fit(&mut self, source: &impl Allocator) {
+        if self.len == 0 {
+            self.release(source);
+        } else if self.len < self.capacity {
+            let _ = self.resize(self.len, source);
+        }
+    }
+
+    /// Gives the block back.
+    pub fn release(&mut self, source: &impl Allocator) {
+        if self.capacity != 0
+            && let Some((layout, _)) = Self::layout(self.capacity)
+        {
+            // SAFETY: by D1 the block came from this source with this layout.
+            unsafe { source.deallocate(self.bases.cast(), layout) };
+        }
+        *self = Self::new();
+    }
+
+    /// The bytes of the block.
+    pub fn bytes(&self) -> usize {
+        Self::layout(self.capacity).map_or(0, |(layout, _)| layout.size())
+    }
+
+    /// The layout for `capacity` chunks, and where the records start.
+    fn layout(capacity: u32) -> Option<(Layout, usize)> {
+        let bases = Layout::array::<NonNull<u32>>(capacity as usize).ok()?;
+        let records = Layout::array::<Record>(capacity as usize).ok()?;
+        bases.extend(records).ok()
+    }
+
+    /// Moves the table to a block for `capacity` chunks, not below `len`.
+    fn resize(&mut self, capacity: u32, source: &impl Allocator) -> Result<(), SlabError> {
+        assert!(capacity >= self.len);
+        let refused =
+            |layout: Layout| SlabError::OutOfMemory { bytes: layout.size(), align: layout.align() };
+        let Some((layout, records_offset)) = Self::layout(capacity) else {
+            return Err(SlabError::OutOfMemory { bytes: usize::MAX, align: align_of::<usize>() });
+        };
+        let block = source.allocate(layout).map_err(|_| refused(layout))?.cast::<u8>();
+        let bases = block.cast::<NonNull<u32>>();
+        // SAFETY: the layout says that the records start there, in the block.
+        let records = unsafe { block.add(records_offset) }.cast::<Record>();
+        let len = self.len;
+        // SAFETY: the first `len` are initialised by D1, and the new block has room for them.
+        unsafe { ptr::copy_nonoverlapping(self.bases.as_ptr(), bases.as_ptr(), len as usize) };
+        // SAFETY: as above.
+        unsafe { ptr::copy_nonoverlapping(self.records.as_ptr(), records.as_ptr(), len as usize) };
+        self.release(source);
+        *self = Self { bases, records, len, capacity };
+        Ok(())
+    }
+}

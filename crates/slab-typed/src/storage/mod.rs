@@ -1,0 +1,447 @@
+//! Where the values lie, and all unsafe code of this crate. No policy: which slabs come and go, and
+//! when, is decided above, in safe code, and no order of calls from there is unsound.
+//!
+//! A chunk is one block: generations first, slots behind them. The directory holds the start of
+//! each chunk; that of a chunk which is not held is the start of [`NEVER`], so that looking up a
+//! handle takes no branch to find out.
+//!
+//! Submodules: `directory` grows and shrinks the table of chunks, `chunks` acquires and releases
+//! them, `lists` knows which slot is filled next, `walk` visits the live slots, `relocate` fills
+//! slots of the caller's choice, `census` checks all of it.
+#![expect(unsafe_code, reason = "values lie in raw memory, behind generations that say which live")]
+
+mod census;
+mod chunks;
+mod directory;
+mod lists;
+mod live_bits;
+mod relocate;
+mod walk;
+
+use core::alloc::Layout;
+use core::marker::PhantomData;
+use core::mem::{self, ManuallyDrop};
+use core::ptr::NonNull;
+use core::slice;
+
+use allocator_api2::alloc::Allocator;
+use slab_core::{Checked, poison};
+
+use crate::geometry::{CHUNK_SLOTS_MAX, Geometry};
+use crate::handle::SlotHandle;
+use directory::{Directory, Record};
+pub(crate) use walk::{Cursor, Walk, WalkMut};
+
+/// No index, chunk or slab: ends lists.
+const NONE: u32 = u32::MAX;
+
+/// The generation of a slot that is not filled again, because the generations are used up. Even,
+/// and so the last live one is `RETIRED - 1`.
+pub(crate) const RETIRED: u32 = u32::MAX - 1;
+
+/// The generations of all chunks that are not held: no handle fits, because zero is even.
+static NEVER: [u32; CHUNK_SLOTS_MAX] = [0; CHUNK_SLOTS_MAX];
+
+/// A slot: a value while it is live, a link while it is dead and listed. Both are reached through
+/// casts of pointers to it: this type gives size and alignment.
+#[expect(dead_code, reason = "the fields are read and written through casts")]
+union Slot<T> {
+    value: ManuallyDrop<T>,
+    link: u32,
+}
+
+/// The chunks, and what is needed to find the next vacant slot.
+///
+/// # Invariants
+///
+/// - **S1 (live)**: in a held chunk a slot holds a value exactly if its generation is odd.
+/// - **S2 (directory)**: each chunk below `directory.len` has a base: of a block of the layout that
+///   the geometry says, owned by this storage and given by `source`, if its record says held; of
+///   `NEVER` otherwise. The base is valid for reads of `1 << shift` initialised generations either
+///   way, and those beyond the chunk's slots are zero.
+/// - **S3 (lists)**: `head` and the links name, each once and without a cycle, dead slots of held
+///   chunks that are not retired; so do the indices from `bump` to `bump_end`, in one chunk; and
+///   `fresh` and the records' links name held chunks, all slots of which are dead and not retired.
+///   No slot is named twice. A listed slot may only be filled by the one that takes it off its list.
+/// - **S4 (counts)**: a record's `live` and `retired` count the chunk's odd and retired generations.
+///   `filled - vacated` is the sum of the former.
+pub(crate) struct Storage<T, A: Allocator> {
+    directory: Directory,
+    shift: u32,
+    slot_mask: u32,
+    slots_offset: usize,
+    /// The vacant slot filled next; the rest hang on it.
+    head: u32,
+    /// Slots never filled in this life of their chunk: no link was ever written to them.
+    bump: u32,
+    bump_end: u32,
+    /// Values ever stored, wrapping. Apart from `vacated`, so that storing a value does not wait for
+    /// what the removal before it wrote.
+    filled: usize,
+    vacated: usize,
+    /// The chunk carved after the one that `bump` is in.
+    fresh: u32,
+    /// The slab id used for the next slab; the rest hang on the records of their first chunks.
+    vacant_slab: u32,
+    held_slabs: u32,
+    retired: usize,
+    /// Generations of ids that have no record start here; even.
+    floor: u32,
+    pub geometry: Geometry,
+    source: A,
+    values: PhantomData<T>,
+}
+
+// SAFETY: the storage owns its chunks and the values in them; `NEVER` is only read.
+unsafe impl<T: Send, A: Allocator + Send> Send for Storage<T, A> {}
+// SAFETY: through `&Storage` chunks are only read, and values lent as `&T`.
+unsafe impl<T: Sync, A: Allocator + Sync> Sync for Storage<T, A> {}
+
+/// A slot of a chunk below `directory.len`, and its generation.
+struct Place<T> {
+    chunk: u32,
+    generation: NonNull<u32>,
+    /// Leads nowhere if the chunk is not held.
+    slot: *mut Slot<T>,
+}
+
+impl<T, A: Allocator> Storage<T, A> {
+    pub const fn new(slab_capacity: usize, source: A) -> Self {
+        Self::with_geometry(Geometry::new(slab_capacity), source)
+    }
+
+    const fn with_geometry(geometry: Geometry, source: A) -> Self {
+        Self {
+            directory: Directory::new(),
+            shift: geometry.shift,
+            slot_mask: geometry.padded_len() - 1,
+            slots_offset: geometry.slots_offset(Layout::new::<Slot<T>>()),
+            head: NONE,
+            bump: 0,
+            bump_end: 0,
+            filled: 0,
+            vacated: 0,
+            fresh: NONE,
+            vacant_slab: NONE,
+            held_slabs: 0,
+            retired: 0,
+            floor: 0,
+            geometry,
+            source,
+            values: PhantomData,
+        }
+    }
+
+    // Places.
+
+    /// Returns the place that an index names, be it a slot or not.
+    ///
+    /// # Safety
+    ///
+    /// The index's chunk is below `directory.len`.
+    #[inline]
+    unsafe fn place(&self, index: u32) -> Place<T> {
+        let chunk = index >> self.shift;
+        let slot = (index & self.slot_mask) as usize;
+        // SAFETY: the caller vouches for the chunk.
+        let base = unsafe { self.directory.base(chunk) };
+        // SAFETY: the masked slot is below `1 << shift`, the generations behind `base` by S2.
+        let generation = unsafe { base.add(slot) };
+        let slots = base.as_ptr().wrapping_byte_add(self.slots_offset).cast::<Slot<T>>();
+        Place { chunk, generation, slot: slots.wrapping_add(slot) }
+    }
+
+    /// Returns the place of a live value. *O*(1): two dependent loads.
+    #[inline]
+    fn live_place(&self, handle: SlotHandle) -> Option<Place<T>> {
+        if handle.index() >> self.shift >= self.directory.len() {
+            return None;
+        }
+        // SAFETY: the chunk was just compared.
+        let place = unsafe { self.place(handle.index()) };
+        // SAFETY: readable and initialised by S2.
+        let generation = unsafe { place.generation.read() };
+        // By H1 the handle's generation is odd; by S2 only slots of held chunks have such a one.
+        (generation == handle.generation()).then_some(place)
+    }
+
+    /// Returns the generations of a chunk that has a record, those beyond its slots included.
+    fn generations(&self, chunk: u32) -> &[u32] {
+        assert!(chunk < self.directory.len());
+        // SAFETY: just compared.
+        let base = unsafe { self.directory.base(chunk) };
+        // SAFETY: initialised by S2, and not written while `self` is borrowed.
+        unsafe { slice::from_raw_parts(base.as_ptr(), self.slot_mask as usize + 1) }
+    }
+
+    // Access.
+
+    #[inline]
+    pub fn get(&self, handle: SlotHandle) -> Option<&T> {
+        let place = self.live_place(handle)?;
+        // SAFETY: a place found by handle holds a value, by S1; it is lent as long as `self` is.
+        Some(unsafe { &*place.slot.cast::<T>() })
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self, handle: SlotHandle) -> Option<&mut T> {
+        let place = self.live_place(handle)?;
+        // SAFETY: as in `get`, and `self` is borrowed mutably.
+        Some(unsafe { &mut *place.slot.cast::<T>() })
+    }
+
+    /// Returns the position of the first handle that is not live or equals an earlier one.
+    /// *O*(handles²).
+    pub fn first_unfit(&self, handles: &[SlotHandle]) -> Option<usize> {
+        (0..handles.len()).find(|&position| {
+            self.live_place(handles[position]).is_none()
+                || handles[..position].contains(&handles[position])
+        })
+    }
+
+    /// Returns all values at once, or `None` if a handle is [unfit](Self::first_unfit).
+    pub fn get_disjoint_mut<const N: usize>(
+        &mut self,
+        handles: [SlotHandle; N],
+    ) -> Option<[&mut T; N]> {
+        if self.first_unfit(&handles).is_some() {
+            return None;
+        }
+        Some(handles.map(|handle| {
+            // SAFETY: a live handle's chunk is below `directory.len`.
+            let place = unsafe { self.place(handle.index()) };
+            // SAFETY: live by the check above, and so by S1 a value. No two are the same: a slot is
+            // live in one generation, and equal handles were refused.
+            unsafe { &mut *place.slot.cast::<T>() }
+        }))
+    }
+
+    // Filling and vacating.
+
+    /// Returns the handle that the next [`fill`](Self::fill) will return, or `None` if there is no
+    /// vacant slot. *O*(1), but for the first slot of a chunk.
+    #[inline]
+    pub fn next_handle(&mut self) -> Option<SlotHandle> {
+        let index = match self.head {
+            NONE => self.next_untouched()?,
+            head => head,
+        };
+        // SAFETY: listed slots lie in held chunks, by S3.
+        let place = unsafe { self.place(index) };
+        // SAFETY: readable and initialised by S2.
+        let generation = unsafe { place.generation.read() };
+        Some(SlotHandle::live(index, generation))
+    }
+
+    /// Stores a value in the slot vacated last, or gives it back if there is no vacant slot. *O*(1).
+    #[inline]
+    pub fn fill(&mut self, value: T) -> Result<SlotHandle, T> {
+        let head = self.head;
+        let index = if head != NONE {
+            head
+        } else {
+            match self.next_untouched() {
+                Some(index) => index,
+                None => return Err(value),
+            }
+        };
+        // SAFETY: listed slots lie in held chunks, by S3.
+        let place = unsafe { self.place(index) };
+        if head != NONE {
+            // SAFETY: a slot on the list is dead and holds a link, by S3.
+            self.head = unsafe { place.slot.cast::<u32>().read() };
+        } else {
+            self.bump += 1;
+        }
+        // SAFETY: the slot is dead by S3, and just came off its list.
+        Ok(unsafe { self.occupy_place(place, index, value) })
+    }
+
+    /// Writes a value and makes its slot live.
+    ///
+    /// # Safety
+    ///
+    /// The place is that of `index`, a slot of a held chunk that is dead, not retired and not listed.
+    #[inline]
+    unsafe fn occupy_place(&mut self, place: Place<T>, index: u32, value: T) -> SlotHandle {
+        if poison::is_active::<Checked>() {
+            // SAFETY: slots of held chunks are not null.
+            let bytes = unsafe { NonNull::new_unchecked(place.slot.cast()) };
+            // SAFETY: a dead slot's bytes are the storage's own.
+            unsafe { poison::revive::<Checked>(bytes, size_of::<Slot<T>>()) };
+        }
+        // SAFETY: the slot is in bounds and owned, and holds no value by S1.
+        unsafe { place.slot.cast::<T>().write(value) };
+        // SAFETY: initialised by S2.
+        let dead = unsafe { place.generation.read() };
+        let handle = SlotHandle::live(index, dead);
+        // SAFETY: the chunk is held, so its generations are owned.
+        unsafe { place.generation.write(handle.generation()) };
+        // SAFETY: the place's chunk is below `directory.len`.
+        unsafe { self.directory.record_mut(place.chunk) }.live += 1;
+        self.filled = self.filled.wrapping_add(1);
+        handle
+    }
+
+    /// Moves a value out. *O*(1).
+    #[inline]
+    pub fn take(&mut self, handle: SlotHandle) -> Option<T> {
+        let place = self.live_place(handle)?;
+        // SAFETY: a value by S1; it ceases to be one in the next line.
+        let value = unsafe { place.slot.cast::<T>().read() };
+        // SAFETY: found by this handle, and the value was moved out.
+        unsafe { self.vacate(place, handle) };
+        Some(value)
+    }
+
+    /// Drops a value where it lies and returns whether there was one. *O*(1). If the drop panics the
+    /// slot is vacated all the same.
+    #[inline]
+    pub fn free(&mut self, handle: SlotHandle) -> bool {
+        let Some(place) = self.live_place(handle) else { return false };
+        if mem::needs_drop::<T>() {
+            let value = place.slot.cast::<T>();
+            let _vacating = Vacating { storage: self, handle };
+            // SAFETY: a value by S1; the guard makes its slot dead before anybody looks again.
+            unsafe { value.drop_in_place() };
+        } else {
+            // SAFETY: found by this handle; a value that needs no drop may be forgotten.
+            unsafe { self.vacate(place, handle) };
+        }
+        true
+    }
+
+    /// Makes a slot dead and lists it, or retires it.
+    ///
+    /// # Safety
+    ///
+    /// The place is the live one of `handle`, and its value was moved out or dropped.
+    #[inline]
+    unsafe fn vacate(&mut self, place: Place<T>, handle: SlotHandle) {
+        let slot = place.slot;
+        // SAFETY: the caller's promise is the same.
+        if unsafe { self.vacate_unlisted(place, handle) } {
+            // SAFETY: the slot is dead now and its bytes are the storage's own.
+            unsafe { slot.cast::<u32>().write(self.head) };
+            self.head = handle.index();
+        }
+    }
+
+    /// Makes a slot dead and returns whether it can be listed, because it is not retired.
+    ///
+    /// # Safety
+    ///
+    /// As [`vacate`](Self::vacate).
+    #[inline]
+    unsafe fn vacate_unlisted(&mut self, place: Place<T>, handle: SlotHandle) -> bool {
+        let dead = handle.generation().wrapping_add(1);
+        // SAFETY: the chunk is held, so its generations are owned.
+        unsafe { place.generation.write(dead) };
+        // SAFETY: the slot is owned and holds nothing any more.
+        unsafe { retire_bytes(place.slot) };
+        self.vacated = self.vacated.wrapping_add(1);
+        // SAFETY: the place's chunk is below `directory.len`.
+        let record = unsafe { self.directory.record_mut(place.chunk) };
+        record.live -= 1;
+        if dead == RETIRED {
+            Self::count_retired(record, &mut self.retired);
+            return false;
+        }
+        true
+    }
+
+    #[cold]
+    fn count_retired(record: &mut Record, total: &mut usize) {
+        record.retired += 1;
+        *total += 1;
+    }
+
+    // Queries.
+
+    #[inline]
+    pub fn live_count(&self) -> usize {
+        self.filled.wrapping_sub(self.vacated)
+    }
+
+    pub fn retired_count(&self) -> usize {
+        self.retired
+    }
+
+    pub fn held_slabs(&self) -> u32 {
+        self.held_slabs
+    }
+
+    /// Slab ids that are told apart: those held, and those below the last of them or not forgotten.
+    pub fn slab_ids(&self) -> u32 {
+        self.directory.len() / self.geometry.chunks_per_slab
+    }
+
+    pub fn source(&self) -> &A {
+        &self.source
+    }
+
+    /// Returns the generation of a slot, or `None` if its chunk is not held or has no such slot.
+    pub fn generation(&self, index: u32) -> Option<u32> {
+        let chunk = index >> self.shift;
+        let record = self.directory.record(chunk)?;
+        if !record.is_held() || index & self.slot_mask >= self.geometry.len_of(chunk) {
+            return None;
+        }
+        // SAFETY: the chunk has a record, and so is below `directory.len`.
+        let place = unsafe { self.place(index) };
+        // SAFETY: readable and initialised by S2.
+        Some(unsafe { place.generation.read() })
+    }
+}
+
+/// Marks a dead slot for the tools that look for uses after free, all but the link in it.
+///
+/// # Safety
+///
+/// The slot is owned and holds nothing that anybody still needs.
+#[inline]
+unsafe fn retire_bytes<T>(slot: *mut Slot<T>) {
+    if poison::is_active::<Checked>() {
+        // SAFETY: slots that are owned are not null.
+        let bytes = unsafe { NonNull::new_unchecked(slot.cast()) };
+        // SAFETY: the caller vouches for the slot's bytes.
+        unsafe { poison::retire::<Checked>(bytes, size_of::<Slot<T>>()) };
+        // SAFETY: a slot begins with its link.
+        unsafe { poison::permit(bytes, size_of::<u32>()) };
+    }
+}
+
+/// Vacates a slot when the drop of its value is over, however it ended.
+struct Vacating<'a, T, A: Allocator> {
+    storage: &'a mut Storage<T, A>,
+    handle: SlotHandle,
+}
+
+impl<T, A: Allocator> Drop for Vacating<'_, T, A> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(place) = self.storage.live_place(self.handle) {
+            // SAFETY: found by this handle; `free` dropped the value, in part if that panicked.
+            unsafe { self.storage.vacate(place, self.handle) };
+        }
+    }
+}
+
+impl<T, A: Allocator> Drop for Storage<T, A> {
+    /// If a value panics while it is dropped the others are dropped all the same.
+    fn drop(&mut self) {
+        struct Rest<'a, T, A: Allocator>(&'a mut Storage<T, A>);
+
+        impl<T, A: Allocator> Drop for Rest<'_, T, A> {
+            fn drop(&mut self) {
+                self.0.clear();
+                self.0.release_all();
+            }
+        }
+
+        let rest = Rest(self);
+        if mem::needs_drop::<T>() {
+            rest.0.clear();
+        }
+    }
+}

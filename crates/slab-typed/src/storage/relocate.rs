@@ -1,0 +1,88 @@
+//! Filling slots of the caller's choice: what moving, copying and restoring values needs.
+//!
+//! All of it empties the lists first, because the slot may be on one; the caller makes them anew
+//! with `relist` when it is done.
+#![expect(unsafe_code, reason = "moves values between slots")]
+
+use allocator_api2::alloc::Allocator;
+
+use super::directory::{Record, State};
+use super::{RETIRED, Storage};
+use crate::error::SlabError;
+use crate::handle::SlotHandle;
+
+impl<T, A: Allocator> Storage<T, A> {
+    /// Returns the handle that a slot would get if it were filled now, or `None` if it cannot be:
+    /// it is live, retired, or not there.
+    pub fn vacant_handle(&self, index: u32) -> Option<SlotHandle> {
+        let generation = self.generation(index)?;
+        let vacant = generation % 2 == 0 && generation != RETIRED;
+        vacant.then(|| SlotHandle::live(index, generation))
+    }
+
+    /// Stores a value under a handle, or gives it back if the slot is not vacant, is not there, or is
+    /// past that generation.
+    pub fn occupy(&mut self, handle: SlotHandle, value: T) -> Result<(), T> {
+        let lowest = self.vacant_handle(handle.index());
+        if lowest.is_none_or(|lowest| handle < lowest) || handle.generation() > RETIRED {
+            return Err(value);
+        }
+        self.drop_lists();
+        let chunk = handle.index() >> self.shift;
+        let record = *self.record(chunk);
+        self.directory.set_record(chunk, Record { state: State::Carved, ..record });
+        // SAFETY: the slot is vacant, and so its chunk below `directory.len`.
+        let place = unsafe { self.place(handle.index()) };
+        // SAFETY: the chunk is held, so its generations are owned; even, and so dead.
+        unsafe { place.generation.write(handle.generation() - 1) };
+        // SAFETY: vacant as checked above, and the lists are empty.
+        unsafe { self.occupy_place(place, handle.index(), value) };
+        Ok(())
+    }
+
+    /// Moves a value to a vacant slot and returns its new handle, or `None` if there is no such value
+    /// or the slot is not vacant. The slot left is not listed.
+    pub fn relocate(&mut self, from: SlotHandle, to: SlotHandle) -> Option<()> {
+        let lowest = self.vacant_handle(to.index())?;
+        let place = self.live_place(from)?;
+        if to < lowest {
+            return None;
+        }
+        self.drop_lists();
+        // SAFETY: a value by S1; it ceases to be one in the next line.
+        let value = unsafe { place.slot.cast::<T>().read() };
+        // SAFETY: found by this handle, and the value was moved out.
+        unsafe { self.vacate_unlisted(place, from) };
+        // The slot is vacant, as was just seen, and the value a plain one in between.
+        self.occupy(to, value).ok()
+    }
+
+    /// Makes a storage of the same slabs and generations over another source, all slots dead. What is
+    /// live here can be [`occupy`](Self::occupy)ed there.
+    pub fn mirror<B: Allocator>(&self, source: B) -> Result<Storage<T, B>, SlabError> {
+        let mut mirror = Storage::with_geometry(self.geometry, source);
+        mirror.floor = self.floor;
+        mirror.directory.extend(self.directory.len(), self.floor, &mirror.source)?;
+        for slab in 0..self.slab_ids() {
+            if self.is_held(slab) {
+                mirror.hold(slab)?;
+            }
+            self.chunks_of(slab).for_each(|chunk| self.mirror_chunk(chunk, &mut mirror));
+        }
+        Ok(mirror)
+    }
+
+    fn mirror_chunk<B: Allocator>(&self, chunk: u32, mirror: &mut Storage<T, B>) {
+        let record = *self.record(chunk);
+        mirror.directory.set_record(chunk, Record { live: 0, ..record });
+        mirror.retired += usize::from(record.retired);
+        let first = chunk << self.shift;
+        for index in first..first + self.geometry.len_of(chunk) {
+            let Some(generation) = self.generation(index) else { return };
+            // SAFETY: the same chunk is held there.
+            let place = unsafe { mirror.place(index) };
+            // SAFETY: owned there; even, and so dead.
+            unsafe { place.generation.write(generation & !1) };
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Visits the live slots, lowest first.
+//!
+//! Which slots of a block of 64 are live comes from their generations, which lie side by side; a
+//! chunk that is full, as its record says, is walked without looking at them.
+#![expect(unsafe_code, reason = "lends many values at once")]
+
+use core::marker::PhantomData;
+use core::slice;
+
+use allocator_api2::alloc::Allocator;
+
+use super::live_bits::{self, BLOCK_SLOTS};
+use super::{Place, Storage};
+use crate::handle::SlotHandle;
+
+/// A position among the slots of a storage. It may be used while slots are filled and vacated:
+/// slots that are dead when it gets there are passed over.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cursor {
+    /// The first index of the block that `bits` is about.
+    block: u32,
+    /// Slots of that block that were live and have not been visited.
+    bits: u64,
+    /// The first index behind that block.
+    next: u32,
+}
+
+impl<T, A: Allocator> Storage<T, A> {
+    /// Returns the next live slot.
+    #[inline]
+    pub fn next_live(&self, cursor: &mut Cursor) -> Option<SlotHandle> {
+        self.next_place(cursor).map(|(handle, _)| handle)
+    }
+
+    /// Frees all values. If the drop of one panics the rest stay live.
+    pub fn clear(&mut self) {
+        let mut cursor = Cursor::default();
+        while let Some(handle) = self.next_live(&mut cursor) {
+            self.free(handle);
+        }
+    }
+
+    /// Returns the next live slot and its place.
+    #[inline]
+    fn next_place(&self, cursor: &mut Cursor) -> Option<(SlotHandle, Place<T>)> {
+        loop {
+            while cursor.bits == 0 {
+                self.next_block(cursor)?;
+            }
+            let index = cursor.block + cursor.bits.trailing_zeros();
+            cursor.bits &= cursor.bits - 1;
+            // SAFETY: only blocks of chunks below `directory.len` have bits, and the directory is
+            // only cut when nothing is live behind.
+            let place = unsafe { self.place(index) };
+            // SAFETY: readable and initialised by S2.
+            let generation = unsafe { place.generation.read() };
+            if let Some(handle) = SlotHandle::from_parts(index, generation) {
+                return Some((handle, place));
+            }
+        }
+    }
+
+    /// Moves a cursor to the next block that is not in an empty chunk.
+    fn next_block(&self, cursor: &mut Cursor) -> Option<()> {
+        loop {
+            let record = self.directory.record(cursor.next >> self.shift)?;
+            if record.live != 0 {
+                break;
+            }
+            cursor.next = (cursor.next | self.slot_mask) + 1;
+        }
+        // SAFETY: the chunk has a record.
+        let place = unsafe { self.place(cursor.next) };
+        cursor.block = cursor.next;
+        cursor.next += self.block_len();
+        // SAFETY: by S2 initialised, and a whole block: both are powers of two.
+        cursor.bits = unsafe { self.bits(&place) };
+        Some(())
+    }
+
+    /// The slots of a block.
+    #[inline]
+    fn block_len(&self) -> u32 {
+        BLOCK_SLOTS.min(self.slot_mask + 1)
+    }
+
+    /// Returns which slots of a block are live.
+    ///
+    /// # Safety
+    ///
+    /// The place is the first of a block.
+    #[inline]
+    unsafe fn bits(&self, block: &Place<T>) -> u64 {
+        let start = block.generation;
+        if self.block_len() == BLOCK_SLOTS {
+            // SAFETY: a whole block of initialised generations lies there, which nobody writes
+            // while this reference lasts.
+            live_bits::of_block(unsafe { start.cast().as_ref() })
+        } else {
+            let len = self.block_len() as usize;
+            // SAFETY: as above; the block is the whole chunk.
+            live_bits::of_slice(unsafe { slice::from_raw_parts(start.as_ptr(), len) })
+        }
+    }
+
+    /// Visits all live slots from a cursor on: the loop without its state in memory.
+    #[inline]
+    fn fold_places<B>(
+        &self,
+        mut cursor: Cursor,
+        init: B,
+        mut visit: impl FnMut(B, SlotHandle, *mut T) -> B,
+    ) -> B {
+        let mut folded = init;
+        loop {
+            if cursor.bits != 0 {
+                // SAFETY: a block with bits, of a held chunk below `directory.len`.
+                let place = unsafe { self.place(cursor.block) };
+                if cursor.bits == u64::MAX {
+                    // SAFETY: all 64 are live.
+                    folded = unsafe { fold_run(&place, cursor.block, 64, folded, &mut visit) };
+                } else {
+                    // SAFETY: the bits are those of live slots.
+                    folded = unsafe { fold_bits(&place, cursor, folded, &mut visit) };
+                }
+                cursor.bits = 0;
+            }
+            let chunk = cursor.next >> self.shift;
+            let Some(record) = self.directory.record(chunk) else { return folded };
+            let len = self.geometry.len_of(chunk);
+            if record.live == len && cursor.next & self.slot_mask == 0 {
+                // SAFETY: the chunk has a record.
+                let place = unsafe { self.place(cursor.next) };
+                // SAFETY: all slots of the chunk are live by S4.
+                folded = unsafe { fold_run(&place, cursor.next, len, folded, &mut visit) };
+                cursor.next += self.slot_mask + 1;
+            } else if self.next_block(&mut cursor).is_none() {
+                return folded;
+            }
+        }
+    }
+}
+
+/// Visits `count` slots that follow one another.
+///
+/// # Safety
+///
+/// The place is that of `first`, and this many slots from there on are live.
+#[inline]
+unsafe fn fold_run<T, B>(
+    place: &Place<T>,
+    first: u32,
+    count: u32,
+    mut folded: B,
+    visit: &mut impl FnMut(B, SlotHandle, *mut T) -> B,
+) -> B {
+    for offset in 0..count {
+        // SAFETY: the caller vouches for the slots, and generations lie beside them.
+        let generation = unsafe { place.generation.add(offset as usize) };
+        // SAFETY: initialised by S2.
+        let generation = unsafe { generation.read() };
+        // SAFETY: as above.
+        let slot = unsafe { place.slot.add(offset as usize) };
+        folded = visit(folded, SlotHandle::live(first + offset, generation), slot.cast());
+    }
+    folded
+}
+
+/// Visits the slots of a block that have their bits set.
+///
+/// # Safety
+///
+/// The place is that of the cursor's block, and the slots whose bits are set are live.
+#[inline]
+unsafe fn fold_bits<T, B>(
+    place: &Place<T>,
+    cursor: Cursor,
+    mut folded: B,
+    visit: &mut impl FnMut(B, SlotHandle, *mut T) -> B,
+) -> B {
+    let mut bits = cursor.bits;
+    while bits != 0 {
+        let offset = bits.trailing_zeros();
+        bits &= bits - 1;
+        // SAFETY: the caller vouches for the slot, and its generation lies beside it.
+        let generation = unsafe { place.generation.add(offset as usize) };
+        // SAFETY: initialised by S2.
+        let generation = unsafe { generation.read() };
+        // SAFETY: as above.
+        let slot = unsafe { place.slot.add(offset as usize) };
+        folded = visit(folded, SlotHandle::live(cursor.block + offset, generation), slot.cast());
+    }
+    folded
+}
+
+/// Lends all values of a storage, one after the other.
+pub(crate) struct Walk<'a, T, A: Allocator> {
+    storage: &'a Storage<T, A>,
+    cursor: Cursor,
+}
+
+impl<'a, T, A: Allocator> Walk<'a, T, A> {
+    #[inline]
+    pub fn new(storage: &'a Storage<T, A>) -> Self {
+        Self { storage, cursor: Cursor::default() }
+    }
+
+    #[inline]
+    pub fn next(&mut self) -> Option<(SlotHandle, &'a T)> {
+        let (handle, place) = self.storage.next_place(&mut self.cursor)?;
+        // SAFETY: live, and so by S1 a value; the storage is borrowed as long.
+        Some((handle, unsafe { &*place.slot.cast() }))
+    }
+
+    #[inline]
+    pub fn fold<B>(self, init: B, mut visit: impl FnMut(B, (SlotHandle, &'a T)) -> B) -> B {
+        self.storage.fold_places(self.cursor, init, |folded, handle, value| {
+            // SAFETY: as in `next`.
+            visit(folded, (handle, unsafe { &*value }))
+        })
+    }
+}
+
+impl<T, A: Allocator> Clone for Walk<'_, T, A> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+/// Lends all values of a storage mutably, each once.
+pub(crate) struct WalkMut<'a, T, A: Allocator> {
+    /// Borrowed mutably by `new`. The values lie behind raw pointers, so that this reference does
+    /// not cover them.
+    storage: &'a Storage<T, A>,
+    cursor: Cursor,
+    values: PhantomData<&'a mut T>,
+}
+
+// SAFETY: what is reached through the shared reference are values, which are lent mutably and to
+// nobody else, and the directory, which is only read.
+unsafe impl<T: Send, A: Allocator + Sync> Send for WalkMut<'_, T, A> {}
+
+impl<'a, T, A: Allocator> WalkMut<'a, T, A> {
+    #[inline]
+    pub fn new(storage: &'a mut Storage<T, A>) -> Self {
+        Self { storage, cursor: Cursor::default(), values: PhantomData }
+    }
+
+    #[inline]
+    pub fn next(&mut self) -> Option<(SlotHandle, &'a mut T)> {
+        let (handle, place) = self.storage.next_place(&mut self.cursor)?;
+        // SAFETY: live, and so by S1 a value; the cursor passes each slot once.
+        Some((handle, unsafe { &mut *place.slot.cast() }))
+    }
+
+    #[inline]
+    pub fn fold<B>(self, init: B, mut visit: impl FnMut(B, (SlotHandle, &'a mut T)) -> B) -> B {
+        self.storage.fold_places(self.cursor, init, |folded, handle, value| {
+            // SAFETY: as in `next`.
+            visit(folded, (handle, unsafe { &mut *value }))
+        })
+    }
+}
