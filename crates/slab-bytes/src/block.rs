@@ -54,7 +54,6 @@ pub fn fitting<M: Mode>(layout: Layout) -> Fitting {
 
 /// Returns whether a slot of `class` may be a block of this layout: the layout's own class, or, in
 /// a segment that has lent slots, a larger one with the same alignment.
-#[inline]
 pub fn fits_class<M: Mode>(layout: Layout, class: SizeClass, lent: bool) -> bool {
     match fitting::<M>(layout) {
         Fitting::Class(own) if own == class => true,

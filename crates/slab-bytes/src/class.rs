@@ -1,7 +1,7 @@
 //! Size classes of slots: 16-byte steps to 128, then four per doubling to 4096.
 //!
 //! Rounding up to a class wastes at most a fifth of a block above 128 bytes and at most 15 bytes
-//! below. A class is found in a handful of instructions, without a table.
+//! below. A class is found in one look into a table of 257 bytes.
 
 use slab_core::VacantWord;
 use slab_core::layout::{Reciprocal, align_up};
@@ -10,7 +10,10 @@ use slab_core::layout::{Reciprocal, align_up};
 /// [`VacantWord`] describes a granule of any class.
 pub const GRANULE_BYTES: usize = CLASS_STEP * VacantWord::SLOT_COUNT_MAX as usize;
 
-/// Bytes between the smallest classes, and the alignment that every block has.
+/// The alignment that every block has.
+pub const BLOCK_ALIGN: usize = CLASS_STEP;
+
+/// Bytes between the smallest classes.
 const CLASS_STEP: usize = 16;
 
 /// Bytes of the largest class. The next larger request takes a run of five granules, of which
@@ -27,7 +30,7 @@ pub struct SizeClass(u8);
 
 impl SizeClass {
     /// How many classes there are.
-    pub const COUNT: usize = Self::of(SLOT_BYTES_MAX, 1).unwrap().index() + 1;
+    pub const COUNT: usize = Self::index_of(SLOT_BYTES_MAX - 1) + 1;
 
     /// Returns the smallest class whose slots hold `size` bytes at `align`, or `None` if only a run
     /// of granules does.
@@ -48,13 +51,10 @@ impl SizeClass {
                 None => return None,
             }
         };
-        let last = size.saturating_sub(1);
-        if last >= SLOT_BYTES_MAX {
+        if size > SLOT_BYTES_MAX {
             return None;
         }
-        // The three leading bits of `last` select the class; sizes to 128 share one shift.
-        let shift = (last | 64).ilog2() - 2;
-        Some(Self((last >> shift) as u8 + 4 * (shift as u8 - 4)))
+        Some(Self(BY_SIZE[size.div_ceil(CLASS_STEP)]))
     }
 
     /// The class of the smallest blocks.
@@ -98,12 +98,6 @@ impl SizeClass {
         BY_SLOT[self.index()].divisor() as usize
     }
 
-    /// Returns the slot that starts `offset` bytes into a segment, if one does.
-    #[inline]
-    pub const fn slot_at(self, offset: usize) -> Option<u32> {
-        BY_SLOT[self.index()].exact(offset as u32)
-    }
-
     /// Returns the slot that covers the byte `offset` bytes into a segment.
     pub const fn slot_over(self, offset: usize) -> u32 {
         BY_SLOT[self.index()].quotient(offset as u32)
@@ -139,6 +133,13 @@ impl SizeClass {
         self.slot_over(granules as usize * GRANULE_BYTES)
     }
 
+    /// Returns the class of sizes to `last + 1`: the three leading bits of `last` select it, and all
+    /// sizes to 128 share one shift.
+    const fn index_of(last: usize) -> usize {
+        let shift = (last | 64).ilog2() as usize - 2;
+        (last >> shift) + 4 * (shift - 4)
+    }
+
     const fn slot_bytes_of(index: usize) -> usize {
         if index < 8 {
             return (index + 1) * CLASS_STEP;
@@ -147,6 +148,18 @@ impl SizeClass {
         (32 << doubling) * (quarter + 5)
     }
 }
+
+/// The class of each size, in steps of 16 bytes: four cache lines, of which small blocks touch one.
+/// The arithmetic that it holds takes a bit scan, which is slow where it has no instruction.
+const BY_SIZE: [u8; SLOT_BYTES_MAX / CLASS_STEP + 1] = {
+    let mut table = [0; SLOT_BYTES_MAX / CLASS_STEP + 1];
+    let mut steps = 1;
+    while steps < table.len() {
+        table[steps] = SizeClass::index_of(steps * CLASS_STEP - 1) as u8;
+        steps += 1;
+    }
+    table
+};
 
 /// The slot size of each class, ready to divide by.
 const BY_SLOT: [Reciprocal; SizeClass::COUNT] = {

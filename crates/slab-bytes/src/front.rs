@@ -1,43 +1,62 @@
 //! The front of a class: the slots that the next allocations get, held in one word, and the
-//! segments of the class that have slots left.
+//! segments of the class that have slots left. With it lies all that a hot path asks of the class,
+//! in one cache line.
 #![expect(unsafe_code, reason = "turns a slot number into a pointer")]
 
+use core::ops::{Index, IndexMut};
 use core::ptr::NonNull;
 
 use slab_core::VacantWord;
+use slab_core::layout::ExactDivisor;
 
 use crate::class::SizeClass;
-use crate::line::{LineList, LineRef};
+use crate::line::{Kind, LineList, LineRef};
 
 /// Where a class allocates from.
 ///
 /// # Invariants
 ///
 /// - **F1 (held)**: `vacant` holds slots of `segment`, a segment of this class that starts at
-///   `start`; they are not in the segment's own `vacant`.
-/// - **F2 (partial)**: `partial` holds exactly the class's segments that have a vacant slot, but for
-///   `segment`, which is in no list.
+///   `start`; to the segment itself they are live.
+/// - **F2 (partial)**: `segment` is the only one of kind `Front`, and in no list; `partial` holds
+///   exactly the class's segments of kind `Partial`.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Front {
-    pub vacant: VacantWord,
+    vacant: VacantWord,
     start: NonNull<u8>,
+    pub segment: Option<LineRef>,
+    pub partial: LineList,
+    divisor: ExactDivisor,
     slot_bytes: u32,
     /// Segments of the class, full ones included.
     pub segment_count: u32,
-    pub segment: Option<LineRef>,
-    pub partial: LineList,
+    /// The largest size that belongs to the class below; one too few for the smallest class, which
+    /// has to take empty blocks too.
+    size_below: i32,
+    /// How many sizes belong to the class.
+    size_count: u32,
 }
 
 impl Front {
     /// Returns a front without a segment.
     pub const fn new(class: SizeClass) -> Self {
+        let slot_bytes = class.slot_bytes() as u32;
+        let size_below = if class.index() == 0 {
+            -1
+        } else {
+            SizeClass::at(class.index() - 1).slot_bytes() as i32
+        };
         Self {
             vacant: VacantWord::new(0),
             start: NonNull::dangling(),
-            slot_bytes: class.slot_bytes() as u32,
-            segment_count: 0,
             segment: None,
             partial: LineList::EMPTY,
+            divisor: ExactDivisor::new(slot_bytes).unwrap(),
+            slot_bytes,
+            segment_count: 0,
+            size_below,
+            size_count: (slot_bytes as i32 - size_below) as u32,
         }
     }
 
@@ -45,6 +64,18 @@ impl Front {
     #[inline]
     pub const fn slot_bytes(&self) -> usize {
         self.slot_bytes as usize
+    }
+
+    /// Returns the slot that starts `offset` bytes into a segment of `slot_count`, if one does.
+    #[inline]
+    pub const fn slot_at(&self, offset: usize, slot_count: u32) -> Option<u32> {
+        self.divisor.index_below(offset as u32, slot_count)
+    }
+
+    /// Returns whether this is the class for blocks of `size` bytes at an alignment to 16.
+    #[inline]
+    pub const fn takes_size(&self, size: usize) -> bool {
+        size.wrapping_sub(self.size_below as usize).wrapping_sub(1) < self.size_count as usize
     }
 
     /// Takes a slot that the front holds. *O*(1).
@@ -55,28 +86,103 @@ impl Front {
         Some(unsafe { self.start.add(slot as usize * self.slot_bytes()) })
     }
 
-    /// Returns whether the front holds this slot of this segment.
+    /// Returns whether the front holds this slot of its segment.
     #[inline]
-    pub fn holds(&self, segment: LineRef, slot: u32) -> bool {
-        self.segment == Some(segment) && self.vacant.contains(slot)
+    pub const fn holds(&self, slot: u32) -> bool {
+        self.vacant.contains(slot)
     }
 
-    /// Moves the vacant slots of a segment into the front, and returns how many bytes they have.
-    ///
-    /// # Safety
-    ///
-    /// `segment` is a segment of this class, in no list, and starts at `start`. The front holds no
-    /// slot of any other segment.
-    pub unsafe fn adopt(&mut self, segment: LineRef, start: NonNull<u8>) -> usize {
-        debug_assert!(self.vacant.is_empty());
-        self.vacant = segment.edit(|line| core::mem::take(&mut line.vacant));
-        self.start = start;
-        self.segment = Some(segment);
-        self.held_bytes()
+    /// Returns the slots that the front holds.
+    pub const fn held(&self) -> VacantWord {
+        self.vacant
     }
 
     /// Returns the bytes of the slots that the front holds.
-    pub fn held_bytes(&self) -> usize {
+    pub const fn held_bytes(&self) -> usize {
         self.vacant.len() as usize * self.slot_bytes()
+    }
+
+    /// Returns whether the front holds no slot.
+    #[inline]
+    pub const fn is_exhausted(&self) -> bool {
+        self.vacant.is_empty()
+    }
+
+    /// Moves the vacant slots of a segment into the front, which held none, and returns how many
+    /// bytes they have. A segment that was the front before is full now.
+    ///
+    /// # Safety
+    ///
+    /// `segment` is a segment of this class that starts at `start`, in no list.
+    pub unsafe fn adopt(&mut self, segment: LineRef, start: NonNull<u8>) -> usize {
+        debug_assert!(self.is_exhausted());
+        if let Some(old) = self.segment.replace(segment) {
+            old.set_kind(Kind::Full);
+        }
+        self.vacant = segment.edit(|line| {
+            line.kind = Kind::Front;
+            line.live.fill(line.slots.count())
+        });
+        self.start = start;
+        self.held_bytes()
+    }
+
+    /// Gives up the segment, whose slots are all vacant or held.
+    pub fn abandon(&mut self) {
+        self.vacant = VacantWord::default();
+        self.segment = None;
+        self.segment_count -= 1;
+    }
+}
+
+/// The fronts of all classes. An index from a line is masked instead of checked: the table is a
+/// power of two long.
+#[derive(Debug)]
+pub struct Fronts([Front; Self::LEN]);
+
+impl Fronts {
+    const LEN: usize = SizeClass::COUNT.next_power_of_two();
+
+    /// Returns fronts without segments. Those beyond the last class stay unused.
+    pub const fn new() -> Self {
+        let mut fronts = [const { Front::new(SizeClass::SMALLEST) }; Self::LEN];
+        let mut index = 0;
+        while index < SizeClass::COUNT {
+            fronts[index] = Front::new(SizeClass::at(index));
+            index += 1;
+        }
+        Self(fronts)
+    }
+
+    /// Returns the front of the class that a line names.
+    #[inline]
+    pub fn of_line(&mut self, class_index: usize) -> &mut Front {
+        &mut self.0[class_index % Self::LEN]
+    }
+
+    /// Returns the fronts, smallest class first.
+    pub fn iter(&self) -> impl Iterator<Item = &Front> {
+        self.0[..SizeClass::COUNT].iter()
+    }
+
+    /// Returns the fronts, smallest class first.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Front> {
+        self.0[..SizeClass::COUNT].iter_mut()
+    }
+}
+
+impl Index<SizeClass> for Fronts {
+    type Output = Front;
+
+    #[inline]
+    fn index(&self, class: SizeClass) -> &Front {
+        &self.0[class.index() % Self::LEN]
+    }
+}
+
+impl IndexMut<SizeClass> for Fronts {
+    #[inline]
+    fn index_mut(&mut self, class: SizeClass) -> &mut Front {
+        &mut self.0[class.index() % Self::LEN]
     }
 }

@@ -5,15 +5,15 @@ use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use slab_core::{Checked, Mode, poison};
+use slab_core::{Checked, Mode, VacantWord, poison};
 use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionError};
 
 use crate::block::{self, Fitting};
-use crate::class::{GRANULE_BYTES, SizeClass};
+use crate::class::{BLOCK_ALIGN, GRANULE_BYTES, SizeClass};
 use crate::error::FreeError;
-use crate::front::Front;
+use crate::front::{Front, Fronts};
 use crate::line::{Kind, Line, LineRef};
-use crate::region::RegionRef;
+use crate::region::{RegionRef, View};
 use crate::region_set::RegionSet;
 use crate::runs::RunBins;
 
@@ -62,7 +62,7 @@ use crate::runs::RunBins;
 /// ```
 #[derive(Debug)]
 pub struct SlabByteAllocator<M: Mode = Checked, const PAGE: usize = 4096> {
-    pub(crate) fronts: [Front; SizeClass::COUNT],
+    pub(crate) fronts: Fronts,
     pub(crate) runs: RunBins,
     pub(crate) regions: RegionSet,
     pub(crate) total_bytes: usize,
@@ -87,7 +87,7 @@ unsafe impl<M: Mode, const PAGE: usize> Sync for SlabByteAllocator<M, PAGE> {}
 #[derive(Debug, Clone, Copy)]
 enum Place {
     /// A slot of the segment with this head.
-    Slot { head: LineRef, segment: Line, class: SizeClass, slot: u32 },
+    Slot { head: LineRef, class: SizeClass, slot: u32 },
     /// A run of its own.
     Run { head: LineRef, len: u32 },
 }
@@ -105,14 +105,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Returns a heap without memory.
     pub const fn new() -> Self {
         const { assert!(PAGE.is_power_of_two() && PAGE >= GRANULE_BYTES) };
-        let mut fronts = [const { Front::new(SizeClass::SMALLEST) }; SizeClass::COUNT];
-        let mut index = 0;
-        while index < SizeClass::COUNT {
-            fronts[index] = Front::new(SizeClass::at(index));
-            index += 1;
-        }
         Self {
-            fronts,
+            fronts: Fronts::new(),
             runs: RunBins::new(),
             regions: RegionSet::new(),
             total_bytes: 0,
@@ -132,7 +126,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     fn alloc_block(&mut self, layout: Layout) -> AllocResult<(NonNull<u8>, usize)> {
         match block::fitting::<M>(layout) {
             Fitting::Class(class) => {
-                let front = &mut self.fronts[class.index()];
+                let front = &mut self.fronts[class];
                 match front.take() {
                     Some(slot) => Ok((slot, front.slot_bytes())),
                     None => self.alloc_slot_slow(class, layout.align()),
@@ -157,7 +151,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             let mut larger = class.larger().filter(|larger| larger.keeps_align(align));
             larger.find(|&larger| self.refill(larger)).ok_or(AllocError::NoMemory)?
         };
-        let front = &mut self.fronts[lender.index()];
+        let front = &mut self.fronts[lender];
         if lender != class
             && let Some(segment) = front.segment
         {
@@ -170,11 +164,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Gets the front a slot from the segments that the class has: from the front's own, which frees
     /// have been filling meanwhile, else from a partial one. *O*(1).
     fn refill(&mut self, class: SizeClass) -> bool {
-        let front = &mut self.fronts[class.index()];
-        if !front.vacant.is_empty() {
+        let front = &mut self.fronts[class];
+        if !front.is_exhausted() {
             return true;
         }
-        let own = front.segment.filter(|segment| !segment.get().vacant.is_empty());
+        let own = front.segment.filter(|segment| !segment.get().vacant().is_empty());
         let Some(segment) = own.or(front.partial.first()) else { return false };
         if own.is_none() {
             front.partial.remove(segment);
@@ -186,7 +180,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Gives the class a further segment, as long as suits it or as short as can be. *O*(1), but for
     /// a scan of one bin of free runs if there is none.
     fn grow(&mut self, class: SizeClass) -> bool {
-        let wished = class.segment_granules(self.fronts[class.index()].segment_count);
+        let wished = class.segment_granules(self.fronts[class].segment_count);
         self.carve_segment(class, wished) || self.carve_segment(class, class.segment_granules_min())
     }
 
@@ -203,7 +197,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             let line = unsafe { head.forward(back) };
             line.set(Line { back: back as u8, ..Line::default() });
         }
-        self.fronts[class.index()].segment_count += 1;
+        self.fronts[class].segment_count += 1;
         self.adopt(class, head);
         true
     }
@@ -211,9 +205,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Makes a segment of the class, which is in no list and has vacant slots, its front.
     fn adopt(&mut self, class: SizeClass, segment: LineRef) {
         let start = self.start_of(segment);
-        let front = &mut self.fronts[class.index()];
-        // SAFETY: the segment is of this class and starts there. The front is empty, or was until
-        // now without a slot to give, and its old segment is full: it needs no list (F2).
+        let front = &mut self.fronts[class];
+        // SAFETY: the segment is of this class, starts there, and is in no list.
         self.handed_bytes = self.handed_bytes.wrapping_add(unsafe { front.adopt(segment, start) });
     }
 
@@ -251,7 +244,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             let start = unsafe { view.granule_start(granule) }.addr().get();
             let skip = (start.wrapping_neg() & (align - 1)) / GRANULE_BYTES;
             let needed = skip.checked_add(len as usize)?;
-            (needed <= head.get().len as usize).then_some(skip as u32)
+            (needed <= head.len() as usize).then_some(skip as u32)
         };
         // SAFETY: `place` answers only what the run has room for.
         unsafe { self.runs.take_placed(len, sure_len, place) }
@@ -266,56 +259,98 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     // Release.
 
+    /// Returns the line of the run that covers an offset of a region, and how far behind the run's
+    /// start the offset lies. The line is a head, or else the offset lies in no segment.
+    #[inline]
+    fn line_over(view: &View, offset: usize) -> (LineRef, usize) {
+        // SAFETY: the offset lies in a granule of this region.
+        let line = unsafe { view.line((offset / GRANULE_BYTES) as u32) };
+        let back = line.back();
+        // SAFETY: by H3, for a line in a segment; any other points no further back than it could.
+        let head = unsafe { line.backward(back) };
+        (head, offset % GRANULE_BYTES + back as usize * GRANULE_BYTES)
+    }
+
+    /// Takes a block back, if that changes nothing but its slot's bit; `false` if there is more to
+    /// do or something to refuse, both of which [`free_slow`](Self::free_slow) does.
+    #[inline]
+    fn free_fast(&mut self, address: usize, layout: Layout) -> bool {
+        let Some(offset) = self.regions.hot().offset_of(address) else { return false };
+        let (head, offset) = Self::line_over(self.regions.hot(), offset);
+        let kind = head.kind();
+        let front = self.fronts.of_line(head.class_index());
+        if M::CHECKED && (layout.align() > BLOCK_ALIGN || !front.takes_size(layout.size())) {
+            return false;
+        }
+        let slot_count = if M::CHECKED { head.slots().count() } else { VacantWord::SLOT_COUNT_MAX };
+        let Some(slot) = front.slot_at(offset, slot_count) else { return false };
+        let mut live = head.live();
+        match kind {
+            Kind::Partial => {
+                if !live.remove(slot) || live.is_empty() {
+                    return false;
+                }
+            }
+            Kind::Front => {
+                if !live.remove(slot) || (M::CHECKED && front.holds(slot)) {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+        head.set_live(live);
+        self.freed_bytes = self.freed_bytes.wrapping_add(front.slot_bytes());
+        true
+    }
+
     /// Finds the live block at an address.
     ///
     /// In `Unchecked` mode an address that is no live block's gets an arbitrary answer.
-    #[inline]
     fn find(&mut self, address: usize, layout: Layout) -> Result<Place, FreeError> {
         let (view, offset) = self.regions.locate(address).ok_or(FreeError::Foreign { address })?;
-        // SAFETY: the offset lies in a granule of this region.
-        let line = unsafe { view.line((offset / GRANULE_BYTES) as u32) };
-        let back = line.get().back;
-        // SAFETY: by H3, for a line in a segment; any other points no further back than it could.
-        let head = unsafe { line.backward(u32::from(back)) };
-        let segment = head.get();
-        if segment.kind != Kind::Segment {
-            return self.find_run_block(address, back, head, layout);
+        let (head, offset) = Self::line_over(&view, offset);
+        let line = head.get();
+        if !line.kind.is_segment() {
+            return Self::find_run_block(address, offset, head, layout);
         }
-        let class = SizeClass::at(usize::from(segment.class));
-        let offset = offset % GRANULE_BYTES + usize::from(back) * GRANULE_BYTES;
-        let slot = if M::CHECKED {
-            let slot = class.slot_at(offset).filter(|&slot| slot < segment.slots.count());
-            let Some(slot) = slot else { return Err(interior(address, offset, class, &segment)) };
-            if segment.vacant.contains(slot) || self.fronts[class.index()].holds(head, slot) {
-                return Err(FreeError::DoubleFree { address, slot_bytes: class.slot_bytes() });
-            }
-            if !block::fits_class::<M>(layout, class, segment.slots.lent()) {
-                return Err(wrong_layout(address, class.slot_bytes(), layout));
-            }
-            slot
-        } else {
-            class.slot_over(offset)
-        };
-        Ok(Place::Slot { head, segment, class, slot })
+        let class = SizeClass::at(usize::from(line.class));
+        let slot_bytes = class.slot_bytes();
+        let slot = class.slot_over(offset);
+        if !M::CHECKED {
+            return Ok(Place::Slot { head, class, slot });
+        }
+        if slot >= line.slots.count() {
+            return Err(FreeError::NotLive { address });
+        }
+        let slot_start = address - (offset - slot as usize * slot_bytes);
+        if address != slot_start {
+            return Err(FreeError::Interior { address, slot_start, slot_bytes });
+        }
+        let held = line.kind == Kind::Front && self.fronts[class].holds(slot);
+        if held || !line.live.contains(slot) {
+            return Err(FreeError::DoubleFree { address, slot_bytes });
+        }
+        if !block::fits_class::<M>(layout, class, line.slots.lent()) {
+            return Err(wrong_layout(address, slot_bytes, layout));
+        }
+        Ok(Place::Slot { head, class, slot })
     }
 
-    #[cold]
     fn find_run_block(
-        &self,
         address: usize,
-        back: u8,
+        offset: usize,
         head: LineRef,
         layout: Layout,
     ) -> Result<Place, FreeError> {
-        let Line { kind, len, .. } = head.get();
-        if kind != Kind::Block || back != 0 || !address.is_multiple_of(GRANULE_BYTES) {
+        let (kind, len) = (head.kind(), head.len());
+        if kind != Kind::Block || offset != 0 {
             return Err(FreeError::NotLive { address });
         }
         match block::fitting::<M>(layout) {
+            _ if !M::CHECKED => Ok(Place::Run { head, len }),
             Fitting::Run { len: asked, align } if asked == len && address.is_multiple_of(align) => {
                 Ok(Place::Run { head, len })
             }
-            _ if !M::CHECKED => Ok(Place::Run { head, len }),
             _ => Err(wrong_layout(address, len as usize * GRANULE_BYTES, layout)),
         }
     }
@@ -340,6 +375,21 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     #[inline]
     pub unsafe fn try_free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), FreeError> {
         let address = block.addr().get();
+        if !block::dressed::<M>() && self.free_fast(address, layout) {
+            return Ok(());
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.free_slow(address, layout) }
+    }
+
+    /// Does all that [`try_free`](Self::try_free) says.
+    ///
+    /// # Safety
+    ///
+    /// As [`try_free`](Self::try_free).
+    #[cold]
+    #[inline(never)]
+    unsafe fn free_slow(&mut self, address: usize, layout: Layout) -> Result<(), FreeError> {
         let place = self.find(address, layout)?;
         let usable_bytes = place.usable_bytes();
         if block::dressed::<M>() {
@@ -351,38 +401,37 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         }
         self.freed_bytes = self.freed_bytes.wrapping_add(usable_bytes);
         match place {
-            Place::Slot { head, mut segment, class, slot } => {
-                let was_full = segment.vacant.is_empty();
-                segment.vacant.put(slot);
-                head.edit(|line| line.vacant = segment.vacant);
-                if was_full || segment.is_unused() {
-                    self.settle(head, segment, class, was_full);
-                }
-            }
+            Place::Slot { head, class, slot } => self.vacate(head, class, slot),
             // SAFETY: the run is a block's, which has just ended.
             Place::Run { head, len } => unsafe { self.runs.release(head, len) },
         }
         Ok(())
     }
 
-    /// Puts a segment whose first slot was freed, or whose last live one was, where it belongs.
-    #[cold]
-    fn settle(&mut self, head: LineRef, segment: Line, class: SizeClass, was_full: bool) {
-        let front = &mut self.fronts[class.index()];
-        if front.segment == Some(head) {
+    /// Clears the bit of a live slot, and puts its segment where it belongs now.
+    fn vacate(&mut self, head: LineRef, class: SizeClass, slot: u32) {
+        let mut live = head.live();
+        live.remove(slot);
+        head.set_live(live);
+        let kind = head.kind();
+        let front = &mut self.fronts[class];
+        match (kind, live.is_empty()) {
             // The front finds freed slots when it runs out, and keeps its segment if it is unused.
-            return;
+            (Kind::Front, _) | (Kind::Partial, false) => {}
+            (Kind::Full, false) => {
+                head.set_kind(Kind::Partial);
+                front.partial.push(head);
+            }
+            (_, true) => {
+                if kind == Kind::Partial {
+                    front.partial.remove(head);
+                }
+                front.segment_count -= 1;
+                // SAFETY: no slot of the segment is live, and no list or front knows it any more.
+                unsafe { self.runs.release(head, head.len()) };
+            }
+            _ => debug_assert!(false, "only segments have slots"),
         }
-        if !segment.is_unused() {
-            front.partial.push(head);
-            return;
-        }
-        if !was_full {
-            front.partial.remove(head);
-        }
-        front.segment_count -= 1;
-        // SAFETY: no slot of the segment is live, and no list or front knows it any more.
-        unsafe { self.runs.release(head, segment.len) };
     }
 
     /// Returns every unused segment that a class has kept for its next allocation to the free runs,
@@ -392,19 +441,17 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// An allocation that finds no memory does this by itself before it gives up.
     pub fn reclaim(&mut self) -> usize {
         let mut reclaimed_bytes = 0;
-        for front in &mut self.fronts {
+        for front in self.fronts.iter_mut() {
             let Some(head) = front.segment else { continue };
-            let segment = head.get();
-            if segment.vacant.len() + front.vacant.len() < segment.slots.count() {
+            if !head.live().without(front.held()).is_empty() {
                 continue;
             }
             self.handed_bytes = self.handed_bytes.wrapping_sub(front.held_bytes());
-            front.vacant = Default::default();
-            front.segment = None;
-            front.segment_count -= 1;
+            front.abandon();
+            let len = head.len();
             // SAFETY: no slot of the segment is live, and the front has just forgotten it.
-            unsafe { self.runs.release(head, segment.len) };
-            reclaimed_bytes += segment.len as usize * GRANULE_BYTES;
+            unsafe { self.runs.release(head, len) };
+            reclaimed_bytes += len as usize * GRANULE_BYTES;
         }
         reclaimed_bytes
     }
@@ -438,12 +485,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// reclaiming anything; 0 if there is none. *O*(classes + free runs of the largest bin).
     pub fn largest_free(&self) -> usize {
         let longest = self.runs.longest() as usize * GRANULE_BYTES;
-        let has_slot = |class: &SizeClass| {
-            let front = &self.fronts[class.index()];
-            let own = front.segment.is_some_and(|segment| !segment.get().vacant.is_empty());
-            own || !front.vacant.is_empty() || !front.partial.is_empty()
+        let has_slot = |front: &&Front| {
+            let own = front.segment.is_some_and(|segment| !segment.get().vacant().is_empty());
+            own || !front.is_exhausted() || !front.partial.is_empty()
         };
-        let slot = || SizeClass::all().rev().find(has_slot).map_or(0, SizeClass::slot_bytes);
+        let slot = || self.fronts.iter().filter(has_slot).last().map_or(0, Front::slot_bytes);
         let usable = if longest > 0 { longest } else { slot() };
         usable.saturating_sub(block::canary_bytes::<M>())
     }
@@ -453,17 +499,6 @@ impl<M: Mode, const PAGE: usize> Default for SlabByteAllocator<M, PAGE> {
     fn default() -> Self {
         Self::new()
     }
-}
-
-#[cold]
-fn interior(address: usize, offset: usize, class: SizeClass, segment: &Line) -> FreeError {
-    let slot = class.slot_over(offset);
-    if slot >= segment.slots.count() {
-        return FreeError::NotLive { address };
-    }
-    let slot_bytes = class.slot_bytes();
-    let slot_start = address - (offset - slot as usize * slot_bytes);
-    FreeError::Interior { address, slot_start, slot_bytes }
 }
 
 #[cold]
@@ -578,8 +613,8 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
         }
         let place = self.find(address, old)?;
         let (old_bytes, new_bytes) = match place {
-            Place::Slot { class, segment, .. } => {
-                if !block::fits_class::<M>(new, class, segment.slots.lent()) {
+            Place::Slot { head, class, .. } => {
+                if !block::fits_class::<M>(new, class, head.slots().lent()) {
                     return Err(AllocError::NoMemory);
                 }
                 (class.slot_bytes(), class.slot_bytes())

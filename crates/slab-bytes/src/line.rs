@@ -4,7 +4,7 @@
 
 use core::ptr::NonNull;
 
-use slab_core::VacantWord;
+use slab_core::{LiveWord, VacantWord};
 
 use crate::class::SizeClass;
 
@@ -22,44 +22,60 @@ pub enum Kind {
     Free,
     /// The last granule of a free run of two or more.
     FreeEnd,
-    /// The first granule of a segment of slots.
-    Segment,
     /// The first granule of a block that is a run of its own.
     Block,
     /// The first granule of a run handed out as pages.
     Pages,
+    /// The first granule of a segment that is the front of its class.
+    Front,
+    /// The first granule of a segment with live and vacant slots, in its class's list.
+    Partial,
+    /// The first granule of a segment without vacant slots, in no list.
+    Full,
+}
+
+impl Kind {
+    /// Returns whether this is the first granule of a segment.
+    #[inline]
+    pub const fn is_segment(self) -> bool {
+        matches!(self, Self::Front | Self::Partial | Self::Full)
+    }
+
+    /// Returns whether this is the first granule of a run of any use, or of none.
+    pub const fn is_head(self) -> bool {
+        self.is_segment() || matches!(self, Self::Free | Self::Block | Self::Pages)
+    }
 }
 
 /// The header of a granule. A zeroed line is a valid one of kind `Inside`.
 ///
 /// # Invariants
 ///
-/// - **H1 (heads)**: a line of kind `Free`, `Segment`, `Block` or `Pages` is the first of a run of
-///   `len` granules of the same region, which no other head covers; whoever ends the run changes
-///   the kind.
+/// - **H1 (heads)**: a line whose kind is that of a head is the first of a run of `len` granules of
+///   the same region, which no other head covers; whoever ends the run changes the kind.
 /// - **H2 (ends)**: the line before a head and the line behind a run are never out of date: the last
 ///   line of a free run of two or more is a `FreeEnd` with the run's `len`, that of any other run of
 ///   two or more is `Inside`.
 /// - **H3 (back)**: every line inside a segment says how far back its head lies; a line that is a
 ///   head or an end has `back == 0`.
-/// - **H4 (slots)**: in a segment, `vacant` has bits below `slots` only, and a bit is set only while
-///   its slot is neither live nor held by the class's front.
+/// - **H4 (slots)**: in a segment, `live` has bits below the slot count only; a bit is set exactly
+///   while its slot is live or held by the class's front. A `Partial` segment has some bits set, but
+///   not all; a `Full` one has all.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Line {
-    /// `Segment`: slots that are free and not held by a front.
-    pub vacant: VacantWord,
-    /// `Free`: the next run of the bin. `Segment`: the next in the class's list of partial ones.
+    /// Segments: slots that are live, or held by the front.
+    pub live: LiveWord,
+    /// `Free`: the next run of the bin. `Partial`: the next in the class's list.
     pub next: Option<LineRef>,
     /// The previous one of the same list; `None` for the first.
     pub prev: Option<LineRef>,
     /// Heads and `FreeEnd`: granules of the run.
     pub len: u32,
     pub kind: Kind,
-    /// `Segment`: index of its [`SizeClass`].
+    /// Segments: index of the [`SizeClass`].
     pub class: u8,
-    /// `Segment`: how many slots it has, in the low seven bits, and whether one of them was lent to
-    /// a smaller class.
+    /// Segments: how many slots there are, and whether one was lent to a smaller class.
     pub slots: Slots,
     /// Granules back to the head of the segment.
     pub back: u8,
@@ -94,23 +110,20 @@ impl Slots {
 }
 
 impl Line {
-    /// Returns the head of a fresh segment, all of whose slots are vacant.
+    /// Returns the head of a fresh segment of `len` granules.
     pub fn segment(class: SizeClass, len: u32) -> Self {
-        let slot_count = class.slot_count(len);
         Self {
-            vacant: VacantWord::new(slot_count),
             len,
-            kind: Kind::Segment,
+            kind: Kind::Full,
             class: class.index() as u8,
-            slots: Slots::new(slot_count),
+            slots: Slots::new(class.slot_count(len)),
             ..Self::default()
         }
     }
 
-    /// Returns whether every slot of the segment is vacant.
-    #[inline]
-    pub fn is_unused(&self) -> bool {
-        self.vacant == VacantWord::new(self.slots.count())
+    /// Returns the slots that are neither live nor held by a front.
+    pub fn vacant(&self) -> VacantWord {
+        self.live.vacant(self.slots.count())
     }
 }
 
@@ -138,8 +151,8 @@ impl LineRef {
         self.0.addr().get()
     }
 
-    /// Returns a copy of the line.
-    #[inline]
+    /// Returns a copy of the whole line. Hot paths read single fields instead: a wide load that
+    /// follows a narrow store waits until the store has reached the cache.
     pub fn get(self) -> Line {
         // SAFETY: valid and initialised by R1.
         unsafe { self.0.read() }
@@ -159,6 +172,62 @@ impl LineRef {
         // meanwhile: references are made only here, and callers pass closures over plain values.
         let line = unsafe { &mut *self.0.as_ptr() };
         change(line)
+    }
+
+    /// Returns the line's kind.
+    #[inline]
+    pub fn kind(self) -> Kind {
+        // SAFETY: valid and initialised by R1.
+        unsafe { (*self.0.as_ptr()).kind }
+    }
+
+    /// Returns the granules of the run.
+    #[inline]
+    pub fn len(self) -> u32 {
+        // SAFETY: valid and initialised by R1.
+        unsafe { (*self.0.as_ptr()).len }
+    }
+
+    /// Returns how far back the head of the segment lies.
+    #[inline]
+    pub fn back(self) -> u32 {
+        // SAFETY: valid and initialised by R1.
+        u32::from(unsafe { (*self.0.as_ptr()).back })
+    }
+
+    /// Returns the index of the segment's class.
+    #[inline]
+    pub fn class_index(self) -> usize {
+        // SAFETY: valid and initialised by R1.
+        usize::from(unsafe { (*self.0.as_ptr()).class })
+    }
+
+    /// Returns the segment's slots.
+    #[inline]
+    pub fn slots(self) -> Slots {
+        // SAFETY: valid and initialised by R1.
+        unsafe { (*self.0.as_ptr()).slots }
+    }
+
+    /// Returns which of the segment's slots are live or held by the front.
+    #[inline]
+    pub fn live(self) -> LiveWord {
+        // SAFETY: valid and initialised by R1.
+        unsafe { (*self.0.as_ptr()).live }
+    }
+
+    /// Replaces the segment's live slots.
+    #[inline]
+    pub fn set_live(self, live: LiveWord) {
+        // SAFETY: valid for writes by R1.
+        unsafe { (*self.0.as_ptr()).live = live };
+    }
+
+    /// Replaces the line's kind.
+    #[inline]
+    pub fn set_kind(self, kind: Kind) {
+        // SAFETY: valid for writes by R1.
+        unsafe { (*self.0.as_ptr()).kind = kind };
     }
 
     /// Returns the line `count` further on.
@@ -217,7 +286,7 @@ impl LineList {
     /// Takes out a line that is in this list. *O*(1).
     #[inline]
     pub fn remove(&mut self, line: LineRef) {
-        let Line { prev, next, .. } = line.get();
+        let (prev, next) = line.edit(|line| (line.prev, line.next));
         match prev {
             Some(prev) => prev.edit(|prev| prev.next = next),
             None => self.first = next,
@@ -229,6 +298,6 @@ impl LineList {
 
     /// Returns the lines, newest first.
     pub fn iter(&self) -> impl Iterator<Item = LineRef> + use<> {
-        core::iter::successors(self.first, |line| line.get().next)
+        core::iter::successors(self.first, |line| line.edit(|line| line.next))
     }
 }

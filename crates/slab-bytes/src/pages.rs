@@ -9,7 +9,7 @@ use slab_traits::{AllocError, AllocResult, PageAllocator, PageCounts};
 use crate::block;
 use crate::class::GRANULE_BYTES;
 use crate::heap::SlabByteAllocator;
-use crate::line::{Kind, Line, LineRef};
+use crate::line::{Kind, LineRef};
 
 impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Returns the granules of `count` pages.
@@ -40,9 +40,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         loop {
             // SAFETY: `first <= wanted`, a granule of this region.
             let head = unsafe { view.line(first) };
-            let Line { kind, len, .. } = head.get();
+            let len = head.len();
             if first + len > wanted {
-                return (kind == Kind::Free).then_some((head, wanted - first));
+                return (head.kind() == Kind::Free).then_some((head, wanted - first));
             }
             first += len;
         }
@@ -78,11 +78,10 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
         let (view, offset) = self.regions.locate(address).ok_or(AllocError::NotAllocated)?;
         // SAFETY: the offset lies in a granule of this region.
         let head = unsafe { view.line((offset / GRANULE_BYTES) as u32) };
-        let line = head.get();
-        if line.kind != Kind::Pages || !address.is_multiple_of(GRANULE_BYTES) {
+        if head.kind() != Kind::Pages || !address.is_multiple_of(GRANULE_BYTES) {
             return Err(AllocError::NotAllocated);
         }
-        if line.len != len {
+        if head.len() != len {
             return Err(AllocError::InvalidParam);
         }
         let bytes = len as usize * GRANULE_BYTES;
@@ -119,7 +118,7 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
         }
         self.reclaim();
         let (head, skip) = self.free_run_over(start).ok_or(AllocError::NoMemory)?;
-        if head.get().len - skip < len {
+        if head.len() - skip < len {
             return Err(AllocError::NoMemory);
         }
         // SAFETY: the run is free and reaches `len` beyond what is skipped.

@@ -105,7 +105,8 @@ pub struct RegionRef(NonNull<Region>);
 pub struct View {
     lines: LineRef,
     granules: NonNull<u8>,
-    granule_count: u32,
+    /// Bytes of all granules.
+    span_bytes: usize,
 }
 
 impl RegionRef {
@@ -181,7 +182,7 @@ impl RegionRef {
     #[inline]
     pub fn view(self) -> View {
         let Region { lines, granules, granule_count, .. } = self.header();
-        View { lines, granules, granule_count }
+        View { lines, granules, span_bytes: granule_count as usize * GRANULE_BYTES }
     }
 
     /// Returns the children in the search tree, the lower one first.
@@ -202,20 +203,20 @@ impl View {
         // SAFETY: R1 is about lines that exist; a view of no granules never reaches for one.
         lines: unsafe { LineRef::new(NonNull::dangling()) },
         granules: NonNull::dangling(),
-        granule_count: 0,
+        span_bytes: 0,
     };
 
     /// Returns how many granules the region has.
     #[inline]
     pub fn granule_count(&self) -> u32 {
-        self.granule_count
+        (self.span_bytes / GRANULE_BYTES) as u32
     }
 
     /// Returns how far an address lies behind the first granule, if it lies in a granule.
     #[inline]
     pub fn offset_of(&self, address: usize) -> Option<usize> {
         let offset = address.wrapping_sub(self.granules.addr().get());
-        (offset < self.granule_count as usize * GRANULE_BYTES).then_some(offset)
+        (offset < self.span_bytes).then_some(offset)
     }
 
     /// Returns the line of a granule.
@@ -229,7 +230,7 @@ impl View {
     /// `granule` is below the region's granule count.
     #[inline]
     pub unsafe fn line(&self, granule: u32) -> LineRef {
-        debug_assert!(granule < self.granule_count);
+        debug_assert!(granule < self.granule_count());
         // SAFETY: by G2 the line array reaches that far.
         unsafe { self.lines.forward(granule) }
     }
@@ -239,7 +240,7 @@ impl View {
     pub fn granule_of(&self, line: LineRef) -> Option<u32> {
         let offset = line.addr().wrapping_sub(self.lines.addr());
         let granule = offset / size_of::<Line>();
-        (granule < self.granule_count as usize).then_some(granule as u32)
+        (granule < self.granule_count() as usize).then_some(granule as u32)
     }
 
     /// Returns the first byte of a granule.
@@ -256,6 +257,6 @@ impl View {
     /// Returns the lines of all granules, in address order.
     pub fn lines(&self) -> impl Iterator<Item = (u32, LineRef)> {
         // SAFETY: the range ends at the granule count.
-        (0..self.granule_count).map(|granule| (granule, unsafe { self.line(granule) }))
+        (0..self.granule_count()).map(|granule| (granule, unsafe { self.line(granule) }))
     }
 }

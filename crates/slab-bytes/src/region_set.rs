@@ -39,6 +39,12 @@ impl RegionSet {
         self.hot = region.view();
     }
 
+    /// Returns the region used last.
+    #[inline]
+    pub fn hot(&self) -> &View {
+        &self.hot
+    }
+
     /// Returns the region whose granules contain an address, and how far behind the first granule
     /// the address lies. *O*(1) for the region of the last call, else *O*(log regions) expected.
     #[inline]

@@ -49,7 +49,7 @@ impl RunBins {
         let top = (0..WORD_COUNT).rev().find(|&word| self.occupied[word] != 0);
         let Some(word) = top else { return 0 };
         let bin = word * u64::BITS as usize + self.occupied[word].ilog2() as usize;
-        self.bins[bin].iter().map(|head| head.get().len).max().unwrap_or(0)
+        self.bins[bin].iter().map(LineRef::len).max().unwrap_or(0)
     }
 
     /// Returns the head lines of all free runs, bin by bin.
@@ -60,7 +60,7 @@ impl RunBins {
     /// Takes a run of `len` granules. *O*(1) if a longer bin has one; before `None` is returned the
     /// runs of one bin are looked at.
     pub fn take(&mut self, len: u32) -> Option<LineRef> {
-        let head = self.find(len, len, |head| (head.get().len >= len).then_some(0))?.0;
+        let head = self.find(len, len, |head| (head.len() >= len).then_some(0))?.0;
         // SAFETY: the run found is free and long enough.
         Some(unsafe { self.carve(head, 0, len) })
     }
@@ -123,8 +123,8 @@ impl RunBins {
     ///
     /// `head` is the head of a free run of at least `skip + len` granules, and `len > 0`.
     pub unsafe fn carve(&mut self, head: LineRef, skip: u32, len: u32) -> LineRef {
-        let run_len = head.get().len;
-        debug_assert!(head.get().kind == Kind::Free && skip + len <= run_len && len > 0);
+        let run_len = head.len();
+        debug_assert!(head.kind() == Kind::Free && skip + len <= run_len && len > 0);
         self.unlink(head);
         self.free_granules -= len as usize;
         // SAFETY: within the run.
@@ -156,8 +156,7 @@ impl RunBins {
     pub unsafe fn extend(&mut self, head: LineRef, len: u32, more: u32) -> bool {
         // SAFETY: at worst the closing edge.
         let behind = unsafe { head.forward(len) };
-        let free = behind.get();
-        if free.kind != Kind::Free || free.len < more {
+        if behind.kind() != Kind::Free || behind.len() < more {
             return false;
         }
         // SAFETY: a free run of at least `more`.
@@ -176,23 +175,22 @@ impl RunBins {
         let (mut first, mut merged_len) = (head, len);
         // SAFETY: at worst the closing edge.
         let behind = unsafe { head.forward(len) };
-        let next = behind.get();
-        if next.kind == Kind::Free {
+        if behind.kind() == Kind::Free {
             self.unlink(behind);
+            merged_len += behind.len();
             behind.set(Line::default());
-            merged_len += next.len;
         }
         // SAFETY: at worst the opening edge.
         let before = unsafe { head.backward(1) };
-        let previous = before.get();
         // By H2, a head just before another head is a run of one granule.
-        if matches!(previous.kind, Kind::Free | Kind::FreeEnd) {
-            // SAFETY: by H2 the run that ends there is `previous.len` long.
-            first = unsafe { before.backward(previous.len - 1) };
+        if matches!(before.kind(), Kind::Free | Kind::FreeEnd) {
+            let previous_len = before.len();
+            // SAFETY: by H2 the run that ends there is that long.
+            first = unsafe { before.backward(previous_len - 1) };
             self.unlink(first);
             head.set(Line::default());
             before.set(Line::default());
-            merged_len += previous.len;
+            merged_len += previous_len;
         }
         // SAFETY: the merged run is free, and by B3 nothing that touches it still is.
         unsafe { self.link(first, merged_len) };
@@ -216,7 +214,7 @@ impl RunBins {
     }
 
     fn unlink(&mut self, head: LineRef) {
-        let bin = bin_of(head.get().len);
+        let bin = bin_of(head.len());
         self.bins[bin].remove(head);
         if self.bins[bin].is_empty() {
             self.occupied[bin / u64::BITS as usize] &= !(1 << (bin % u64::BITS as usize));

@@ -1,12 +1,11 @@
 //! Walks every invariant of a heap. For tests, and for users who suspect that something wrote where
 //! it should not have.
 
-use slab_core::Mode;
+use slab_core::{Mode, VacantWord};
 use slab_traits::ByteAllocator;
 
 use crate::class::{GRANULE_BYTES, SizeClass};
 use crate::error::Inconsistency;
-use crate::front::Front;
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, Line, LineRef};
 use crate::region::View;
@@ -55,74 +54,26 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     /// Checks a region from head to head.
     fn walk(&self, view: &View, census: &mut Census) -> Result<(), Inconsistency> {
-        let (mut expected_head, mut previous_was_free) = (0, false);
-        let mut current = Line::default();
-        let mut ends_at = 0;
-        for (granule, line_ref) in view.lines() {
-            let line = line_ref.get();
-            let at = line_ref.addr();
-            if granule == expected_head {
-                let head_kind =
-                    matches!(line.kind, Kind::Free | Kind::Segment | Kind::Block | Kind::Pages);
-                expect("a run starts here", at, 1, usize::from(head_kind))?;
-                expect("a head points back to itself", at, 0, usize::from(line.back))?;
-                let room = view.granule_count() - granule;
-                expect(
-                    "a run lies in its region",
-                    at,
-                    1,
-                    usize::from((1..=room).contains(&line.len)),
-                )?;
-                let free = line.kind == Kind::Free;
-                expect("free runs do not touch", at, 0, usize::from(free && previous_was_free))?;
-                previous_was_free = free;
-                expected_head = granule + line.len;
-                ends_at = expected_head - 1;
-                current = line;
-                self.count_head(line_ref, line, census)?;
+        let mut head_at = 0;
+        let mut run = Line::default();
+        for (granule, line) in view.lines() {
+            let at = line.addr();
+            let line_value = line.get();
+            if granule < head_at {
+                check_inside(at, line_value, run, head_at - granule)?;
                 continue;
             }
-            let head = view_line_index(granule, current.len, ends_at);
-            match current.kind {
-                Kind::Segment => {
-                    expect(
-                        "a line in a segment is no head",
-                        at,
-                        Kind::Inside as usize,
-                        line.kind as usize,
-                    )?;
-                    expect("a line in a segment knows its head", at, head, usize::from(line.back))?;
-                }
-                Kind::Free if granule == ends_at => {
-                    expect(
-                        "a free run is marked at its end",
-                        at,
-                        Kind::FreeEnd as usize,
-                        line.kind as usize,
-                    )?;
-                    expect(
-                        "both ends know a run's length",
-                        at,
-                        current.len as usize,
-                        line.len as usize,
-                    )?;
-                }
-                _ if granule == ends_at => {
-                    expect(
-                        "a run in use is not marked free",
-                        at,
-                        Kind::Inside as usize,
-                        line.kind as usize,
-                    )?;
-                }
-                _ => {
-                    let stale_head =
-                        matches!(line.kind, Kind::Free | Kind::Segment | Kind::Block | Kind::Pages);
-                    expect("no head lies inside a run", at, 0, usize::from(stale_head))?;
-                }
-            }
+            let touching = run.kind == Kind::Free && line_value.kind == Kind::Free;
+            expect("free runs do not touch", at, 0, usize::from(touching))?;
+            run = line_value;
+            expect("a run starts here", at, 1, usize::from(run.kind.is_head()))?;
+            expect("a head points back to itself", at, 0, usize::from(run.back))?;
+            let fits = (1..=view.granule_count() - granule).contains(&run.len);
+            expect("a run lies in its region", at, 1, usize::from(fits))?;
+            head_at = granule + run.len;
+            self.count_head(line, run, census)?;
         }
-        expect("runs fill their region", 0, view.granule_count() as usize, expected_head as usize)
+        expect("runs fill their region", 0, view.granule_count() as usize, head_at as usize)
     }
 
     fn count_head(
@@ -135,40 +86,63 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             Kind::Free => {
                 census.free_granules += line.len as usize;
                 census.free_runs += 1;
+                Ok(())
             }
-            Kind::Segment => {
-                let class = SizeClass::at(usize::from(line.class));
-                let front = &self.fronts[class.index()];
-                let slot_count = class.slot_count(line.len);
-                let at = head.addr();
-                expect(
-                    "a segment has the slots of its length",
-                    at,
-                    slot_count as usize,
-                    line.slots.count() as usize,
-                )?;
-                let beyond = (slot_count..u64::BITS).any(|slot| line.vacant.contains(slot));
-                expect("no slot beyond the last is vacant", at, 0, usize::from(beyond))?;
-                let is_front = front.segment == Some(head);
-                let twice = (0..slot_count).filter(|&slot| {
-                    is_front && line.vacant.contains(slot) && front.vacant.contains(slot)
-                });
-                expect("a slot is vacant in one place", at, 0, twice.count())?;
-                let held = if is_front { front.vacant.len() } else { 0 };
-                let live = slot_count - line.vacant.len() - held;
-                let idle = !is_front && live == 0;
-                expect("a segment without live slots is released", at, 0, usize::from(idle))?;
-                census.live_bytes += live as usize * class.slot_bytes();
-                census.segments[class.index()] += 1;
-                census.partial[class.index()] += u32::from(!is_front && !line.vacant.is_empty());
+            kind if kind.is_segment() => self.count_segment(head, line, census),
+            _ => {
+                census.live_bytes += line.len as usize * GRANULE_BYTES;
+                Ok(())
             }
-            _ => census.live_bytes += line.len as usize * GRANULE_BYTES,
         }
+    }
+
+    fn count_segment(
+        &self,
+        head: LineRef,
+        line: Line,
+        census: &mut Census,
+    ) -> Result<(), Inconsistency> {
+        let at = head.addr();
+        let class = SizeClass::at(usize::from(line.class));
+        let front = &self.fronts[class];
+        let slot_count = class.slot_count(line.len);
+        let counted = line.slots.count() as usize;
+        expect("a segment has the slots of its length", at, slot_count as usize, counted)?;
+        let vacant_count = line.vacant().len();
+        let known = (line.live.len() + vacant_count) as usize;
+        expect("no slot beyond the last is live", at, slot_count as usize, known)?;
+        let is_front = front.segment == Some(head);
+        expect(
+            "a class knows its front",
+            at,
+            usize::from(is_front),
+            usize::from(line.kind == Kind::Front),
+        )?;
+        let full = line.live.len() == slot_count;
+        expect(
+            "only full segments are in no list",
+            at,
+            usize::from(full && !is_front),
+            usize::from(line.kind == Kind::Full),
+        )?;
+        let held = if is_front { front.held() } else { VacantWord::default() };
+        let live_count = line.live.without(held).len();
+        expect(
+            "the front holds what the segment thinks live",
+            at,
+            (line.live.len() - held.len()) as usize,
+            live_count as usize,
+        )?;
+        let idle = !is_front && live_count == 0;
+        expect("a segment without live slots is released", at, 0, usize::from(idle))?;
+        census.live_bytes += live_count as usize * class.slot_bytes();
+        census.segments[class.index()] += 1;
+        census.partial[class.index()] += u32::from(line.kind == Kind::Partial);
         Ok(())
     }
 
     fn check_front(&self, class: SizeClass, census: &Census) -> Result<(), Inconsistency> {
-        let front: &Front = &self.fronts[class.index()];
+        let front = &self.fronts[class];
         let segments = census.segments[class.index()] as usize;
         expect(
             "a class knows its segments",
@@ -181,7 +155,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         for segment in front.partial.iter().take(segments + 1) {
             let line = segment.get();
             expect("lists link both ways", segment.addr(), 1, usize::from(line.prev == previous))?;
-            let own = line.kind == Kind::Segment && usize::from(line.class) == class.index();
+            let own = line.kind == Kind::Partial && usize::from(line.class) == class.index();
             expect("a class lists its own segments", segment.addr(), 1, usize::from(own))?;
             previous = Some(segment);
             listed += 1;
@@ -208,9 +182,23 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 }
 
-/// Returns how far a granule lies behind the head of the run of `len` granules ending at `ends_at`.
-fn view_line_index(granule: u32, len: u32, ends_at: u32) -> usize {
-    (granule + len - 1 - ends_at) as usize
+/// Checks a line that is no head, `left` lines before the end of its run.
+fn check_inside(at: usize, line: Line, run: Line, left: u32) -> Result<(), Inconsistency> {
+    let kind = line.kind as usize;
+    let is_last = left == 1;
+    if run.kind.is_segment() {
+        let behind_head = (run.len - left) as usize;
+        expect("a line in a segment knows its head", at, behind_head, usize::from(line.back))?;
+        return expect("a line in a segment is no head", at, Kind::Inside as usize, kind);
+    }
+    if run.kind == Kind::Free && is_last {
+        expect("both ends know a run's length", at, run.len as usize, line.len as usize)?;
+        return expect("a free run is marked at its end", at, Kind::FreeEnd as usize, kind);
+    }
+    if is_last {
+        return expect("a run in use is not marked free", at, Kind::Inside as usize, kind);
+    }
+    expect("no head lies inside a run", at, 0, usize::from(line.kind.is_head()))
 }
 
 fn expect(

@@ -89,6 +89,58 @@ impl Reciprocal {
     }
 }
 
+/// Division that is exact or fails, by a slot size known at run time: one multiplication and one
+/// rotation, whose result is the quotient *and* the proof.
+///
+/// With `divisor = odd · 2ᵏ`, an offset that is a multiple of it, times the inverse of `odd` modulo
+/// 2³², is `quotient · 2ᵏ`; rotated right by `k` that is the quotient. The map is a bijection on 32
+/// bits and the multiples fill exactly the results up to `(2³² - 1) / divisor`, so an offset that is
+/// no multiple has a result above that.
+///
+/// # Examples
+///
+/// ```
+/// use slab_core::layout::ExactDivisor;
+///
+/// const BY_48: ExactDivisor = ExactDivisor::new(48).unwrap();
+/// assert_eq!(BY_48.index_below(96, 64), Some(2));
+/// assert_eq!(BY_48.index_below(100, 64), None);
+/// assert_eq!(BY_48.index_below(64 * 48, 64), None);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExactDivisor {
+    inverse: u32,
+    twos: u32,
+}
+
+impl ExactDivisor {
+    /// Prepares division by `divisor`; `None` for zero.
+    pub const fn new(divisor: u32) -> Option<Self> {
+        if divisor == 0 {
+            return None;
+        }
+        let twos = divisor.trailing_zeros();
+        let odd = divisor >> twos;
+        // Newton's iteration doubles the correct low bits, of which `odd` itself has three.
+        let mut inverse = odd;
+        let mut correct_bits = 3;
+        while correct_bits < u32::BITS {
+            inverse = inverse.wrapping_mul(2u32.wrapping_sub(odd.wrapping_mul(inverse)));
+            correct_bits *= 2;
+        }
+        Some(Self { inverse, twos })
+    }
+
+    /// Returns `offset / divisor` if that is exact and below `count`. *O*(1).
+    ///
+    /// `count · divisor` has to be at most 2³², else an offset that is no multiple may pass.
+    #[inline]
+    pub const fn index_below(self, offset: u32, count: u32) -> Option<u32> {
+        let index = offset.wrapping_mul(self.inverse).rotate_right(self.twos);
+        if index < count { Some(index) } else { None }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +171,19 @@ mod tests {
             }
         }
         assert_eq!(checked, divisors.len() * 30);
+    }
+
+    #[test]
+    fn exact_division_finds_every_multiple_and_nothing_else() {
+        assert_eq!(ExactDivisor::new(0), None);
+        for divisor in (1..200).chain([768, 1280, 3584, 4096, 65_535, 1 << 20]) {
+            let by = ExactDivisor::new(divisor).unwrap();
+            let last = if cfg!(miri) { 500 } else { 70_000 };
+            for offset in (0..last).chain([divisor * 63, divisor * 64, u32::MAX]) {
+                let index = offset / divisor;
+                let expected = (offset.is_multiple_of(divisor) && index < 64).then_some(index);
+                assert_eq!(by.index_below(offset, 64), expected, "{offset} / {divisor}");
+            }
+        }
     }
 }

@@ -3,9 +3,12 @@
 //!
 //! * [`layout`]: arithmetic on sizes, alignments and offsets, without pointers.
 //! * [`Mode`]: how much an allocator checks, chosen by a type parameter.
+//! * [`Slots`] and [`ErasedSlots`]: a segment of slots over a buffer of the caller's.
+//! * [`FreeList`]: a list of dead slots whose links lie in them, over any [`SlotSpace`].
 //! * [`LiveMap`]: one bit per slot, beside a free list, that tells live slots from dead ones.
-//! * [`VacantWord`]: the free slots of a small segment in one word, and their free list too.
+//! * [`VacantWord`] and [`LiveWord`]: the slots of a small segment in one word, without a free list.
 //! * [`poison`]: makes dead memory visible to Miri, the sanitizers and [`Hardened`] mode.
+//! * [`sync`]: the atomics of `core`, or of loom in its models.
 //!
 //! This crate never reads a value of the user's, never locks, and never asks anybody for memory.
 #![no_std]
@@ -14,12 +17,19 @@
 #[cfg(test)]
 extern crate std;
 
+mod free_list;
 pub mod layout;
 mod live_map;
 mod mode;
 pub mod poison;
-mod vacant_word;
+mod slot_word;
+mod slots;
+pub mod sync;
 
+pub use free_list::{CorruptLink, FreeList, SlotIndex, SlotSpace};
 pub use live_map::{LiveMap, LiveSlots};
-pub use mode::{Checked, Hardened, Mode, Unchecked};
-pub use vacant_word::VacantWord;
+pub use mode::{Checked, Hardened, Mode, Tracking, Unchecked};
+pub use slot_word::{LiveWord, VacantWord};
+pub use slots::{
+    Erased, ErasedSlots, Rejected, Segment, Shape, Slot, SlotError, Slots, SlotsState, Typed,
+};

@@ -1,0 +1,169 @@
+//! Work that byte allocators do in the benches: what is measured, apart from who does it.
+//!
+//! The races (`cargo bench --bench bytes`) decide claims: contenders take turns, and the cost of
+//! the harness is measured as a contender of its own and subtracted. The criterion benches give
+//! reports and plots of one's own changes.
+#![expect(unsafe_code, reason = "allocates and frees raw memory")]
+
+use std::alloc::Layout;
+use std::hint::black_box;
+use std::ptr::NonNull;
+use std::time::{Duration, Instant};
+
+use slab_peers::Contender as Peer;
+use slab_testkit::{Arena, Contender};
+use slab_traits::{AllocResult, BaseAllocator, ByteAllocator, RegionError};
+
+/// A pattern of allocation, repeated until a round is long enough to time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pattern {
+    /// One block is allocated and freed at once.
+    HotPair {
+        /// Bytes of the block.
+        size: usize,
+    },
+    /// A number of blocks is allocated, then all are freed in the same order.
+    Batch {
+        /// Bytes of each block.
+        size: usize,
+        /// Blocks.
+        count: usize,
+    },
+}
+
+impl Pattern {
+    /// Returns what the tables call the pattern.
+    pub fn title(self) -> String {
+        match self {
+            Self::HotPair { size } => format!("hot pair of {size} B, ns per pair"),
+            Self::Batch { size, count } => {
+                format!("{count} allocs of {size} B, then {count} frees, ns per pair")
+            }
+        }
+    }
+
+    /// Does the pattern until `pairs` blocks were allocated and freed.
+    ///
+    /// # Panics
+    ///
+    /// If the heap runs out of memory.
+    pub fn run(self, heap: &mut dyn ByteAllocator, pairs: usize) {
+        match self {
+            Self::HotPair { size } => {
+                let layout = layout(size);
+                for _ in 0..pairs {
+                    let block = take(heap, layout);
+                    // SAFETY: the block is live, has this layout and is forgotten.
+                    unsafe { heap.dealloc(block, layout) };
+                }
+            }
+            Self::Batch { size, count } => {
+                let layout = layout(size);
+                let mut blocks = Vec::with_capacity(count);
+                for _ in 0..pairs / count {
+                    blocks.extend((0..count).map(|_| take(heap, layout)));
+                    for block in blocks.drain(..) {
+                        // SAFETY: the block is live, has this layout and is forgotten.
+                        unsafe { heap.dealloc(block, layout) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, 8).expect("bench sizes are small")
+}
+
+/// Allocates a block and writes its first word, as every program would.
+#[inline]
+fn take(heap: &mut dyn ByteAllocator, layout: Layout) -> NonNull<u8> {
+    let block = heap.alloc(black_box(layout)).expect("the region is large enough");
+    // SAFETY: the blocks of all patterns hold a word, and are aligned to eight.
+    unsafe { block.cast::<u64>().write(1) };
+    block
+}
+
+/// One allocator on a region of its own, in a race.
+pub struct Entrant {
+    name: &'static str,
+    heap: Box<dyn ByteAllocator>,
+    /// Dropped after the heap, whose memory it is.
+    _arena: Arena,
+}
+
+/// The name under which the harness itself takes part.
+pub const HARNESS: &str = "harness";
+
+impl Entrant {
+    /// Builds a contender on a fresh region.
+    ///
+    /// # Panics
+    ///
+    /// If the region is too small for it.
+    pub fn new(peer: &Peer, region_bytes: usize) -> Self {
+        let arena = Arena::new(region_bytes, 0);
+        // SAFETY: the arena is kept as long as the heap and given to nobody else.
+        let heap = unsafe { peer.build(arena.region()) }.expect("the region is large enough");
+        Self { name: peer.name(), heap, _arena: arena }
+    }
+
+    /// Builds the allocator that does nothing.
+    pub fn harness() -> Self {
+        Self { name: HARNESS, heap: Box::new(Nothing::default()), _arena: Arena::new(0, 0) }
+    }
+}
+
+/// A pattern, and how many pairs a round has.
+pub type Work = (Pattern, usize);
+
+impl Contender<Work> for Entrant {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn round(&mut self, &(pattern, pairs): &Work) -> Duration {
+        let start = Instant::now();
+        pattern.run(&mut *self.heap, pairs);
+        start.elapsed()
+    }
+}
+
+/// Hands out the same block again and again: what is left is the harness and the dynamic call.
+#[derive(Debug)]
+struct Nothing {
+    block: Box<[u64; 1024]>,
+}
+
+impl Default for Nothing {
+    fn default() -> Self {
+        Self { block: Box::new([0; 1024]) }
+    }
+}
+
+impl BaseAllocator for Nothing {
+    unsafe fn add_region(&mut self, _: NonNull<[u8]>) -> Result<(), RegionError> {
+        Ok(())
+    }
+}
+
+// SAFETY: not a lawful allocator: its blocks overlap. The patterns only write to them.
+unsafe impl ByteAllocator for Nothing {
+    fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
+        black_box(layout);
+        Ok(NonNull::from(&mut *self.block).cast())
+    }
+
+    unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
+        black_box((block, layout));
+    }
+
+    fn total_bytes(&self) -> usize {
+        0
+    }
+
+    fn used_bytes(&self) -> usize {
+        0
+    }
+}
