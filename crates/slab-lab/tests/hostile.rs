@@ -107,6 +107,8 @@ fn own_files_that_make_no_sense() {
     refused("vacant.slabtrace", &own(1, &[0, 1, 2]), ": byte 3: slot 0 holds no block");
     refused("name.slabtrace", &own(1, &[2, 27, b'[', 1, 0]), ": byte 3: the trace's name");
     refused("long.slabtrace", &own(1, &[0xff; 30]), ": byte 10: a number is longer");
+    let overflow = [&[0][..], &[0xff; 9], &[0x7f]].concat();
+    refused("overflow.slabtrace", &own(1, &overflow), ": byte 11: a number is longer");
     let claim = [0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
     refused("claim.slabtrace", &own(1, &claim), ": byte 10: the file ends after 0 of");
     let huge = [0, 1, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];

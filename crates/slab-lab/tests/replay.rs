@@ -47,3 +47,19 @@ fn every_embedded_trace_can_be_read() {
         assert!(text.contains(name), "{text}");
     }
 }
+
+#[test]
+fn plot_draws_a_file_per_allocator() {
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let arguments = ["plot", "--trace", "mawk", "--output", directory, "--allocator"];
+    for name in ["slab-bytes/unchecked", "talc"] {
+        let (text, code) = lab(&[&arguments[..], &[name]].concat());
+        assert_eq!(code, Some(0));
+        let drawing = std::fs::read_to_string(text.trim_end()).expect(name);
+        assert!(drawing.starts_with("<svg") && drawing.trim_end().ends_with("</svg>"));
+        assert!(drawing.contains(&format!("mawk on {name}")));
+        assert!(drawing.matches("<rect").count() > 500);
+    }
+    let (text, _) = lab(&[&arguments[..], &["system"]].concat());
+    assert_eq!(text, "mawk: system: has no region\n");
+}

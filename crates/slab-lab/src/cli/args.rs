@@ -18,6 +18,8 @@ pub(super) enum Command {
     Replay(ReplayArguments),
     /// Find the smallest region in which each allocator gets through, by bisection
     Arena(ArenaArguments),
+    /// Draw the heap over time, one SVG file per trace and allocator
+    Plot(PlotArguments),
     /// Turn a recording of heaptrack or valgrind into a small trace file
     Import(ImportArguments),
     /// Say what is in recordings; without arguments, in the embedded ones
@@ -84,6 +86,18 @@ impl ReplayArguments {
 pub(super) struct ArenaArguments {
     #[command(flatten)]
     pub(super) run: RunArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlotArguments {
+    #[command(flatten)]
+    pub(super) traces: TraceArguments,
+    /// Draw this allocator [default: slab-bytes]; may be repeated
+    #[arg(long = "allocator", value_name = "NAME", default_value = "slab-bytes")]
+    pub(super) allocators: Vec<String>,
+    /// The directory in which the files are made
+    #[arg(long, short, value_name = "DIRECTORY", default_value = ".")]
+    pub(super) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

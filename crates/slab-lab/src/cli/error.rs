@@ -42,6 +42,9 @@ pub enum LabError {
         /// Why.
         error: io::Error,
     },
+    /// The drawing library failed.
+    #[error("cannot be drawn: {0}")]
+    Drawing(String),
     /// Standard output cannot be written.
     #[error("standard output: {0}")]
     Output(io::Error),

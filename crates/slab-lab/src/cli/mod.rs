@@ -4,6 +4,7 @@ mod args;
 mod error;
 mod import;
 mod info;
+mod plot;
 mod replay;
 mod table;
 mod traces;
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
         Command::Arena(arguments) => {
             replay::run(&arguments.run, Measures { rounds: 0, arena: true })
         }
+        Command::Plot(arguments) => plot::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Worker(arguments) => {

@@ -19,7 +19,21 @@ impl Heap<'_> {
     /// # Errors
     ///
     /// The first [`Failure`].
-    pub fn check(mut self, trace: &Trace) -> Result<(), Failure> {
+    pub fn check(self, trace: &Trace) -> Result<(), Failure> {
+        self.check_observed(trace, &mut |_, _| {})
+    }
+
+    /// As [`check`](Self::check), and shows the live blocks after each operation: their first and
+    /// past-the-end addresses.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Failure`].
+    pub fn check_observed(
+        mut self,
+        trace: &Trace,
+        observe: &mut dyn FnMut(usize, &BTreeMap<usize, usize>),
+    ) -> Result<(), Failure> {
         let mut checker = Checker {
             heap: &mut *self.allocator,
             bounds: self.bounds.clone(),
@@ -36,6 +50,7 @@ impl Heap<'_> {
                 Op::Free { slot, layout } => checker.free(slot, layout),
                 Op::Realloc { slot, layout, new_size } => checker.realloc(slot, layout, new_size),
             }?;
+            observe(operation, &checker.live);
         }
         checker.operation = trace.ops().len();
         for slot in 0..trace.slots() {

@@ -47,6 +47,11 @@ impl<'r> Heap<'r> {
         size_of_val(&*self.allocator)
     }
 
+    /// Returns the addresses of the region; nothing if blocks come from elsewhere.
+    pub fn bounds(&self) -> Option<Range<usize>> {
+        self.bounds.clone()
+    }
+
     /// Replays a trace and returns how long its requests took. Blocks that the program left behind
     /// are freed afterwards, untimed.
     ///

@@ -2,6 +2,7 @@
 
 pub mod protocol;
 mod report;
+mod samples;
 mod session;
 pub mod worker;
 
@@ -12,6 +13,7 @@ use slab_peers::Contender;
 use thiserror::Error;
 
 pub use report::{ContenderReport, Middle, Report, TraceReport};
+pub use samples::{Moment, Samples};
 pub use session::Session;
 
 use crate::trace::{Trace, binary};
@@ -23,6 +25,9 @@ pub const PEAK_BYTES_MAX: usize = 256 << 20;
 
 /// Timed operations per round and contender: some milliseconds, so that starting a round is nothing.
 const ROUND_OPERATIONS: usize = 200_000;
+
+/// What looking at all live blocks now and then may take longer than not looking.
+const SAMPLING: Duration = Duration::from_secs(10);
 
 /// A contender that has used so much time on a trace is not timed again on it.
 const BUDGET: Duration = Duration::from_millis(400);
@@ -122,6 +127,23 @@ pub fn replay(
         peak_live_bytes: trace.peak_live_bytes(),
         harness_ns_per_op: harness.map(|middle| middle.median),
         results: results.collect(),
+    })
+}
+
+/// Watches the heap of one contender while it goes through a trace, or says why it did not.
+///
+/// # Errors
+///
+/// As [`replay`].
+pub fn sample(
+    trace: &Trace,
+    contender: &'static Contender,
+) -> Result<Result<Samples, String>, ReplayError> {
+    let mut session = start(contender.name(), trace)?;
+    Ok(match session.ask(Request::Sample, patience(trace) + SAMPLING) {
+        Answer::Sampled(samples) => Ok(samples),
+        Answer::Failed { reason } => Err(reason),
+        other => Err(format!("unexpected answer {other:?}")),
     })
 }
 

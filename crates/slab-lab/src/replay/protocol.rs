@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Samples;
+
 /// What a worker is asked to do. Before the first one it is sent the trace: its length in bytes, eight
 /// of them, little-endian, then the trace in the lab's own format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +17,8 @@ pub enum Request {
     },
     /// The smallest region in which the trace runs.
     Arena,
+    /// A checking pass, looked at now and then.
+    Sample,
 }
 
 /// What a worker answers.
@@ -35,6 +39,8 @@ pub enum Answer {
         /// `None` for an allocator without a region.
         bytes: Option<usize>,
     },
+    /// The heap over time.
+    Sampled(Samples),
     /// The allocator failed.
     Failed {
         /// In words.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use slab_peers::{Contender, Side};
 
 use super::protocol::{Answer, Request};
-use super::region_bytes;
+use super::{Samples, region_bytes};
 use crate::exec::{Failure, Heap, Idle, Region};
 use crate::trace::{self, OPERATIONS_MAX, Trace};
 
@@ -40,6 +40,7 @@ pub fn serve(contender: &str) -> io::Result<()> {
             Request::Check => Ok(Answer::Checked { footprint_bytes: None }),
             Request::Round { repetitions } => round(repetitions, || Heap::idle(&idle).run(&trace)),
             Request::Arena => Ok(Answer::Arena { bytes: None }),
+            Request::Sample => Ok(Answer::Sampled(Samples::default())),
         });
     }
     let contender =
@@ -50,6 +51,7 @@ pub fn serve(contender: &str) -> io::Result<()> {
             round(repetitions, || Heap::new(contender, &mut region, size)?.run(&trace))
         }
         Request::Arena => arena(contender, &mut region, &trace),
+        Request::Sample => sample(contender, &mut region, &trace),
     })
 }
 
@@ -81,6 +83,15 @@ fn arena(contender: &Contender, region: &mut Region, trace: &Trace) -> Result<An
     let bytes = enough * ARENA_UNIT_BYTES;
     Heap::new(contender, region, bytes)?.check(trace)?;
     Ok(Answer::Arena { bytes: Some(bytes) })
+}
+
+fn sample(contender: &Contender, region: &mut Region, trace: &Trace) -> Result<Answer, Failure> {
+    let size = region.size();
+    let heap = Heap::new(contender, region, size)?;
+    let Some(bounds) = heap.bounds() else { return Ok(Answer::Sampled(Samples::default())) };
+    let mut samples = Samples::new(bounds, trace.ops().len());
+    heap.check_observed(trace, &mut |operation, live| samples.observe(operation, live))?;
+    Ok(Answer::Sampled(samples))
 }
 
 /// Answers request after request.

@@ -1,0 +1,150 @@
+//! A heap over time as one SVG drawing: bytes, fragmentation, and a map of the heap.
+
+use std::error::Error;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use crate::replay::Samples;
+
+/// An error of the drawing library, in words.
+type Outcome<T> = Result<T, Box<dyn Error>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+const SIZE: (u32, u32) = (1000, 900);
+const FONT: (&str, u32) = ("sans-serif", 14);
+const LIVE: RGBColor = RGBColor(0x1b, 0x7f, 0x79);
+const PAGES: RGBColor = RGBColor(0xe0, 0x8e, 0x1b);
+const TOUCHED: RGBColor = RGBColor(0xb0, 0x3a, 0x2e);
+
+/// Shades of the map, and so its accuracy: neighbours of one shade become one rectangle.
+const SHADES: u8 = 6;
+/// Rows of the map at most.
+const ROWS: usize = 180;
+
+/// Draws samples under a title and returns the text of the SVG file.
+///
+/// # Errors
+///
+/// In words, if the drawing library fails.
+pub fn svg(title: &str, samples: &Samples) -> Result<String, String> {
+    let mut text = String::new();
+    draw(&mut text, title, samples).map_err(|error| error.to_string())?;
+    Ok(text)
+}
+
+fn draw(text: &mut String, title: &str, samples: &Samples) -> Outcome<()> {
+    let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let root = root.titled(title, ("sans-serif", 20))?;
+    let (bytes, rest) = root.split_vertically(300);
+    let (fragmentation, map) = rest.split_vertically(180);
+    draw_bytes(&bytes, samples)?;
+    draw_fragmentation(&fragmentation, samples)?;
+    draw_map(&map, samples)?;
+    root.present()?;
+    Ok(())
+}
+
+fn operations(samples: &Samples) -> f64 {
+    samples.moments.last().map_or(1.0, |last| last.operation.max(1) as f64)
+}
+
+fn draw_bytes(area: &Area<'_>, samples: &Samples) -> Outcome<()> {
+    // The space above the highest line is the legend's.
+    let kib = |bytes: usize| bytes as f64 / 1024.0;
+    let top = samples.moments.iter().map(|moment| kib(moment.touched_bytes)).fold(1.0, f64::max);
+    let mut chart = ChartBuilder::on(area)
+        .margin(8)
+        .x_label_area_size(28)
+        .y_label_area_size(70)
+        .build_cartesian_2d(0.0..operations(samples), 0.0..top * 1.4)?;
+    chart
+        .configure_mesh()
+        .label_style(FONT)
+        .y_desc("KiB")
+        .x_label_formatter(&|operation| format!("{operation:.0}"))
+        .light_line_style(TRANSPARENT)
+        .draw()?;
+    type Bytes = fn(&crate::replay::Moment) -> usize;
+    let lines: [(&str, RGBColor, Bytes); 3] = [
+        ("pages ever touched by blocks", TOUCHED, |moment| moment.touched_bytes),
+        ("pages under live blocks", PAGES, |moment| moment.page_bytes),
+        ("live bytes", LIVE, |moment| moment.live_bytes),
+    ];
+    for (name, colour, value) in lines {
+        let points = samples.moments.iter().map(|m| (m.operation as f64, kib(value(m))));
+        chart
+            .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.8))
+        .label_font(FONT)
+        .draw()?;
+    Ok(())
+}
+
+fn draw_fragmentation(area: &Area<'_>, samples: &Samples) -> Outcome<()> {
+    let mut chart = ChartBuilder::on(area)
+        .margin(8)
+        .x_label_area_size(28)
+        .y_label_area_size(70)
+        .build_cartesian_2d(0.0..operations(samples), 0.0..100.0)?;
+    chart
+        .configure_mesh()
+        .label_style(FONT)
+        .y_desc("% of pages unused")
+        .y_labels(5)
+        .x_label_formatter(&|operation| format!("{operation:.0}"))
+        .light_line_style(TRANSPARENT)
+        .draw()?;
+    let points = samples.moments.iter().map(|m| (m.operation as f64, 100.0 * m.fragmentation()));
+    chart.draw_series(LineSeries::new(points, PAGES.stroke_width(2)))?;
+    Ok(())
+}
+
+fn draw_map(area: &Area<'_>, samples: &Samples) -> Outcome<()> {
+    let used = samples.moments.iter().map(|moment| moment.cells.len()).max().unwrap_or(0).max(1);
+    let cells_per_row = used.div_ceil(ROWS);
+    let row_kib = (cells_per_row * samples.cell_bytes()) as f64 / 1024.0;
+    let rows = used.div_ceil(cells_per_row);
+    let mut chart = ChartBuilder::on(area)
+        .margin(8)
+        .x_label_area_size(44)
+        .y_label_area_size(70)
+        .build_cartesian_2d(0.0..operations(samples), 0.0..rows as f64 * row_kib)?;
+    chart
+        .configure_mesh()
+        .label_style(FONT)
+        .x_desc("operations; darker = more of the place is live")
+        .y_desc("KiB from the region's start")
+        .x_label_formatter(&|operation| format!("{operation:.0}"))
+        .disable_mesh()
+        .draw()?;
+    let ends = samples.moments.iter().skip(1).map(|moment| moment.operation as f64);
+    let ends = ends.chain([operations(samples)]);
+    for (moment, end) in samples.moments.iter().zip(ends) {
+        let shades: Vec<u8> = moment.cells.chunks(cells_per_row).map(shade).collect();
+        let mut row = 0;
+        for run in shades.chunk_by(|one, next| one == next) {
+            let bottom = row as f64 * row_kib;
+            row += run.len();
+            if run[0] > 0 {
+                let corners = [(moment.operation as f64, bottom), (end, row as f64 * row_kib)];
+                let colour = LIVE.mix(f64::from(run[0]) / f64::from(SHADES));
+                chart.draw_series([Rectangle::new(corners, colour.filled())])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the shade of some cells: none only if nothing in them is live.
+fn shade(cells: &[u8]) -> u8 {
+    let sum: usize = cells.iter().map(|&cell| usize::from(cell)).sum();
+    (sum * usize::from(SHADES)).div_ceil(cells.len() * 255) as u8
+}
