@@ -12,6 +12,12 @@ pub trait Mode: sealed::Sealed + Copy + core::fmt::Debug + Default + Send + Sync
     const NAME: &str;
 }
 
+/// A mode that knows which blocks are live: [`Checked`] and [`Hardened`].
+pub trait Tracking: Mode {}
+
+impl Tracking for Checked {}
+impl Tracking for Hardened {}
+
 /// Trusts its caller: the fastest, and the one in which a double free corrupts the heap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Unchecked;

@@ -1,0 +1,245 @@
+//! A last-in, first-out list of dead slots whose links lie in the dead slots themselves.
+//!
+//! A link is an index, never an address. The list does not know where slots lie: a [`SlotSpace`]
+//! tells it, so that one list can serve one segment or all chunks of an allocator. Whoever writes
+//! into a dead slot changes a link; that is noticed when the link is read, before it is followed.
+//! The list does not own the slots, and does not say which slots were never listed.
+#![expect(unsafe_code, reason = "links lie in dead slots")]
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use thiserror::Error;
+
+/// A number of a slot, small enough to lie in a dead slot: `u8`, `u16` or `u32`.
+///
+/// The largest value is no slot: it ends a list.
+pub trait SlotIndex: sealed::Index + Copy + Eq + fmt::Debug + Send + Sync + 'static {
+    /// How many slots this type can number.
+    const SLOT_COUNT_MAX: u32;
+    /// The value that is no slot.
+    const NONE: Self;
+
+    /// Returns the index of slot number `slot`, which is at most [`SLOT_COUNT_MAX`]; a larger
+    /// number is cut.
+    ///
+    /// [`SLOT_COUNT_MAX`]: Self::SLOT_COUNT_MAX
+    fn from_u32(slot: u32) -> Self;
+
+    /// Returns the number.
+    fn to_u32(self) -> u32;
+}
+
+macro_rules! slot_index {
+    ($($index:ty),*) => {$(
+        impl sealed::Index for $index {}
+
+        impl SlotIndex for $index {
+            const SLOT_COUNT_MAX: u32 = <$index>::MAX as u32;
+            const NONE: Self = <$index>::MAX;
+
+            #[inline]
+            fn from_u32(slot: u32) -> Self {
+                slot as $index
+            }
+
+            #[inline]
+            fn to_u32(self) -> u32 {
+                self as u32
+            }
+        }
+    )*};
+}
+
+slot_index!(u8, u16, u32);
+
+mod sealed {
+    pub trait Index {}
+}
+
+/// Says where the links of slots lie, and which slots can be in a list.
+///
+/// # Safety
+///
+/// For every slot that [`may_link`](Self::may_link), [`link_cell`](Self::link_cell) returns a pointer
+/// that is valid for reads and writes of an `I` while the slot is dead; it need not be aligned. The
+/// cells of different slots do not overlap. [`NONE`](SlotIndex::NONE) may not link.
+pub unsafe trait SlotSpace<I: SlotIndex> {
+    /// Returns where the slot's link lies. *O*(1).
+    ///
+    /// # Safety
+    ///
+    /// [`may_link`](Self::may_link) holds for the slot.
+    unsafe fn link_cell(&self, slot: I) -> NonNull<I>;
+
+    /// Returns whether the slot can be in a list: it exists, its link was written once and, where
+    /// that is known, it is dead. *O*(1).
+    fn may_link(&self, slot: I) -> bool;
+
+    /// Returns what the slot's link is combined with before it is written, so that a forged link is
+    /// a random one. Zero, as provided, leaves it plain.
+    #[inline]
+    fn link_key(&self, slot: I) -> u32 {
+        let _ = slot;
+        0
+    }
+}
+
+/// A link that leads nowhere a link may lead: somebody wrote into a dead slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("dead slot {slot} was written to: its link leads to {link}")]
+pub struct CorruptLink {
+    /// The dead slot that was written to.
+    pub slot: u32,
+    /// Where its link leads.
+    pub link: u32,
+}
+
+/// A last-in, first-out list of dead slots.
+///
+/// # Invariants
+///
+/// - **F1 (owned)**: a listed slot was given up to [`push`](Self::push), has not been popped since,
+///   and `may_link` holds for it.
+/// - **F2 (linked)**: the link cell of a listed slot was written by `push`.
+/// - **F3 (counted)**: `len` slots are listed; a link that is not the last one's and ends the list,
+///   or the other way round, is corrupt.
+///
+/// # Examples
+///
+/// ```
+/// use core::cell::UnsafeCell;
+/// use core::ptr::NonNull;
+/// use slab_core::{FreeList, SlotSpace};
+///
+/// struct Cells(UnsafeCell<[u16; 8]>);
+///
+/// // SAFETY: the eight cells are disjoint and used by the list alone.
+/// unsafe impl SlotSpace<u16> for Cells {
+///     unsafe fn link_cell(&self, slot: u16) -> NonNull<u16> {
+///         let cells = NonNull::new(self.0.get()).expect("a field is not null").cast::<u16>();
+///         // SAFETY: called for slots that may link, which are below 8.
+///         unsafe { cells.add(slot.into()) }
+///     }
+///
+///     fn may_link(&self, slot: u16) -> bool {
+///         slot < 8
+///     }
+/// }
+///
+/// let cells = Cells(UnsafeCell::new([0; 8]));
+/// let mut list = FreeList::new();
+/// for slot in [5, 2] {
+///     // SAFETY: the slot exists and nobody uses it.
+///     unsafe { list.push(&cells, slot) };
+/// }
+/// // SAFETY: `cells` is what the slots were pushed with.
+/// assert_eq!(unsafe { list.pop(&cells) }, Ok(Some(2)));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FreeList<I> {
+    head: I,
+    len: u32,
+}
+
+impl<I: SlotIndex> FreeList<I> {
+    /// Returns a list of no slots.
+    #[inline]
+    pub const fn new() -> Self {
+        Self { head: I::NONE, len: 0 }
+    }
+
+    /// Lists a slot. *O*(1).
+    ///
+    /// # Safety
+    ///
+    /// `space` is the one that this list always was used with; `space.may_link(slot)` holds, now and
+    /// until the slot is popped; the slot is not listed, and nobody uses its link cell.
+    #[inline]
+    pub unsafe fn push(&mut self, space: &impl SlotSpace<I>, slot: I) {
+        let stored = I::from_u32(self.head.to_u32() ^ space.link_key(slot));
+        // SAFETY: the caller promises that the slot may link.
+        let cell = unsafe { space.link_cell(slot) };
+        // SAFETY: the space vouches for the cell, and the caller gives it up.
+        unsafe { cell.write_unaligned(stored) };
+        self.head = slot;
+        self.len += 1;
+    }
+
+    /// Removes the slot listed last and returns it; `None` if none is listed. *O*(1).
+    ///
+    /// # Errors
+    ///
+    /// [`CorruptLink`] if the slot's link cannot have been written by `push`. The list is unchanged,
+    /// and nothing but that one link was read.
+    ///
+    /// # Safety
+    ///
+    /// `space` is the one that this list always was used with.
+    #[inline]
+    pub unsafe fn pop(&mut self, space: &impl SlotSpace<I>) -> Result<Option<I>, CorruptLink> {
+        if self.len == 0 {
+            return Ok(None);
+        }
+        let slot = self.head;
+        // SAFETY: by F3 the head is listed, in this space as the caller promises.
+        self.head = unsafe { next(space, slot, self.len) }?;
+        self.len -= 1;
+        Ok(Some(slot))
+    }
+
+    /// Returns the slot that [`pop`](Self::pop) would remove. *O*(1).
+    #[inline]
+    pub fn head(&self) -> Option<I> {
+        (self.len != 0).then_some(self.head)
+    }
+
+    /// Returns the number of slots listed. *O*(1).
+    #[inline]
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Returns whether no slot is listed. *O*(1).
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<I: SlotIndex> Default for FreeList<I> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<I: SlotIndex> fmt::Debug for FreeList<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FreeList").field("head", &self.head()).field("len", &self.len).finish()
+    }
+}
+
+/// Returns where a listed slot's link leads, if it may lead there with `len` slots listed from here.
+///
+/// # Safety
+///
+/// `slot` is listed in a list over `space`.
+#[inline]
+unsafe fn next<I: SlotIndex>(
+    space: &impl SlotSpace<I>,
+    slot: I,
+    len: u32,
+) -> Result<I, CorruptLink> {
+    // SAFETY: by F1 the slot may link.
+    let cell = unsafe { space.link_cell(slot) };
+    // SAFETY: by F1 the space vouches for the cell, and by F2 it is initialised.
+    let stored = unsafe { cell.read_unaligned() };
+    let link = I::from_u32(stored.to_u32() ^ space.link_key(slot));
+    let sound = if len == 1 { link == I::NONE } else { link != slot && space.may_link(link) };
+    if sound { Ok(link) } else { Err(corrupt(slot, link)) }
+}
+
+#[cold]
+fn corrupt<I: SlotIndex>(slot: I, link: I) -> CorruptLink {
+    CorruptLink { slot: slot.to_u32(), link: link.to_u32() }
+}
