@@ -9,6 +9,14 @@ mod buddy;
 mod dlmalloc;
 #[cfg(feature = "linked-list")]
 mod linked_list;
+#[cfg(any(
+    feature = "axallocator",
+    feature = "buddy",
+    feature = "dlmalloc",
+    feature = "linked-list",
+    feature = "rlsf",
+    feature = "talc"
+))]
 mod regions;
 #[cfg(feature = "rlsf")]
 mod rlsf;
