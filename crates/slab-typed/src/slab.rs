@@ -191,18 +191,17 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         }
     }
 
-    /// Acquires a slab first.
+    /// Finds a vacant slot first.
     #[cold]
     #[inline(never)]
     fn allocate_slow(&mut self, value: T) -> Result<K, InsertError<T>> {
-        if let Err(reason) = self.storage.grow() {
+        if let Err(reason) = self.storage.prepare() {
             return Err(InsertError::new(value, reason));
         }
-        let filled = self.storage.fill(value);
-        filled.map(K::from_handle).map_err(|value| {
-            let (slab, slab_capacity) = (self.slab_count(), self.slab_capacity());
-            InsertError::new(value, SlabError::IndexSpaceExhausted { slab, slab_capacity })
-        })
+        match self.storage.fill(value) {
+            Ok(handle) => Ok(K::from_handle(handle)),
+            Err(_) => unreachable!("a vacant slot was prepared"),
+        }
     }
 
     /// Stores the value that `make` returns when it is told the handle. *O*(1), as
@@ -249,9 +248,8 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     #[cold]
     #[inline(never)]
     fn next_handle_slow(&mut self) -> Result<SlotHandle, SlabError> {
-        let slab = self.storage.grow()? as usize;
-        let slab_capacity = self.slab_capacity();
-        self.storage.next_handle().ok_or(SlabError::IndexSpaceExhausted { slab, slab_capacity })
+        self.storage.prepare()?;
+        Ok(self.storage.next_handle().unwrap_or_else(|| unreachable!("a vacant slot was prepared")))
     }
 
     // Reading.

@@ -4,7 +4,7 @@
 use allocator_api2::alloc::Allocator;
 
 use super::directory::State;
-use super::{NONE, RETIRED, Storage};
+use super::{NONE, Storage};
 use crate::error::Inconsistency;
 
 fn equal(what: &'static str, at: u32, expected: usize, found: usize) -> Result<(), Inconsistency> {
@@ -24,8 +24,8 @@ impl<T, A: Allocator> Storage<T, A> {
             let whole = record.is_held() == self.record(first_of_slab).is_held();
             equal("a slab is held whole or not at all", chunk, 1, usize::from(whole))?;
             self.validate_chunk(chunk)?;
-            live += record.live as usize;
-            retired += usize::from(record.retired);
+            live += self.chunk_live(chunk) as usize;
+            retired += self.chunk_retired(chunk);
             if record.is_held() {
                 held += usize::from(chunk == first_of_slab);
                 slots += self.geometry.len_of(chunk) as usize;
@@ -42,22 +42,19 @@ impl<T, A: Allocator> Storage<T, A> {
     fn validate_chunk(&self, chunk: u32) -> Result<(), Inconsistency> {
         let record = self.record(chunk);
         let first = chunk << self.shift;
-        let (mut live, mut retired) = (0, 0);
-        for index in first..first + self.geometry.padded_len() {
-            // SAFETY: the chunk has a record.
-            let place = unsafe { self.place(index) };
-            // SAFETY: readable and initialised by S2.
-            let generation = unsafe { place.generation.read() };
-            live += generation % 2;
-            retired += u32::from(generation == RETIRED);
+        let mut live = 0;
+        for (index, &generation) in (first..).zip(self.generations(chunk)) {
+            live += generation as usize % 2;
             if !record.is_held() || index - first >= self.geometry.len_of(chunk) {
                 equal("what is no slot has generation zero", index, 0, generation as usize)?;
             }
         }
-        equal("a chunk counts its live values", chunk, live as usize, record.live as usize)?;
-        equal("a chunk counts its retired slots", chunk, retired as usize, record.retired.into())?;
+        equal("a chunk counts its live values", chunk, live, self.chunk_live(chunk) as usize)?;
         if record.state == State::Fresh {
-            equal("a fresh chunk was never filled", chunk, 0, (live + retired) as usize)?;
+            let slots = &self.generations(chunk)[..self.geometry.len_of(chunk) as usize];
+            let uniform = slots.iter().all(|&generation| generation == slots[0]);
+            equal("a fresh chunk was never filled", chunk, 0, live)?;
+            equal("a fresh chunk is of one generation", chunk, 1, usize::from(uniform))?;
         }
         Ok(())
     }
@@ -77,10 +74,13 @@ impl<T, A: Allocator> Storage<T, A> {
             }
             // SAFETY: vacant, and so in a held chunk.
             let place = unsafe { self.place(next) };
+            // SAFETY: as above.
+            let slot = unsafe { self.slot(&place) };
             // SAFETY: a listed slot holds its link, by S3.
-            next = unsafe { place.slot.cast::<u32>().read() };
+            next = unsafe { slot.cast::<u32>().read() };
         }
-        for index in self.bump..self.bump_end {
+        for slot in self.untouched.slot..self.untouched.len {
+            let index = self.untouched.first + slot;
             listed += 1;
             let vacant = self.vacant_handle(index).is_some();
             equal("an untouched slot is vacant", index, 1, usize::from(vacant))?;
@@ -90,7 +90,7 @@ impl<T, A: Allocator> Storage<T, A> {
             listed += self.geometry.len_of(chunk) as usize;
             let fresh = self.record(chunk).state == State::Fresh;
             equal("a chunk listed as fresh is so", chunk, 1, usize::from(fresh))?;
-            chunk = self.record(chunk).next;
+            chunk = self.record(chunk).link;
         }
         Ok(listed)
     }

@@ -26,17 +26,34 @@ impl<T, A: Allocator> Storage<T, A> {
 
     /// Returns the number of live slots of a slab; zero if it is not held. *O*(chunks of a slab).
     pub fn slab_live(&self, slab: u32) -> usize {
-        self.chunks_of(slab).map(|chunk| self.record(chunk).live as usize).sum()
+        self.chunks_of(slab).map(|chunk| self.chunk_live(chunk) as usize).sum()
+    }
+
+    /// Returns the number of live slots of a chunk that has a record.
+    pub(super) fn chunk_live(&self, chunk: u32) -> u32 {
+        u32::from(self.record(chunk).live) - self.untouched_of(chunk)
+    }
+
+    /// Returns the number of untouched slots of a chunk.
+    pub(super) fn untouched_of(&self, chunk: u32) -> u32 {
+        if self.untouched.first >> self.shift == chunk { self.untouched.count() } else { 0 }
     }
 
     /// Returns whether a vacant slab id can never be held again, because a slot of it is used up.
     pub(super) fn is_exhausted(&self, slab: u32) -> bool {
-        self.chunks_of(slab).any(|chunk| self.record(chunk).floor == RETIRED)
+        self.chunks_of(slab).any(|chunk| self.record(chunk).floor() == Some(RETIRED))
     }
 
-    /// Returns the number of retired slots of a slab.
+    /// Returns the number of retired slots of a slab. *O*(slots) once any slot is retired.
     pub fn slab_retired(&self, slab: u32) -> usize {
-        self.chunks_of(slab).map(|chunk| usize::from(self.record(chunk).retired)).sum()
+        if self.retired == 0 {
+            return 0;
+        }
+        self.chunks_of(slab).map(|chunk| self.chunk_retired(chunk)).sum()
+    }
+
+    pub(super) fn chunk_retired(&self, chunk: u32) -> usize {
+        self.generations(chunk).iter().filter(|&&generation| generation == RETIRED).count()
     }
 
     pub(super) fn record(&self, chunk: u32) -> &Record {
@@ -49,10 +66,8 @@ impl<T, A: Allocator> Storage<T, A> {
         let floor = floor.min(RETIRED - 2).next_multiple_of(2);
         self.floor = self.floor.max(floor);
         for chunk in 0..self.directory.len() {
-            let record = *self.record(chunk);
-            if !record.is_held() {
-                let floor = record.floor.max(self.floor);
-                self.directory.set_record(chunk, Record { floor, ..record });
+            if let Some(floor) = self.record(chunk).floor() {
+                self.directory.set_record(chunk, Record::vacant(floor.max(self.floor)));
             }
         }
     }
@@ -61,17 +76,11 @@ impl<T, A: Allocator> Storage<T, A> {
     #[cold]
     #[inline(never)]
     pub fn grow(&mut self) -> Result<u32, SlabError> {
-        let slab = match self.vacant_slab {
-            NONE => self.slab_ids(),
-            vacant => vacant,
-        };
-        // The record is overwritten when the slab is held.
-        let next = match self.vacant_slab {
-            NONE => NONE,
-            vacant => self.record(self.chunks_of(vacant).start).next,
-        };
+        let vacant = |&slab: &u32| !self.is_held(slab) && !self.is_exhausted(slab);
+        let known = self.slab_ids();
+        let slab = (self.vacant_from..known).find(vacant).unwrap_or(known);
         self.hold(slab)?;
-        self.vacant_slab = next;
+        self.vacant_from = slab + 1;
         for chunk in self.chunks_of(slab).rev() {
             self.push_fresh(chunk);
         }
@@ -98,7 +107,8 @@ impl<T, A: Allocator> Storage<T, A> {
         for chunk in self.chunks_of(slab) {
             if let Err(error) = self.acquire(chunk) {
                 for chunk in self.chunks_of(slab).start..chunk {
-                    self.release(chunk, self.record(chunk).floor);
+                    let floor = self.generations(chunk)[0];
+                    self.release(chunk, floor);
                 }
                 self.directory.truncate(known);
                 return Err(error);
@@ -116,6 +126,9 @@ impl<T, A: Allocator> Storage<T, A> {
         for chunk in self.chunks_of(slab) {
             // All are even: nothing is live.
             let highest = self.generations(chunk).iter().fold(0, |highest, &g| highest.max(g));
+            if highest == RETIRED {
+                self.retired -= self.chunk_retired(chunk);
+            }
             self.release(chunk, highest);
         }
         self.held_slabs -= 1;
@@ -130,7 +143,7 @@ impl<T, A: Allocator> Storage<T, A> {
             if self.is_held(self.slab_ids() - 1) || self.is_exhausted(self.slab_ids() - 1) {
                 break;
             }
-            let floors = last.clone().map(|chunk| self.record(chunk).floor);
+            let floors = last.clone().filter_map(|chunk| self.record(chunk).floor());
             self.floor = floors.fold(self.floor, u32::max);
             self.directory.truncate(last.start);
         }
@@ -164,7 +177,7 @@ impl<T, A: Allocator> Storage<T, A> {
         let refused = SlabError::OutOfMemory { bytes: layout.size(), align: layout.align() };
         let base = self.source.allocate(layout).map_err(|_| refused)?.cast::<u32>();
         let (len, padded) = (self.geometry.len_of(chunk), self.geometry.padded_len());
-        let floor = self.record(chunk).floor;
+        let floor = self.record(chunk).link;
         for slot in 0..padded {
             let generation = if slot < len { floor } else { 0 };
             // SAFETY: the block begins with `padded` generations.
@@ -173,22 +186,21 @@ impl<T, A: Allocator> Storage<T, A> {
             unsafe { cell.write(generation) };
         }
         self.directory.set_base(chunk, base);
-        self.directory.set_record(chunk, Record { state: State::Fresh, ..Record::vacant(floor) });
+        self.directory.set_record(chunk, Record { link: NONE, live: 0, state: State::Fresh });
         Ok(())
     }
 
     /// Makes a held chunk a vacant one that starts from `floor`. No slot of it is listed; values that
     /// are live are forgotten.
     fn release(&mut self, chunk: u32, floor: u32) {
-        let record = *self.record(chunk);
         let Some(layout) = self.geometry.chunk_layout(chunk, Layout::new::<Slot<T>>()) else {
             return;
         };
-        // SAFETY: the chunk has a record, and so is below `directory.len`.
-        let base: NonNull<u8> = unsafe { self.directory.base(chunk) }.cast();
+        assert!(chunk < self.directory.len());
+        // SAFETY: just compared.
+        let base: NonNull<u8> = unsafe { self.directory.base(chunk as usize) }.cast();
         self.directory.set_base(chunk, never());
         self.directory.set_record(chunk, Record::vacant(floor));
-        self.retired -= usize::from(record.retired);
         // SAFETY: the block has this many bytes.
         unsafe { poison::permit(base, layout.size()) };
         // SAFETY: by S2 the block came from this source with this layout.

@@ -1,29 +1,29 @@
 //! The table of chunks: the bases that lookups load, and the records beside them.
-#![expect(unsafe_code, reason = "two arrays in one raw block")]
+#![expect(unsafe_code, reason = "two arrays in a raw block")]
 
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
 use allocator_api2::alloc::Allocator;
 
-use super::{NEVER, NONE};
+use super::NEVER;
 use crate::error::SlabError;
 
-/// What is known of a chunk besides its base.
+/// What is known of a chunk besides its base. Small, so that the directory of half a million slots
+/// stays in the first cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record {
-    pub live: u32,
-    /// Generations of the chunk start here when it is acquired again; even. Unused while held.
-    pub floor: u32,
-    /// The next fresh chunk, or, in the first record of a vacant slab id, the next such id.
-    pub next: u32,
-    pub retired: u16,
+    /// While vacant, where the generations start when it is acquired again; even. While fresh, the
+    /// next fresh chunk.
+    pub link: u32,
+    /// Live slots. Those between `bump` and `bump_end` count as live in advance.
+    pub live: u16,
     pub state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Not held; the base is that of `NEVER`.
+    /// Not held.
     Vacant,
     /// Held, and no slot was ever filled since.
     Fresh,
@@ -33,15 +33,25 @@ pub(super) enum State {
 
 impl Record {
     pub const fn vacant(floor: u32) -> Self {
-        Self { live: 0, floor, next: NONE, retired: 0, state: State::Vacant }
+        Self { link: floor, live: 0, state: State::Vacant }
     }
 
     pub fn is_held(&self) -> bool {
         self.state != State::Vacant
     }
+
+    /// Where the generations of a chunk that is vacant start.
+    pub fn floor(&self) -> Option<u32> {
+        (!self.is_held()).then_some(self.link)
+    }
 }
 
-/// Bases and records of `len` chunks in one block: bases from its start, records behind them.
+/// The base of chunks that are not held.
+pub(super) fn never() -> NonNull<u32> {
+    NonNull::from(&NEVER).cast()
+}
+
+/// Bases and records of `len` chunks in one block: all bases first, the records behind them.
 ///
 /// # Invariants
 ///
@@ -51,13 +61,9 @@ impl Record {
 pub(super) struct Directory {
     bases: NonNull<NonNull<u32>>,
     records: NonNull<Record>,
-    len: u32,
+    /// As wide as a register, which saves lookups an extension.
+    len: usize,
     capacity: u32,
-}
-
-/// The base of chunks that are not held.
-pub(super) fn never() -> NonNull<u32> {
-    NonNull::from(&NEVER).cast()
 }
 
 impl Directory {
@@ -67,18 +73,23 @@ impl Directory {
 
     #[inline]
     pub const fn len(&self) -> u32 {
-        self.len
+        self.len as u32
     }
 
-    /// Returns a chunk's base.
+    #[inline]
+    pub const fn contains(&self, chunk: usize) -> bool {
+        chunk < self.len
+    }
+
+    /// Returns where a chunk's generations start.
     ///
     /// # Safety
     ///
-    /// `chunk` is below `len`.
+    /// The directory [`contains`](Self::contains) the chunk.
     #[inline]
-    pub unsafe fn base(&self, chunk: u32) -> NonNull<u32> {
+    pub unsafe fn base(&self, chunk: usize) -> NonNull<u32> {
         // SAFETY: in bounds by the caller's promise.
-        let base = unsafe { self.bases.add(chunk as usize) };
+        let base = unsafe { self.bases.add(chunk) };
         // SAFETY: initialised by D1.
         unsafe { base.read() }
     }
@@ -87,11 +98,11 @@ impl Directory {
     ///
     /// # Safety
     ///
-    /// `chunk` is below `len`.
+    /// The directory [`contains`](Self::contains) the chunk.
     #[inline]
-    pub unsafe fn record_mut(&mut self, chunk: u32) -> &mut Record {
+    pub unsafe fn record_mut(&mut self, chunk: usize) -> &mut Record {
         // SAFETY: in bounds by the caller's promise.
-        let mut record = unsafe { self.records.add(chunk as usize) };
+        let mut record = unsafe { self.records.add(chunk) };
         // SAFETY: initialised by D1, and owned.
         unsafe { record.as_mut() }
     }
@@ -99,27 +110,29 @@ impl Directory {
     /// Returns a chunk's record, or `None` beyond the last.
     #[inline]
     pub fn record(&self, chunk: u32) -> Option<&Record> {
-        if chunk >= self.len {
+        if !self.contains(chunk as usize) {
             return None;
         }
-        // SAFETY: in bounds, just compared.
+        // SAFETY: in bounds, as was just compared.
         let record = unsafe { self.records.add(chunk as usize) };
         // SAFETY: initialised by D1.
         Some(unsafe { record.as_ref() })
     }
 
     pub fn set_base(&mut self, chunk: u32, base: NonNull<u32>) {
-        assert!(chunk < self.len);
-        // SAFETY: in bounds, just compared.
+        assert!(self.contains(chunk as usize));
+        // SAFETY: in bounds, as was just compared.
         let cell = unsafe { self.bases.add(chunk as usize) };
         // SAFETY: owned by D1.
         unsafe { cell.write(base) };
     }
 
     pub fn set_record(&mut self, chunk: u32, record: Record) {
-        assert!(chunk < self.len);
-        // SAFETY: in bounds, just compared.
-        *unsafe { self.record_mut(chunk) } = record;
+        assert!(self.contains(chunk as usize));
+        // SAFETY: in bounds, as was just compared.
+        let cell = unsafe { self.records.add(chunk as usize) };
+        // SAFETY: owned by D1.
+        unsafe { cell.write(record) };
     }
 
     /// Lengthens the table to `len` chunks, the new ones vacant. Amortised *O*(1) a chunk. If memory
@@ -133,17 +146,17 @@ impl Directory {
         if len > self.capacity {
             self.resize(len.max(self.capacity.saturating_mul(2)).max(4), source)?;
         }
-        while self.len < len {
+        for chunk in self.len()..len {
             self.len += 1;
-            self.set_base(self.len - 1, never());
-            self.set_record(self.len - 1, Record::vacant(floor));
+            self.set_base(chunk, never());
+            self.set_record(chunk, Record::vacant(floor));
         }
         Ok(())
     }
 
     /// Forgets the chunks from `len` on.
     pub fn truncate(&mut self, len: u32) {
-        self.len = self.len.min(len);
+        self.len = self.len.min(len as usize);
     }
 
     /// Gives back what the table does not need. Does nothing if memory for the smaller one is
@@ -151,8 +164,8 @@ impl Directory {
     pub fn shrink_to_fit(&mut self, source: &impl Allocator) {
         if self.len == 0 {
             self.release(source);
-        } else if self.len < self.capacity {
-            let _ = self.resize(self.len, source);
+        } else if self.len() < self.capacity {
+            let _ = self.resize(self.len(), source);
         }
     }
 
@@ -181,21 +194,18 @@ impl Directory {
 
     /// Moves the table to a block for `capacity` chunks, not below `len`.
     fn resize(&mut self, capacity: u32, source: &impl Allocator) -> Result<(), SlabError> {
-        assert!(capacity >= self.len);
-        let refused =
-            |layout: Layout| SlabError::OutOfMemory { bytes: layout.size(), align: layout.align() };
-        let Some((layout, records_offset)) = Self::layout(capacity) else {
-            return Err(SlabError::OutOfMemory { bytes: usize::MAX, align: align_of::<usize>() });
-        };
-        let block = source.allocate(layout).map_err(|_| refused(layout))?.cast::<u8>();
+        assert!(capacity >= self.len());
+        let refused = |bytes| SlabError::OutOfMemory { bytes, align: align_of::<usize>() };
+        let (layout, offset) = Self::layout(capacity).ok_or(refused(usize::MAX))?;
+        let block = source.allocate(layout).map_err(|_| refused(layout.size()))?.cast::<u8>();
         let bases = block.cast::<NonNull<u32>>();
         // SAFETY: the layout says that the records start there, in the block.
-        let records = unsafe { block.add(records_offset) }.cast::<Record>();
+        let records = unsafe { block.add(offset) }.cast::<Record>();
         let len = self.len;
         // SAFETY: the first `len` are initialised by D1, and the new block has room for them.
-        unsafe { ptr::copy_nonoverlapping(self.bases.as_ptr(), bases.as_ptr(), len as usize) };
+        unsafe { ptr::copy_nonoverlapping(self.bases.as_ptr(), bases.as_ptr(), len) };
         // SAFETY: as above.
-        unsafe { ptr::copy_nonoverlapping(self.records.as_ptr(), records.as_ptr(), len as usize) };
+        unsafe { ptr::copy_nonoverlapping(self.records.as_ptr(), records.as_ptr(), len) };
         self.release(source);
         *self = Self { bases, records, len, capacity };
         Ok(())

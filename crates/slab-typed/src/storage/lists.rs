@@ -7,72 +7,84 @@
 
 use allocator_api2::alloc::Allocator;
 
+use crate::error::SlabError;
+
 use super::directory::{Record, State};
-use super::{NONE, RETIRED, Storage, retire_bytes};
+use super::{NONE, RETIRED, Storage, Untouched, retire_bytes};
 
 impl<T, A: Allocator> Storage<T, A> {
-    /// Returns the slot that `bump` stands at.
-    #[inline]
-    pub(super) fn next_untouched(&mut self) -> Option<u32> {
-        if self.bump == self.bump_end {
-            self.carve_next()?;
-        }
-        Some(self.bump)
-    }
-
-    /// Moves `bump` to the next fresh chunk.
+    /// Makes sure that there is a vacant slot, and acquires a slab if it has to. If that is refused
+    /// nothing changes.
     #[cold]
     #[inline(never)]
-    fn carve_next(&mut self) -> Option<()> {
+    pub fn prepare(&mut self) -> Result<(), SlabError> {
+        if self.next_handle().is_some() || self.carve_next() {
+            return Ok(());
+        }
+        self.grow()?;
+        let carved = self.carve_next();
+        debug_assert!(carved, "a new slab has fresh chunks");
+        Ok(())
+    }
+
+    /// Makes the slots of the next fresh chunk the untouched ones, if there is such a chunk.
+    fn carve_next(&mut self) -> bool {
         let chunk = self.fresh;
         if chunk == NONE {
-            return None;
+            return false;
         }
         let record = *self.record(chunk);
-        self.fresh = record.next;
-        self.directory.set_record(chunk, Record { next: NONE, state: State::Carved, ..record });
-        self.bump = chunk << self.shift;
-        self.bump_end = self.bump + self.geometry.len_of(chunk);
-        Some(())
+        let len = self.geometry.len_of(chunk);
+        self.fresh = record.link;
+        // A fresh chunk has no live slots; these count in advance.
+        let carved = Record { link: NONE, live: len as u16, state: State::Carved, ..record };
+        self.directory.set_record(chunk, carved);
+        self.filled = self.filled.wrapping_add(len as usize);
+        // SAFETY: the chunk has a record, and so the directory contains it.
+        let base = unsafe { self.directory.base(chunk as usize) };
+        self.untouched = Untouched { base, first: chunk << self.shift, slot: 0, len };
+        true
     }
 
     pub(super) fn push_fresh(&mut self, chunk: u32) {
         let record = *self.record(chunk);
-        self.directory.set_record(chunk, Record { next: self.fresh, ..record });
+        self.directory.set_record(chunk, Record { link: self.fresh, ..record });
         self.fresh = chunk;
     }
 
     /// Empties all lists: no slot can be filled but by name until [`relist`](Self::relist).
     pub(super) fn drop_lists(&mut self) {
-        (self.head, self.bump, self.bump_end) = (NONE, 0, 0);
-        (self.fresh, self.vacant_slab) = (NONE, NONE);
+        let ahead = self.untouched.count();
+        if ahead > 0 {
+            let chunk = self.untouched.first >> self.shift;
+            let record = *self.record(chunk);
+            let live = record.live - ahead as u16;
+            self.directory.set_record(chunk, Record { live, ..record });
+            self.filled = self.filled.wrapping_sub(ahead as usize);
+        }
+        self.untouched = Untouched::NONE;
+        (self.head, self.fresh) = (NONE, NONE);
     }
 
     /// Makes all lists anew, lowest slots first. *O*(chunks), and a pass over the generations of
-    /// those chunks that have vacant slots besides live or retired ones.
+    /// those chunks that were filled and have vacant slots.
     pub fn relist(&mut self) {
         self.drop_lists();
-        for slab in (0..self.slab_ids()).rev() {
-            let chunks = self.chunks_of(slab);
-            if self.is_held(slab) {
-                chunks.rev().for_each(|chunk| self.relist_chunk(chunk));
-            } else if !self.is_exhausted(slab) {
-                let record = *self.record(chunks.start);
-                self.directory
-                    .set_record(chunks.start, Record { next: self.vacant_slab, ..record });
-                self.vacant_slab = slab;
-            }
-        }
+        self.vacant_from = 0;
+        (0..self.directory.len()).rev().for_each(|chunk| self.relist_chunk(chunk));
     }
 
     fn relist_chunk(&mut self, chunk: u32) {
         let record = *self.record(chunk);
         let len = self.geometry.len_of(chunk);
-        if record.state == State::Fresh {
-            self.push_fresh(chunk);
-        } else if record.live + u32::from(record.retired) < len {
-            let first = chunk << self.shift;
-            (first..first + len).rev().for_each(|index| self.list_if_vacant(index));
+        match record.state {
+            State::Vacant => {}
+            State::Fresh => self.push_fresh(chunk),
+            State::Carved if u32::from(record.live) == len => {}
+            State::Carved => {
+                let first = chunk << self.shift;
+                (first..first + len).rev().for_each(|index| self.list_if_vacant(index));
+            }
         }
     }
 
@@ -81,12 +93,14 @@ impl<T, A: Allocator> Storage<T, A> {
         // SAFETY: the chunk is held, and so below `directory.len`.
         let place = unsafe { self.place(index) };
         // SAFETY: readable and initialised by S2.
-        let generation = unsafe { place.generation.read() };
+        let generation = unsafe { place.generation().read() };
         if generation % 2 == 0 && generation != RETIRED {
+            // SAFETY: a slot of a held chunk.
+            let slot = unsafe { self.slot(&place) };
             // SAFETY: the slot is dead by S1 and its bytes are the storage's own.
-            unsafe { retire_bytes(place.slot) };
+            unsafe { retire_bytes(slot) };
             // SAFETY: as above.
-            unsafe { place.slot.cast::<u32>().write(self.head) };
+            unsafe { slot.cast::<u32>().write(self.head) };
             self.head = index;
         }
     }

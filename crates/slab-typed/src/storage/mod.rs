@@ -29,7 +29,7 @@ use slab_core::{Checked, poison};
 
 use crate::geometry::{CHUNK_SLOTS_MAX, Geometry};
 use crate::handle::SlotHandle;
-use directory::{Directory, Record};
+use directory::Directory;
 pub(crate) use walk::{Cursor, Walk, WalkMut};
 
 /// No index, chunk or slab: ends lists.
@@ -60,11 +60,12 @@ union Slot<T> {
 ///   `NEVER` otherwise. The base is valid for reads of `1 << shift` initialised generations either
 ///   way, and those beyond the chunk's slots are zero.
 /// - **S3 (lists)**: `head` and the links name, each once and without a cycle, dead slots of held
-///   chunks that are not retired; so do the indices from `bump` to `bump_end`, in one chunk; and
-///   `fresh` and the records' links name held chunks, all slots of which are dead and not retired.
-///   No slot is named twice. A listed slot may only be filled by the one that takes it off its list.
-/// - **S4 (counts)**: a record's `live` and `retired` count the chunk's odd and retired generations.
-///   `filled - vacated` is the sum of the former.
+///   chunks that are not retired; `untouched` names the last slots of one such chunk; and `fresh` and
+///   the records' links name such chunks, all slots of which are dead and not retired. No slot is
+///   named twice. A listed slot may only be filled by the one that takes it off its list.
+/// - **S4 (counts)**: a record's `live` counts the chunk's odd generations, and its untouched slots as
+///   if theirs were odd already. `filled - vacated` is the sum of these, and `retired` counts the
+///   retired generations.
 pub(crate) struct Storage<T, A: Allocator> {
     directory: Directory,
     shift: u32,
@@ -72,17 +73,15 @@ pub(crate) struct Storage<T, A: Allocator> {
     slots_offset: usize,
     /// The vacant slot filled next; the rest hang on it.
     head: u32,
-    /// Slots never filled in this life of their chunk: no link was ever written to them.
-    bump: u32,
-    bump_end: u32,
-    /// Values ever stored, wrapping. Apart from `vacated`, so that storing a value does not wait for
+    untouched: Untouched,
+    /// Values ever stored, and untouched slots; wrapping. Apart from `vacated`, so that storing a value does not wait for
     /// what the removal before it wrote.
     filled: usize,
     vacated: usize,
-    /// The chunk carved after the one that `bump` is in.
+    /// The chunk whose slots are untouched next.
     fresh: u32,
-    /// The slab id used for the next slab; the rest hang on the records of their first chunks.
-    vacant_slab: u32,
+    /// No slab below this one can be acquired.
+    vacant_from: u32,
     held_slabs: u32,
     retired: usize,
     /// Generations of ids that have no record start here; even.
@@ -97,12 +96,42 @@ unsafe impl<T: Send, A: Allocator + Send> Send for Storage<T, A> {}
 // SAFETY: through `&Storage` chunks are only read, and values lent as `&T`.
 unsafe impl<T: Sync, A: Allocator + Sync> Sync for Storage<T, A> {}
 
-/// A slot of a chunk below `directory.len`, and its generation.
-struct Place<T> {
-    chunk: u32,
-    generation: NonNull<u32>,
-    /// Leads nowhere if the chunk is not held.
-    slot: *mut Slot<T>,
+/// The slots of a chunk that were never filled since it was acquired: no link was written to them.
+/// That they are counted as live in advance leaves filling one nothing to count.
+#[derive(Debug, Clone, Copy)]
+struct Untouched {
+    /// The base of the chunk.
+    base: NonNull<u32>,
+    /// The index of the chunk's first slot.
+    first: u32,
+    /// The slot filled next.
+    slot: u32,
+    /// The slots of the chunk; `slot` if none is untouched.
+    len: u32,
+}
+
+impl Untouched {
+    const NONE: Self = Self { base: NonNull::dangling(), first: 0, slot: 0, len: 0 };
+
+    fn count(&self) -> u32 {
+        self.len - self.slot
+    }
+}
+
+/// A place that an index names in a chunk that the directory contains.
+struct Place {
+    base: NonNull<u32>,
+    /// Below `1 << shift`; beyond the chunk's slots for an index that is no slot's.
+    slot: usize,
+}
+
+impl Place {
+    /// Returns where the generation lies.
+    #[inline]
+    fn generation(&self) -> NonNull<u32> {
+        // SAFETY: `1 << shift` generations lie behind `base`, by S2.
+        unsafe { self.base.add(self.slot) }
+    }
 }
 
 impl<T, A: Allocator> Storage<T, A> {
@@ -117,12 +146,11 @@ impl<T, A: Allocator> Storage<T, A> {
             slot_mask: geometry.padded_len() - 1,
             slots_offset: geometry.slots_offset(Layout::new::<Slot<T>>()),
             head: NONE,
-            bump: 0,
-            bump_end: 0,
+            untouched: Untouched::NONE,
             filled: 0,
             vacated: 0,
             fresh: NONE,
-            vacant_slab: NONE,
+            vacant_from: 0,
             held_slabs: 0,
             retired: 0,
             floor: 0,
@@ -134,60 +162,81 @@ impl<T, A: Allocator> Storage<T, A> {
 
     // Places.
 
+    #[inline]
+    fn chunk_of(&self, index: u32) -> usize {
+        index as usize >> self.shift
+    }
+
     /// Returns the place that an index names, be it a slot or not.
     ///
     /// # Safety
     ///
-    /// The index's chunk is below `directory.len`.
+    /// The directory contains the index's chunk.
     #[inline]
-    unsafe fn place(&self, index: u32) -> Place<T> {
-        let chunk = index >> self.shift;
-        let slot = (index & self.slot_mask) as usize;
+    unsafe fn place(&self, index: u32) -> Place {
         // SAFETY: the caller vouches for the chunk.
-        let base = unsafe { self.directory.base(chunk) };
-        // SAFETY: the masked slot is below `1 << shift`, the generations behind `base` by S2.
-        let generation = unsafe { base.add(slot) };
-        let slots = base.as_ptr().wrapping_byte_add(self.slots_offset).cast::<Slot<T>>();
-        Place { chunk, generation, slot: slots.wrapping_add(slot) }
+        let base = unsafe { self.directory.base(self.chunk_of(index)) };
+        Place { base, slot: (index & self.slot_mask) as usize }
+    }
+
+    /// Returns where a slot lies.
+    ///
+    /// # Safety
+    ///
+    /// The place's chunk is held and has this slot.
+    #[inline]
+    unsafe fn slot(&self, place: &Place) -> NonNull<Slot<T>> {
+        // SAFETY: in the chunk's block, by S2.
+        let first = unsafe { place.base.byte_add(self.slots_offset) }.cast::<Slot<T>>();
+        // SAFETY: the caller vouches for the slot.
+        unsafe { first.add(place.slot) }
     }
 
     /// Returns the place of a live value. *O*(1): two dependent loads.
     #[inline]
-    fn live_place(&self, handle: SlotHandle) -> Option<Place<T>> {
-        if handle.index() >> self.shift >= self.directory.len() {
+    fn live_place(&self, handle: SlotHandle) -> Option<Place> {
+        if !self.directory.contains(self.chunk_of(handle.index())) {
             return None;
         }
         // SAFETY: the chunk was just compared.
         let place = unsafe { self.place(handle.index()) };
         // SAFETY: readable and initialised by S2.
-        let generation = unsafe { place.generation.read() };
+        let generation = unsafe { place.generation().read() };
         // By H1 the handle's generation is odd; by S2 only slots of held chunks have such a one.
         (generation == handle.generation()).then_some(place)
+    }
+
+    /// Returns where a live value lies. *O*(1).
+    #[inline]
+    fn live_value(&self, handle: SlotHandle) -> Option<NonNull<T>> {
+        let place = self.live_place(handle)?;
+        // SAFETY: live, and so a slot of a held chunk.
+        Some(unsafe { self.slot(&place) }.cast())
     }
 
     /// Returns the generations of a chunk that has a record, those beyond its slots included.
     fn generations(&self, chunk: u32) -> &[u32] {
         assert!(chunk < self.directory.len());
         // SAFETY: just compared.
-        let base = unsafe { self.directory.base(chunk) };
+        let base = unsafe { self.directory.base(chunk as usize) }.as_ptr();
         // SAFETY: initialised by S2, and not written while `self` is borrowed.
-        unsafe { slice::from_raw_parts(base.as_ptr(), self.slot_mask as usize + 1) }
+        unsafe { slice::from_raw_parts(base, self.slot_mask as usize + 1) }
     }
 
     // Access.
 
     #[inline]
     pub fn get(&self, handle: SlotHandle) -> Option<&T> {
-        let place = self.live_place(handle)?;
-        // SAFETY: a place found by handle holds a value, by S1; it is lent as long as `self` is.
-        Some(unsafe { &*place.slot.cast::<T>() })
+        let value = self.live_value(handle)?;
+        // SAFETY: a value by S1; it is lent as long as `self` is.
+        Some(unsafe { value.as_ref() })
     }
 
     #[inline]
     pub fn get_mut(&mut self, handle: SlotHandle) -> Option<&mut T> {
-        let place = self.live_place(handle)?;
+        let mut value = self.live_value(handle)?;
         // SAFETY: as in `get`, and `self` is borrowed mutably.
-        Some(unsafe { &mut *place.slot.cast::<T>() })
+        Some(unsafe { value.as_mut() })
     }
 
     /// Returns the position of the first handle that is not live or equals an earlier one.
@@ -208,78 +257,88 @@ impl<T, A: Allocator> Storage<T, A> {
             return None;
         }
         Some(handles.map(|handle| {
-            // SAFETY: a live handle's chunk is below `directory.len`.
+            // SAFETY: the directory contains the chunk of a live handle.
             let place = unsafe { self.place(handle.index()) };
+            // SAFETY: live, and so a slot of a held chunk.
+            let mut value = unsafe { self.slot(&place) }.cast::<T>();
             // SAFETY: live by the check above, and so by S1 a value. No two are the same: a slot is
             // live in one generation, and equal handles were refused.
-            unsafe { &mut *place.slot.cast::<T>() }
+            unsafe { value.as_mut() }
         }))
     }
 
     // Filling and vacating.
 
-    /// Returns the handle that the next [`fill`](Self::fill) will return, or `None` if there is no
-    /// vacant slot. *O*(1), but for the first slot of a chunk.
+    /// Returns the handle that the next [`fill`](Self::fill) will return, or `None` if
+    /// [`prepare`](Self::prepare) has to be called first. *O*(1).
     #[inline]
-    pub fn next_handle(&mut self) -> Option<SlotHandle> {
-        let index = match self.head {
-            NONE => self.next_untouched()?,
-            head => head,
+    pub fn next_handle(&self) -> Option<SlotHandle> {
+        let index = if self.head != NONE {
+            self.head
+        } else if self.untouched.count() > 0 {
+            self.untouched.first + self.untouched.slot
+        } else {
+            return None;
         };
         // SAFETY: listed slots lie in held chunks, by S3.
         let place = unsafe { self.place(index) };
         // SAFETY: readable and initialised by S2.
-        let generation = unsafe { place.generation.read() };
+        let generation = unsafe { place.generation().read() };
         Some(SlotHandle::live(index, generation))
     }
 
-    /// Stores a value in the slot vacated last, or gives it back if there is no vacant slot. *O*(1).
+    /// Stores a value in the slot vacated last, or else in one never filled, or gives it back if
+    /// [`prepare`](Self::prepare) has to be called first. *O*(1).
     #[inline]
     pub fn fill(&mut self, value: T) -> Result<SlotHandle, T> {
-        let head = self.head;
-        let index = if head != NONE {
-            head
-        } else {
-            match self.next_untouched() {
-                Some(index) => index,
-                None => return Err(value),
-            }
-        };
+        let index = self.head;
+        if index == NONE {
+            return self.fill_untouched(value);
+        }
         // SAFETY: listed slots lie in held chunks, by S3.
         let place = unsafe { self.place(index) };
-        if head != NONE {
-            // SAFETY: a slot on the list is dead and holds a link, by S3.
-            self.head = unsafe { place.slot.cast::<u32>().read() };
-        } else {
-            self.bump += 1;
-        }
-        // SAFETY: the slot is dead by S3, and just came off its list.
-        Ok(unsafe { self.occupy_place(place, index, value) })
+        // SAFETY: as above.
+        let slot = unsafe { self.slot(&place) };
+        // SAFETY: a slot on the list is dead and holds a link, by S3.
+        self.head = unsafe { slot.cast::<u32>().read() };
+        self.filled = self.filled.wrapping_add(1);
+        let chunk = self.chunk_of(index);
+        // SAFETY: listed slots lie in held chunks, by S3.
+        unsafe { self.directory.record_mut(chunk) }.live += 1;
+        // SAFETY: the slot is dead by S3, and just came off its list; it is counted.
+        Ok(unsafe { self.occupy_place(&place, index, value) })
     }
 
-    /// Writes a value and makes its slot live.
+    #[inline]
+    fn fill_untouched(&mut self, value: T) -> Result<SlotHandle, T> {
+        let Untouched { base, first, slot, len } = self.untouched;
+        if slot == len {
+            return Err(value);
+        }
+        self.untouched.slot += 1;
+        let place = Place { base, slot: slot as usize };
+        // SAFETY: the slot is dead by S3, and just ceased to be listed; it is counted by S4.
+        Ok(unsafe { self.occupy_place(&place, first + slot, value) })
+    }
+
+    /// Writes a value and makes its slot live. Counting it is the caller's.
     ///
     /// # Safety
     ///
     /// The place is that of `index`, a slot of a held chunk that is dead, not retired and not listed.
     #[inline]
-    unsafe fn occupy_place(&mut self, place: Place<T>, index: u32, value: T) -> SlotHandle {
-        if poison::is_active::<Checked>() {
-            // SAFETY: slots of held chunks are not null.
-            let bytes = unsafe { NonNull::new_unchecked(place.slot.cast()) };
-            // SAFETY: a dead slot's bytes are the storage's own.
-            unsafe { poison::revive::<Checked>(bytes, size_of::<Slot<T>>()) };
-        }
+    unsafe fn occupy_place(&self, place: &Place, index: u32, value: T) -> SlotHandle {
+        // SAFETY: the caller vouches for the slot.
+        let slot = unsafe { self.slot(place) };
+        // SAFETY: a dead slot's bytes are the storage's own.
+        unsafe { poison::revive::<Checked>(slot.cast(), size_of::<Slot<T>>()) };
         // SAFETY: the slot is in bounds and owned, and holds no value by S1.
-        unsafe { place.slot.cast::<T>().write(value) };
+        unsafe { slot.cast::<T>().write(value) };
         // SAFETY: initialised by S2.
-        let dead = unsafe { place.generation.read() };
+        let dead = unsafe { place.generation().read() };
         let handle = SlotHandle::live(index, dead);
         // SAFETY: the chunk is held, so its generations are owned.
-        unsafe { place.generation.write(handle.generation()) };
-        // SAFETY: the place's chunk is below `directory.len`.
-        unsafe { self.directory.record_mut(place.chunk) }.live += 1;
-        self.filled = self.filled.wrapping_add(1);
+        unsafe { place.generation().write(handle.generation()) };
         handle
     }
 
@@ -287,10 +346,12 @@ impl<T, A: Allocator> Storage<T, A> {
     #[inline]
     pub fn take(&mut self, handle: SlotHandle) -> Option<T> {
         let place = self.live_place(handle)?;
+        // SAFETY: live, and so a slot of a held chunk.
+        let slot = unsafe { self.slot(&place) };
         // SAFETY: a value by S1; it ceases to be one in the next line.
-        let value = unsafe { place.slot.cast::<T>().read() };
+        let value = unsafe { slot.cast::<T>().read() };
         // SAFETY: found by this handle, and the value was moved out.
-        unsafe { self.vacate(place, handle) };
+        unsafe { self.vacate(&place, handle) };
         Some(value)
     }
 
@@ -300,13 +361,14 @@ impl<T, A: Allocator> Storage<T, A> {
     pub fn free(&mut self, handle: SlotHandle) -> bool {
         let Some(place) = self.live_place(handle) else { return false };
         if mem::needs_drop::<T>() {
-            let value = place.slot.cast::<T>();
+            // SAFETY: live, and so a slot of a held chunk.
+            let value = unsafe { self.slot(&place) }.cast::<T>();
             let _vacating = Vacating { storage: self, handle };
             // SAFETY: a value by S1; the guard makes its slot dead before anybody looks again.
             unsafe { value.drop_in_place() };
         } else {
             // SAFETY: found by this handle; a value that needs no drop may be forgotten.
-            unsafe { self.vacate(place, handle) };
+            unsafe { self.vacate(&place, handle) };
         }
         true
     }
@@ -317,10 +379,11 @@ impl<T, A: Allocator> Storage<T, A> {
     ///
     /// The place is the live one of `handle`, and its value was moved out or dropped.
     #[inline]
-    unsafe fn vacate(&mut self, place: Place<T>, handle: SlotHandle) {
-        let slot = place.slot;
+    unsafe fn vacate(&mut self, place: &Place, handle: SlotHandle) {
         // SAFETY: the caller's promise is the same.
         if unsafe { self.vacate_unlisted(place, handle) } {
+            // SAFETY: a slot of a held chunk.
+            let slot = unsafe { self.slot(place) };
             // SAFETY: the slot is dead now and its bytes are the storage's own.
             unsafe { slot.cast::<u32>().write(self.head) };
             self.head = handle.index();
@@ -333,34 +396,38 @@ impl<T, A: Allocator> Storage<T, A> {
     ///
     /// As [`vacate`](Self::vacate).
     #[inline]
-    unsafe fn vacate_unlisted(&mut self, place: Place<T>, handle: SlotHandle) -> bool {
+    unsafe fn vacate_unlisted(&mut self, place: &Place, handle: SlotHandle) -> bool {
         let dead = handle.generation().wrapping_add(1);
         // SAFETY: the chunk is held, so its generations are owned.
-        unsafe { place.generation.write(dead) };
+        unsafe { place.generation().write(dead) };
+        // SAFETY: a slot of a held chunk.
+        let slot = unsafe { self.slot(place) };
         // SAFETY: the slot is owned and holds nothing any more.
-        unsafe { retire_bytes(place.slot) };
+        unsafe { retire_bytes(slot) };
         self.vacated = self.vacated.wrapping_add(1);
-        // SAFETY: the place's chunk is below `directory.len`.
-        let record = unsafe { self.directory.record_mut(place.chunk) };
-        record.live -= 1;
+        let chunk = self.chunk_of(handle.index());
+        // SAFETY: the directory contains the chunk of a handle that was found.
+        unsafe { self.directory.record_mut(chunk) }.live -= 1;
         if dead == RETIRED {
-            Self::count_retired(record, &mut self.retired);
+            self.count_retired();
             return false;
         }
         true
     }
 
+    /// Out of line: joined with the other counters this would make all of them slower.
     #[cold]
-    fn count_retired(record: &mut Record, total: &mut usize) {
-        record.retired += 1;
-        *total += 1;
+    #[inline(never)]
+    fn count_retired(&mut self) {
+        self.retired += 1;
     }
 
     // Queries.
 
     #[inline]
     pub fn live_count(&self) -> usize {
-        self.filled.wrapping_sub(self.vacated)
+        let ahead = self.untouched.count() as usize;
+        self.filled.wrapping_sub(self.vacated).wrapping_sub(ahead)
     }
 
     pub fn retired_count(&self) -> usize {
@@ -390,7 +457,7 @@ impl<T, A: Allocator> Storage<T, A> {
         // SAFETY: the chunk has a record, and so is below `directory.len`.
         let place = unsafe { self.place(index) };
         // SAFETY: readable and initialised by S2.
-        Some(unsafe { place.generation.read() })
+        Some(unsafe { place.generation().read() })
     }
 }
 
@@ -400,15 +467,11 @@ impl<T, A: Allocator> Storage<T, A> {
 ///
 /// The slot is owned and holds nothing that anybody still needs.
 #[inline]
-unsafe fn retire_bytes<T>(slot: *mut Slot<T>) {
-    if poison::is_active::<Checked>() {
-        // SAFETY: slots that are owned are not null.
-        let bytes = unsafe { NonNull::new_unchecked(slot.cast()) };
-        // SAFETY: the caller vouches for the slot's bytes.
-        unsafe { poison::retire::<Checked>(bytes, size_of::<Slot<T>>()) };
-        // SAFETY: a slot begins with its link.
-        unsafe { poison::permit(bytes, size_of::<u32>()) };
-    }
+unsafe fn retire_bytes<T>(slot: NonNull<Slot<T>>) {
+    // SAFETY: the caller vouches for the slot's bytes.
+    unsafe { poison::retire::<Checked>(slot.cast(), size_of::<Slot<T>>()) };
+    // SAFETY: a slot begins with its link.
+    unsafe { poison::permit(slot.cast(), size_of::<u32>()) };
 }
 
 /// Vacates a slot when the drop of its value is over, however it ended.
@@ -422,7 +485,7 @@ impl<T, A: Allocator> Drop for Vacating<'_, T, A> {
     fn drop(&mut self) {
         if let Some(place) = self.storage.live_place(self.handle) {
             // SAFETY: found by this handle; `free` dropped the value, in part if that panicked.
-            unsafe { self.storage.vacate(place, self.handle) };
+            unsafe { self.storage.vacate(&place, self.handle) };
         }
     }
 }
@@ -430,11 +493,14 @@ impl<T, A: Allocator> Drop for Vacating<'_, T, A> {
 impl<T, A: Allocator> Drop for Storage<T, A> {
     /// If a value panics while it is dropped the others are dropped all the same.
     fn drop(&mut self) {
+        /// Ends what a panic cut short.
         struct Rest<'a, T, A: Allocator>(&'a mut Storage<T, A>);
 
         impl<T, A: Allocator> Drop for Rest<'_, T, A> {
             fn drop(&mut self) {
-                self.0.clear();
+                if mem::needs_drop::<T>() {
+                    self.0.clear();
+                }
                 self.0.release_all();
             }
         }

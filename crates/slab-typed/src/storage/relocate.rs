@@ -30,13 +30,15 @@ impl<T, A: Allocator> Storage<T, A> {
         self.drop_lists();
         let chunk = handle.index() >> self.shift;
         let record = *self.record(chunk);
-        self.directory.set_record(chunk, Record { state: State::Carved, ..record });
+        let live = record.live + 1;
+        self.directory.set_record(chunk, Record { live, state: State::Carved, ..record });
+        self.filled = self.filled.wrapping_add(1);
         // SAFETY: the slot is vacant, and so its chunk below `directory.len`.
         let place = unsafe { self.place(handle.index()) };
         // SAFETY: the chunk is held, so its generations are owned; even, and so dead.
-        unsafe { place.generation.write(handle.generation() - 1) };
+        unsafe { place.generation().write(handle.generation() - 1) };
         // SAFETY: vacant as checked above, and the lists are empty.
-        unsafe { self.occupy_place(place, handle.index(), value) };
+        unsafe { self.occupy_place(&place, handle.index(), value) };
         Ok(())
     }
 
@@ -49,10 +51,12 @@ impl<T, A: Allocator> Storage<T, A> {
             return None;
         }
         self.drop_lists();
+        // SAFETY: live, and so a slot of a held chunk.
+        let slot = unsafe { self.slot(&place) };
         // SAFETY: a value by S1; it ceases to be one in the next line.
-        let value = unsafe { place.slot.cast::<T>().read() };
+        let value = unsafe { slot.cast::<T>().read() };
         // SAFETY: found by this handle, and the value was moved out.
-        unsafe { self.vacate_unlisted(place, from) };
+        unsafe { self.vacate_unlisted(&place, from) };
         // The slot is vacant, as was just seen, and the value a plain one in between.
         self.occupy(to, value).ok()
     }
@@ -73,16 +77,15 @@ impl<T, A: Allocator> Storage<T, A> {
     }
 
     fn mirror_chunk<B: Allocator>(&self, chunk: u32, mirror: &mut Storage<T, B>) {
-        let record = *self.record(chunk);
-        mirror.directory.set_record(chunk, Record { live: 0, ..record });
-        mirror.retired += usize::from(record.retired);
+        mirror.directory.set_record(chunk, Record { live: 0, ..*self.record(chunk) });
         let first = chunk << self.shift;
         for index in first..first + self.geometry.len_of(chunk) {
             let Some(generation) = self.generation(index) else { return };
+            mirror.retired += usize::from(generation == RETIRED);
             // SAFETY: the same chunk is held there.
             let place = unsafe { mirror.place(index) };
             // SAFETY: owned there; even, and so dead.
-            unsafe { place.generation.write(generation & !1) };
+            unsafe { place.generation().write(generation & !1) };
         }
     }
 }

@@ -5,12 +5,13 @@
 #![expect(unsafe_code, reason = "lends many values at once")]
 
 use core::marker::PhantomData;
+use core::ptr::NonNull;
 use core::slice;
 
 use allocator_api2::alloc::Allocator;
 
 use super::live_bits::{self, BLOCK_SLOTS};
-use super::{Place, Storage};
+use super::{Place, Slot, Storage};
 use crate::handle::SlotHandle;
 
 /// A position among the slots of a storage. It may be used while slots are filled and vacated:
@@ -29,7 +30,7 @@ impl<T, A: Allocator> Storage<T, A> {
     /// Returns the next live slot.
     #[inline]
     pub fn next_live(&self, cursor: &mut Cursor) -> Option<SlotHandle> {
-        self.next_place(cursor).map(|(handle, _)| handle)
+        self.next_value(cursor).map(|(handle, _)| handle)
     }
 
     /// Frees all values. If the drop of one panics the rest stay live.
@@ -40,9 +41,9 @@ impl<T, A: Allocator> Storage<T, A> {
         }
     }
 
-    /// Returns the next live slot and its place.
+    /// Returns the next live slot and where its value lies.
     #[inline]
-    fn next_place(&self, cursor: &mut Cursor) -> Option<(SlotHandle, Place<T>)> {
+    fn next_value(&self, cursor: &mut Cursor) -> Option<(SlotHandle, NonNull<T>)> {
         loop {
             while cursor.bits == 0 {
                 self.next_block(cursor)?;
@@ -53,9 +54,10 @@ impl<T, A: Allocator> Storage<T, A> {
             // only cut when nothing is live behind.
             let place = unsafe { self.place(index) };
             // SAFETY: readable and initialised by S2.
-            let generation = unsafe { place.generation.read() };
+            let generation = unsafe { place.generation().read() };
             if let Some(handle) = SlotHandle::from_parts(index, generation) {
-                return Some((handle, place));
+                // SAFETY: live, and so a slot of a held chunk.
+                return Some((handle, unsafe { self.slot(&place) }.cast()));
             }
         }
     }
@@ -90,8 +92,8 @@ impl<T, A: Allocator> Storage<T, A> {
     ///
     /// The place is the first of a block.
     #[inline]
-    unsafe fn bits(&self, block: &Place<T>) -> u64 {
-        let start = block.generation;
+    unsafe fn bits(&self, block: &Place) -> u64 {
+        let start = block.generation();
         if self.block_len() == BLOCK_SLOTS {
             // SAFETY: a whole block of initialised generations lies there, which nobody writes
             // while this reference lasts.
@@ -109,30 +111,37 @@ impl<T, A: Allocator> Storage<T, A> {
         &self,
         mut cursor: Cursor,
         init: B,
-        mut visit: impl FnMut(B, SlotHandle, *mut T) -> B,
+        mut visit: impl FnMut(B, SlotHandle, NonNull<T>) -> B,
     ) -> B {
         let mut folded = init;
         loop {
             if cursor.bits != 0 {
                 // SAFETY: a block with bits, of a held chunk below `directory.len`.
                 let place = unsafe { self.place(cursor.block) };
+                // SAFETY: some are live, and so slots of a held chunk.
+                let run =
+                    Run { generation: place.generation(), slot: unsafe { self.slot(&place) } };
                 if cursor.bits == u64::MAX {
                     // SAFETY: all 64 are live.
-                    folded = unsafe { fold_run(&place, cursor.block, 64, folded, &mut visit) };
+                    folded = unsafe { run.fold(cursor.block, 64, folded, &mut visit) };
                 } else {
                     // SAFETY: the bits are those of live slots.
-                    folded = unsafe { fold_bits(&place, cursor, folded, &mut visit) };
+                    folded = unsafe { run.fold_bits(cursor, folded, &mut visit) };
                 }
                 cursor.bits = 0;
             }
             let chunk = cursor.next >> self.shift;
             let Some(record) = self.directory.record(chunk) else { return folded };
             let len = self.geometry.len_of(chunk);
-            if record.live == len && cursor.next & self.slot_mask == 0 {
+            let all_live = u32::from(record.live) == len && self.untouched_of(chunk) == 0;
+            if all_live && cursor.next & self.slot_mask == 0 {
                 // SAFETY: the chunk has a record.
                 let place = unsafe { self.place(cursor.next) };
+                // SAFETY: the first slot of a held chunk.
+                let run =
+                    Run { generation: place.generation(), slot: unsafe { self.slot(&place) } };
                 // SAFETY: all slots of the chunk are live by S4.
-                folded = unsafe { fold_run(&place, cursor.next, len, folded, &mut visit) };
+                folded = unsafe { run.fold(cursor.next, len, folded, &mut visit) };
                 cursor.next += self.slot_mask + 1;
             } else if self.next_block(&mut cursor).is_none() {
                 return folded;
@@ -141,56 +150,71 @@ impl<T, A: Allocator> Storage<T, A> {
     }
 }
 
-/// Visits `count` slots that follow one another.
-///
-/// # Safety
-///
-/// The place is that of `first`, and this many slots from there on are live.
-#[inline]
-unsafe fn fold_run<T, B>(
-    place: &Place<T>,
-    first: u32,
-    count: u32,
-    mut folded: B,
-    visit: &mut impl FnMut(B, SlotHandle, *mut T) -> B,
-) -> B {
-    for offset in 0..count {
-        // SAFETY: the caller vouches for the slots, and generations lie beside them.
-        let generation = unsafe { place.generation.add(offset as usize) };
-        // SAFETY: initialised by S2.
-        let generation = unsafe { generation.read() };
-        // SAFETY: as above.
-        let slot = unsafe { place.slot.add(offset as usize) };
-        folded = visit(folded, SlotHandle::live(first + offset, generation), slot.cast());
-    }
-    folded
+/// Slots that follow one another, and their generations.
+struct Run<T> {
+    generation: NonNull<u32>,
+    slot: NonNull<Slot<T>>,
 }
 
-/// Visits the slots of a block that have their bits set.
-///
-/// # Safety
-///
-/// The place is that of the cursor's block, and the slots whose bits are set are live.
-#[inline]
-unsafe fn fold_bits<T, B>(
-    place: &Place<T>,
-    cursor: Cursor,
-    mut folded: B,
-    visit: &mut impl FnMut(B, SlotHandle, *mut T) -> B,
-) -> B {
-    let mut bits = cursor.bits;
-    while bits != 0 {
-        let offset = bits.trailing_zeros();
-        bits &= bits - 1;
-        // SAFETY: the caller vouches for the slot, and its generation lies beside it.
-        let generation = unsafe { place.generation.add(offset as usize) };
+impl<T> Run<T> {
+    /// Visits `count` slots from the first on, whose index is `first`.
+    ///
+    /// # Safety
+    ///
+    /// All of them are live.
+    #[inline]
+    unsafe fn fold<B>(
+        &self,
+        first: u32,
+        count: u32,
+        mut folded: B,
+        visit: &mut impl FnMut(B, SlotHandle, NonNull<T>) -> B,
+    ) -> B {
+        for offset in 0..count {
+            // SAFETY: the caller vouches for the slot.
+            let (handle, value) = unsafe { self.at(first, offset) };
+            folded = visit(folded, handle, value);
+        }
+        folded
+    }
+
+    /// Visits the slots of a cursor's block that have their bits set.
+    ///
+    /// # Safety
+    ///
+    /// The run starts with the block, and these are live.
+    #[inline]
+    unsafe fn fold_bits<B>(
+        &self,
+        cursor: Cursor,
+        mut folded: B,
+        visit: &mut impl FnMut(B, SlotHandle, NonNull<T>) -> B,
+    ) -> B {
+        let mut bits = cursor.bits;
+        while bits != 0 {
+            // SAFETY: the caller vouches for the slot.
+            let (handle, value) = unsafe { self.at(cursor.block, bits.trailing_zeros()) };
+            bits &= bits - 1;
+            folded = visit(folded, handle, value);
+        }
+        folded
+    }
+
+    /// Returns the handle of a slot and where its value lies.
+    ///
+    /// # Safety
+    ///
+    /// The slot at this offset from the first is live, and in the chunk of the first.
+    #[inline]
+    unsafe fn at(&self, first: u32, offset: u32) -> (SlotHandle, NonNull<T>) {
+        // SAFETY: generations lie beside one another as slots do.
+        let generation = unsafe { self.generation.add(offset as usize) };
         // SAFETY: initialised by S2.
         let generation = unsafe { generation.read() };
-        // SAFETY: as above.
-        let slot = unsafe { place.slot.add(offset as usize) };
-        folded = visit(folded, SlotHandle::live(cursor.block + offset, generation), slot.cast());
+        // SAFETY: the caller vouches for the slot.
+        let slot = unsafe { self.slot.add(offset as usize) };
+        (SlotHandle::live(first + offset, generation), slot.cast())
     }
-    folded
 }
 
 /// Lends all values of a storage, one after the other.
@@ -207,16 +231,16 @@ impl<'a, T, A: Allocator> Walk<'a, T, A> {
 
     #[inline]
     pub fn next(&mut self) -> Option<(SlotHandle, &'a T)> {
-        let (handle, place) = self.storage.next_place(&mut self.cursor)?;
+        let (handle, value) = self.storage.next_value(&mut self.cursor)?;
         // SAFETY: live, and so by S1 a value; the storage is borrowed as long.
-        Some((handle, unsafe { &*place.slot.cast() }))
+        Some((handle, unsafe { value.as_ref() }))
     }
 
     #[inline]
     pub fn fold<B>(self, init: B, mut visit: impl FnMut(B, (SlotHandle, &'a T)) -> B) -> B {
         self.storage.fold_places(self.cursor, init, |folded, handle, value| {
             // SAFETY: as in `next`.
-            visit(folded, (handle, unsafe { &*value }))
+            visit(folded, (handle, unsafe { value.as_ref() }))
         })
     }
 }
@@ -248,16 +272,16 @@ impl<'a, T, A: Allocator> WalkMut<'a, T, A> {
 
     #[inline]
     pub fn next(&mut self) -> Option<(SlotHandle, &'a mut T)> {
-        let (handle, place) = self.storage.next_place(&mut self.cursor)?;
+        let (handle, mut value) = self.storage.next_value(&mut self.cursor)?;
         // SAFETY: live, and so by S1 a value; the cursor passes each slot once.
-        Some((handle, unsafe { &mut *place.slot.cast() }))
+        Some((handle, unsafe { value.as_mut() }))
     }
 
     #[inline]
     pub fn fold<B>(self, init: B, mut visit: impl FnMut(B, (SlotHandle, &'a mut T)) -> B) -> B {
-        self.storage.fold_places(self.cursor, init, |folded, handle, value| {
+        self.storage.fold_places(self.cursor, init, |folded, handle, mut value| {
             // SAFETY: as in `next`.
-            visit(folded, (handle, unsafe { &mut *value }))
+            visit(folded, (handle, unsafe { value.as_mut() }))
         })
     }
 }
