@@ -73,7 +73,16 @@ pub unsafe fn revive<M: Mode>(block: NonNull<u8>, size: usize) -> Option<usize> 
     // SAFETY: `retire` initialised these bytes, and until they are handed out nobody writes them by
     // right; the slice does not outlive this call.
     let bytes = unsafe { core::slice::from_raw_parts(block.as_ptr(), size) };
-    bytes.iter().position(|&byte| byte != FILL)
+    first_written(bytes)
+}
+
+/// Returns the offset of the first byte that is not the fill. Compares many at a time, as the
+/// processor can, and Miri.
+fn first_written(bytes: &[u8]) -> Option<usize> {
+    const FILLED: [u8; 64] = [FILL; 64];
+    let written = bytes.chunks(FILLED.len()).position(|chunk| chunk != &FILLED[..chunk.len()])?;
+    let start = written * FILLED.len();
+    bytes[start..].iter().position(|&byte| byte != FILL).map(|offset| start + offset)
 }
 
 /// Makes memory inaccessible to the address sanitizer, in builds that have it, and leaves its

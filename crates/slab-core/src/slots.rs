@@ -84,3 +84,6 @@ pub type Slots<T, M = Checked, I = u16> = Segment<Typed<T>, M, I>;
 /// # Ok::<(), SlotError>(())
 /// ```
 pub type ErasedSlots<M = Checked, I = u16> = Segment<Erased, M, I>;
+
+#[cfg(test)]
+mod tests;

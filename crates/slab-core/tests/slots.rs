@@ -6,7 +6,7 @@ mod common;
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use common::{Unaligned, link_of, slots_in};
 use slab_core::{
@@ -21,18 +21,24 @@ fn pop_all<S: Shape<M, I>, M: Mode, I: SlotIndex>(
     core::iter::from_fn(|| slots.try_pop_slot().ok()).collect()
 }
 
+// Miri needs a second for what takes a millisecond.
+const ROUNDS: usize = if cfg!(miri) { 2 } else { 3 };
+const FEW_BYTES: usize = if cfg!(miri) { 90 } else { 410 };
+const MANY_BYTES: usize = if cfg!(miri) { 300 } else { 4000 };
+
 /// Hands everything out, takes it back in another order, and hands it out again.
 fn cycle<S: Shape<M, I>, M: Mode, I: SlotIndex>(slots: &mut Segment<S, M, I>, align: usize) {
     let count = slots.slot_count();
     assert_eq!((slots.state(), slots.free_slots()), (SlotsState::Free, count));
-    for _ in 0..3 {
+    for _ in 0..ROUNDS {
         let mut tokens = pop_all(slots);
         assert_eq!(tokens.len(), count as usize);
         assert_eq!((slots.state(), slots.has_free()), (SlotsState::Full, false));
         assert!(tokens.iter().all(|slot| slot.as_ptr().addr().get().is_multiple_of(align)));
-        let addresses: HashSet<_> = tokens.iter().map(|slot| slot.as_ptr().addr()).collect();
+        let addresses: BTreeSet<_> = tokens.iter().map(|slot| slot.as_ptr().addr()).collect();
         assert_eq!(addresses.len(), tokens.len());
-        let indices: HashSet<_> = tokens.iter().map(|slot| slots.index_of(slot.as_ptr())).collect();
+        let indices: BTreeSet<_> =
+            tokens.iter().map(|slot| slots.index_of(slot.as_ptr())).collect();
         assert_eq!(indices, (0..count).map(Some).collect());
         slots.validate().expect("nothing was misused");
         let middle = tokens.len() / 3;
@@ -48,16 +54,15 @@ fn cycle<S: Shape<M, I>, M: Mode, I: SlotIndex>(slots: &mut Segment<S, M, I>, al
 
 fn each_type<M: Mode, I: SlotIndex>() {
     #[repr(align(512))]
-    struct Wide(#[expect(dead_code, reason = "gives the type a size")] [u8; 700]);
+    struct Wide(#[expect(dead_code, reason = "gives the type a size")] [u8; 300]);
     #[repr(align(64))]
     struct Empty;
     #[repr(C, packed)]
     struct Packed(u8, u32);
 
     fn one<T, M: Mode, I: SlotIndex>() {
-        // Miri needs a second for what takes a millisecond.
-        let bytes = if cfg!(miri) { 6 * size_of::<T>().max(9) + align_of::<T>() } else { 4000 };
-        for (bytes, offset) in [(bytes, 0), (bytes + 96, 8), (bytes + 99, 4095)] {
+        let few = FEW_BYTES.max(3 * size_of::<T>() + 16) + align_of::<T>();
+        for (bytes, offset) in [(few, 0), (few + 8, 8), (few + MANY_BYTES / 4 + 1, 4095)] {
             let arena = Arena::new(bytes, offset);
             cycle(&mut slots_in::<T, M, I>(&arena), align_of::<T>());
             arena.check_guards();
@@ -91,7 +96,7 @@ fn a_layout_known_at_run_time_works_like_a_type() {
     fn one<M: Mode>() {
         for (size, align) in [(0, 1), (1, 1), (5, 4), (24, 8), (100, 64), (8, 256)] {
             let layout = Layout::from_size_align(size, align).expect("valid");
-            let arena = Arena::new(if cfg!(miri) { 601 } else { 3001 }, 5);
+            let arena = Arena::new(MANY_BYTES + 2 * align, 5);
             let (start, bytes) = (arena.region().cast(), arena.region().len());
             // SAFETY: the arena outlives the slots and is theirs alone.
             let mut slots = unsafe { ErasedSlots::<M>::new(layout, start, bytes) }.expect("fits");
@@ -157,7 +162,7 @@ fn the_count_is_known_at_compile_time_and_right() {
 #[test]
 fn a_buffer_too_small_is_refused_with_the_number_that_is_enough() {
     fn one<T, M: Mode>() {
-        for offset in 0..40 {
+        for offset in (0..40).step_by(if cfg!(miri) { 5 } else { 1 }) {
             let arena = Arena::new(400, offset);
             let start = arena.region().cast();
             // SAFETY: the arena outlives the slots and is theirs alone.
@@ -218,7 +223,7 @@ fn double_free<M: Tracking>() {
     assert_eq!(again, Err(SlotError::DoubleFree { slot: 0 }));
     assert_eq!(slots.live_count(), 1);
     slots.validate().expect("a refusal changes nothing");
-    let handed_out: HashSet<_> = pop_all(&mut slots).into_iter().map(Slot::into_ptr).collect();
+    let handed_out: BTreeSet<_> = pop_all(&mut slots).into_iter().map(Slot::into_ptr).collect();
     assert_eq!(handed_out.len() as u32 + 1, slots.slot_count(), "no slot comes twice");
 }
 
@@ -249,13 +254,13 @@ fn a_slot_never_handed_out_cannot_be_pushed() {
 }
 
 fn wrong_pointers<M: Mode>() {
-    let (arena, other) = (Arena::new(410, 0), Arena::new(410, 0));
+    let (arena, other) = (Arena::new(FEW_BYTES, 0), Arena::new(FEW_BYTES, 0));
     let mut slots = slots_in::<[u8; 12], M, u16>(&arena);
     let tokens = pop_all(&mut slots);
     let start = arena.region().cast::<u8>();
     let mut refused = 0;
     for base in [start, other.region().cast()] {
-        for offset in -20..430 {
+        for offset in -20..FEW_BYTES as isize + 20 {
             let pointer = base.as_ptr().wrapping_offset(offset);
             let pointer = NonNull::new(pointer).expect("not null").cast::<[u8; 12]>();
             let is_slot = tokens.iter().any(|slot| slot.as_ptr() == pointer);
@@ -274,7 +279,7 @@ fn wrong_pointers<M: Mode>() {
             }
         }
     }
-    assert!(refused > 800);
+    assert!(refused > 2 * FEW_BYTES);
     assert_eq!(slots.live_count(), slots.slot_count());
 }
 
@@ -433,7 +438,7 @@ fn hardened_links_do_not_show_what_they_link() {
 
 #[test]
 fn live_slots_are_listed_in_order() {
-    let arena = Arena::new(if cfg!(miri) { 300 } else { 3000 }, 3);
+    let arena = Arena::new(MANY_BYTES, 3);
     let mut slots = slots_in::<u16, Checked, u16>(&arena);
     let tokens = pop_all(&mut slots);
     let (freed, kept): (Vec<_>, Vec<_>) =
