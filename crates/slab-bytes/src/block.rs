@@ -10,10 +10,13 @@ use slab_core::{Mode, poison};
 use crate::class::{GRANULE_BYTES, SizeClass, granules_for};
 use crate::error::FreeError;
 
-/// Returns the byte that fills the slack of a block of `size` bytes in `Hardened` mode. It depends
-/// on the size, so that a free with another size of the same class is found too.
-const fn canary(size: usize) -> u8 {
-    0xCA ^ (size as u8)
+/// Returns the byte with which `Hardened` mode fills the slack of a block of `size` bytes, at an
+/// offset. Four bytes in a row tell every size from every other, so that a free with another size
+/// of the same class is found too.
+const fn canary(size: usize, offset: usize) -> u8 {
+    // An odd factor (Fibonacci hashing) maps different sizes to different words.
+    let word = (size as u32).wrapping_mul(0x9E37_79B1) ^ 0xCACA_CACA;
+    word.to_le_bytes()[offset % 4]
 }
 
 /// Bytes of slack that `Hardened` mode adds to every request: the width of the commonest overrun, a
@@ -125,7 +128,8 @@ pub unsafe fn undress<M: Mode>(
     }
     // SAFETY: the slack was filled when the block was dressed, and is not the user's to write.
     let bytes = unsafe { core::slice::from_raw_parts(slack.as_ptr(), slack_bytes) };
-    let Some(offset) = bytes.iter().position(|&byte| byte != canary(size)) else { return Ok(()) };
+    let overwritten = (0..slack_bytes).find(|&offset| bytes[offset] != canary(size, offset));
+    let Some(offset) = overwritten else { return Ok(()) };
     // SAFETY: as above.
     unsafe { poison::forbid(slack, slack_bytes) };
     Err(FreeError::Overrun { address: block.addr().get(), size, offset: size + offset })
@@ -172,8 +176,11 @@ unsafe fn watch_slack<M: Mode>(block: NonNull<u8>, size: usize, usable_bytes: us
     // SAFETY: within the block.
     let slack = unsafe { block.add(size) };
     if M::HARDENED {
-        // SAFETY: the slack is the block's.
-        unsafe { slack.write_bytes(canary(size), usable_bytes - size) };
+        // SAFETY: the slack is the block's; nobody else has a reference to it.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(slack.as_ptr(), usable_bytes - size) };
+        for (offset, byte) in bytes.iter_mut().enumerate() {
+            *byte = canary(size, offset);
+        }
     }
     // SAFETY: the slack is the block's.
     unsafe { poison::forbid(slack, usable_bytes - size) };

@@ -97,24 +97,29 @@ impl Front {
         self.vacant
     }
 
-    /// Returns the bytes of the slots that the front holds.
-    pub const fn held_bytes(&self) -> usize {
-        self.vacant.len() as usize * self.slot_bytes()
-    }
-
     /// Returns whether the front holds no slot.
     #[inline]
     pub const fn is_exhausted(&self) -> bool {
         self.vacant.is_empty()
     }
 
-    /// Moves the vacant slots of a segment into the front, which held none, and returns how many
-    /// bytes they have. A segment that was the front before is full now.
+    /// Moves the slots that were freed in the front's own segment into the front, which held none.
+    /// *O*(1).
+    #[inline]
+    pub fn regain(&mut self) {
+        let Some(segment) = self.segment else { return };
+        let mut live = segment.live();
+        self.vacant = live.fill(segment.slots().count());
+        segment.set_live(live);
+    }
+
+    /// Moves the vacant slots of a segment into the front, which held none. A segment that was the
+    /// front before is full now.
     ///
     /// # Safety
     ///
     /// `segment` is a segment of this class that starts at `start`, in no list.
-    pub unsafe fn adopt(&mut self, segment: LineRef, start: NonNull<u8>) -> usize {
+    pub unsafe fn adopt(&mut self, segment: LineRef, start: NonNull<u8>) {
         debug_assert!(self.is_exhausted());
         if let Some(old) = self.segment.replace(segment) {
             old.set_kind(Kind::Full);
@@ -124,7 +129,6 @@ impl Front {
             line.live.fill(line.slots.count())
         });
         self.start = start;
-        self.held_bytes()
     }
 
     /// Gives up the segment, whose slots are all vacant or held.

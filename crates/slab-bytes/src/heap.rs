@@ -68,10 +68,10 @@ pub struct SlabByteAllocator<M: Mode = Checked, const PAGE: usize = 4096> {
     pub(crate) total_bytes: usize,
     pub(crate) granule_total: usize,
     pub(crate) page_total: usize,
-    /// Bytes of blocks and of slots moved into fronts, less those moved back, wrapping.
-    pub(crate) handed_bytes: usize,
-    /// Bytes freed, wrapping. Kept apart from `handed_bytes`, so that an alloc does not wait for
-    /// the store of the free before it.
+    /// Bytes ever allocated, wrapping.
+    pub(crate) allocated_bytes: usize,
+    /// Bytes ever freed, wrapping. Kept apart, so that an alloc does not wait for the store of the
+    /// free before it.
     pub(crate) freed_bytes: usize,
     refused_frees: usize,
     mode: PhantomData<M>,
@@ -112,7 +112,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             total_bytes: 0,
             granule_total: 0,
             page_total: 0,
-            handed_bytes: 0,
+            allocated_bytes: 0,
             freed_bytes: 0,
             refused_frees: 0,
             mode: PhantomData,
@@ -127,8 +127,15 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         match block::fitting::<M>(layout) {
             Fitting::Class(class) => {
                 let front = &mut self.fronts[class];
+                if front.is_exhausted() {
+                    front.regain();
+                }
                 match front.take() {
-                    Some(slot) => Ok((slot, front.slot_bytes())),
+                    Some(slot) => {
+                        let slot_bytes = front.slot_bytes();
+                        self.allocated_bytes = self.allocated_bytes.wrapping_add(slot_bytes);
+                        Ok((slot, slot_bytes))
+                    }
                     None => self.alloc_slot_slow(class, layout.align()),
                 }
             }
@@ -158,21 +165,23 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             segment.edit(|line| line.slots = line.slots.lend());
         }
         let slot = front.take().ok_or(AllocError::NoMemory)?;
-        Ok((slot, front.slot_bytes()))
+        let slot_bytes = front.slot_bytes();
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(slot_bytes);
+        Ok((slot, slot_bytes))
     }
 
     /// Gets the front a slot from the segments that the class has: from the front's own, which frees
     /// have been filling meanwhile, else from a partial one. *O*(1).
     fn refill(&mut self, class: SizeClass) -> bool {
         let front = &mut self.fronts[class];
+        if front.is_exhausted() {
+            front.regain();
+        }
         if !front.is_exhausted() {
             return true;
         }
-        let own = front.segment.filter(|segment| !segment.get().vacant().is_empty());
-        let Some(segment) = own.or(front.partial.first()) else { return false };
-        if own.is_none() {
-            front.partial.remove(segment);
-        }
+        let Some(segment) = front.partial.first() else { return false };
+        front.partial.remove(segment);
         self.adopt(class, segment);
         true
     }
@@ -207,7 +216,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let start = self.start_of(segment);
         let front = &mut self.fronts[class];
         // SAFETY: the segment is of this class, starts there, and is in no list.
-        self.handed_bytes = self.handed_bytes.wrapping_add(unsafe { front.adopt(segment, start) });
+        unsafe { front.adopt(segment, start) };
     }
 
     fn alloc_run(&mut self, len: u32, align: usize) -> AllocResult<(NonNull<u8>, usize)> {
@@ -228,7 +237,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Makes a run just carved the head of a block or of pages.
     pub(crate) fn occupy(&mut self, head: LineRef, len: u32, kind: Kind) {
         head.set(Line { len, kind, ..Line::default() });
-        self.handed_bytes = self.handed_bytes.wrapping_add(len as usize * GRANULE_BYTES);
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(len as usize * GRANULE_BYTES);
     }
 
     fn find_run(&mut self, len: u32, align: usize) -> Option<LineRef> {
@@ -271,9 +280,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         (head, offset % GRANULE_BYTES + back as usize * GRANULE_BYTES)
     }
 
-    /// Takes a block back, if that changes nothing but its slot's bit; `false` if there is more to
-    /// do or something to refuse, both of which [`free_slow`](Self::free_slow) does.
-    #[inline]
+    /// Takes a block back, if it is a slot of the region used last, aligned as every block is;
+    /// `false` if not, and if there is something to refuse: [`free_slow`](Self::free_slow) knows.
+    #[inline(always)]
     fn free_fast(&mut self, address: usize, layout: Layout) -> bool {
         let Some(offset) = self.regions.hot().offset_of(address) else { return false };
         let (head, offset) = Self::line_over(self.regions.hot(), offset);
@@ -285,21 +294,16 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let slot_count = if M::CHECKED { head.slots().count() } else { VacantWord::SLOT_COUNT_MAX };
         let Some(slot) = front.slot_at(offset, slot_count) else { return false };
         let mut live = head.live();
-        match kind {
-            Kind::Partial => {
-                if !live.remove(slot) || live.is_empty() {
-                    return false;
-                }
-            }
-            Kind::Front => {
-                if !live.remove(slot) || (M::CHECKED && front.holds(slot)) {
-                    return false;
-                }
-            }
-            _ => return false,
+        let held = M::CHECKED && kind == Kind::Front && front.holds(slot);
+        if !kind.is_segment() || held || !live.remove(slot) {
+            return false;
         }
         head.set_live(live);
         self.freed_bytes = self.freed_bytes.wrapping_add(front.slot_bytes());
+        // The front finds freed slots when it runs out, and keeps its segment if it is unused.
+        if kind != Kind::Front && (kind == Kind::Full || live.is_empty()) {
+            self.settle(head);
+        }
         true
     }
 
@@ -401,42 +405,43 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         }
         self.freed_bytes = self.freed_bytes.wrapping_add(usable_bytes);
         match place {
-            Place::Slot { head, class, slot } => self.vacate(head, class, slot),
+            Place::Slot { head, slot, .. } => {
+                let mut live = head.live();
+                live.remove(slot);
+                head.set_live(live);
+                self.settle(head);
+            }
             // SAFETY: the run is a block's, which has just ended.
-            Place::Run { head, len } => unsafe { self.runs.release(head, len) },
+            Place::Run { head, len } => unsafe { self.runs.give_back(head, len) },
         }
         Ok(())
     }
 
-    /// Clears the bit of a live slot, and puts its segment where it belongs now.
-    fn vacate(&mut self, head: LineRef, class: SizeClass, slot: u32) {
-        let mut live = head.live();
-        live.remove(slot);
-        head.set_live(live);
+    /// Puts a segment, a slot of which was freed, where it belongs now.
+    #[inline(never)]
+    fn settle(&mut self, head: LineRef) {
         let kind = head.kind();
-        let front = &mut self.fronts[class];
-        match (kind, live.is_empty()) {
-            // The front finds freed slots when it runs out, and keeps its segment if it is unused.
-            (Kind::Front, _) | (Kind::Partial, false) => {}
+        let front = self.fronts.of_line(head.class_index());
+        match (kind, head.live().is_empty()) {
             (Kind::Full, false) => {
                 head.set_kind(Kind::Partial);
                 front.partial.push(head);
             }
-            (_, true) => {
+            (Kind::Full | Kind::Partial, true) => {
                 if kind == Kind::Partial {
                     front.partial.remove(head);
                 }
                 front.segment_count -= 1;
                 // SAFETY: no slot of the segment is live, and no list or front knows it any more.
-                unsafe { self.runs.release(head, head.len()) };
+                unsafe { self.runs.give_back(head, head.len()) };
             }
-            _ => debug_assert!(false, "only segments have slots"),
+            _ => {}
         }
     }
 
-    /// Returns every unused segment that a class has kept for its next allocation to the free runs,
-    /// where any class and any large block can have it, and returns how many bytes that were.
-    /// *O*(classes).
+    /// Returns every unused segment that a class has kept for its next allocation, and every run kept
+    /// for the next of its length, to the free runs, where any class and any large block can have
+    /// them, and returns how many bytes that were. *O*(classes).
     ///
     /// An allocation that finds no memory does this by itself before it gives up.
     pub fn reclaim(&mut self) -> usize {
@@ -446,13 +451,14 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             if !head.live().without(front.held()).is_empty() {
                 continue;
             }
-            self.handed_bytes = self.handed_bytes.wrapping_sub(front.held_bytes());
             front.abandon();
             let len = head.len();
             // SAFETY: no slot of the segment is live, and the front has just forgotten it.
             unsafe { self.runs.release(head, len) };
             reclaimed_bytes += len as usize * GRANULE_BYTES;
         }
+        reclaimed_bytes += self.runs.kept().map(LineRef::len).sum::<u32>() as usize * GRANULE_BYTES;
+        self.runs.flush();
         reclaimed_bytes
     }
 
@@ -583,10 +589,9 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
         self.total_bytes
     }
 
-    /// Returns the usable bytes of all live blocks. *O*(classes).
+    /// Returns the usable bytes of all live blocks. *O*(1).
     fn used_bytes(&self) -> usize {
-        let held: usize = self.fronts.iter().map(Front::held_bytes).sum();
-        self.handed_bytes.wrapping_sub(self.freed_bytes).wrapping_sub(held)
+        self.allocated_bytes.wrapping_sub(self.freed_bytes)
     }
 
     /// Returns the bytes of headers and lines, and of what lies before and behind the granules of
@@ -611,37 +616,28 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
         if !address.is_multiple_of(new.align()) {
             return Err(AllocError::NoMemory);
         }
-        let place = self.find(address, old)?;
-        let (old_bytes, new_bytes) = match place {
-            Place::Slot { head, class, .. } => {
-                if !block::fits_class::<M>(new, class, head.slots().lent()) {
-                    return Err(AllocError::NoMemory);
-                }
-                (class.slot_bytes(), class.slot_bytes())
-            }
-            Place::Run { head, len } => {
-                let Fitting::Run { len: new_len, .. } = block::fitting::<M>(new) else {
-                    return Err(AllocError::NoMemory);
-                };
-                // SAFETY: `head` is a block's, and `len` its length.
-                unsafe { self.lengthen(head, len, new_len) }?;
-                (len as usize * GRANULE_BYTES, new_len as usize * GRANULE_BYTES)
-            }
-        };
-        if block::dressed::<M>() {
-            let own = self.own_pointer(address);
-            // SAFETY: the block is live and dressed for `old`.
-            if let Err(error) = unsafe { block::undress::<M>(own, old.size(), old_bytes) } {
-                panic!("resize: {error}");
-            }
-            // SAFETY: the block was just undressed, and has `new_bytes` now.
-            unsafe { block::redress::<M>(own, new.size(), old_bytes, new_bytes) };
+        let (from, to) = (block::fitting::<M>(old), block::fitting::<M>(new));
+        if from == to && !block::dressed::<M>() {
+            return Ok(());
         }
-        if let Place::Run { head, len } = place
-            && new_bytes < old_bytes
-        {
+        let (Fitting::Run { .. }, Fitting::Run { len: new_len, .. }) = (from, to) else {
+            if from != to {
+                return Err(AllocError::NoMemory);
+            }
+            let usable_bytes = self.find(address, old)?.usable_bytes();
+            self.redress(address, old, new, usable_bytes, usable_bytes);
+            return Ok(());
+        };
+        let Place::Run { head, len } = self.find(address, old)? else {
+            return Err(AllocError::NoMemory);
+        };
+        // SAFETY: `head` is a block's, and `len` its length.
+        unsafe { self.lengthen(head, len, new_len) }?;
+        let bytes = |granules: u32| granules as usize * GRANULE_BYTES;
+        self.redress(address, old, new, bytes(len), bytes(new_len));
+        if new_len < len {
             // SAFETY: what lies behind the block's new end was its own and is retired.
-            unsafe { self.shorten(head, len, (new_bytes / GRANULE_BYTES) as u32) };
+            unsafe { self.shorten(head, len, new_len) };
         }
         Ok(())
     }
@@ -661,6 +657,31 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
 }
 
 impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
+    /// In builds that dress blocks, dresses one for a new size and for the usable bytes it has now.
+    ///
+    /// # Panics
+    ///
+    /// In `Hardened` mode, if the block was written past its end.
+    fn redress(
+        &mut self,
+        address: usize,
+        old: Layout,
+        new: Layout,
+        old_bytes: usize,
+        new_bytes: usize,
+    ) {
+        if !block::dressed::<M>() {
+            return;
+        }
+        let own = self.own_pointer(address);
+        // SAFETY: callers have found a live block of `old_bytes` there, dressed for `old`.
+        if let Err(error) = unsafe { block::undress::<M>(own, old.size(), old_bytes) } {
+            panic!("resize: {error}");
+        }
+        // SAFETY: the block was just undressed, and callers have given it `new_bytes`.
+        unsafe { block::redress::<M>(own, new.size(), old_bytes, new_bytes) };
+    }
+
     /// Makes room behind a block, if it is to be longer.
     ///
     /// # Safety
@@ -671,12 +692,16 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             return Ok(());
         }
         let more = new_len - len;
+        // SAFETY: at worst the closing edge.
+        if unsafe { head.forward(len) }.kind() == Kind::Kept {
+            self.runs.flush();
+        }
         // SAFETY: the caller vouches for the block.
         if !unsafe { self.runs.extend(head, len, more) } {
             return Err(AllocError::NoMemory);
         }
         head.edit(|line| line.len = new_len);
-        self.handed_bytes = self.handed_bytes.wrapping_add(more as usize * GRANULE_BYTES);
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(more as usize * GRANULE_BYTES);
         Ok(())
     }
 

@@ -26,6 +26,9 @@ pub enum Kind {
     Block,
     /// The first granule of a run handed out as pages.
     Pages,
+    /// The first granule of a run that was freed lately and is kept whole for the next request of
+    /// its length; to its neighbours it is not free.
+    Kept,
     /// The first granule of a segment that is the front of its class.
     Front,
     /// The first granule of a segment with live and vacant slots, in its class's list.
@@ -43,7 +46,7 @@ impl Kind {
 
     /// Returns whether this is the first granule of a run of any use, or of none.
     pub const fn is_head(self) -> bool {
-        self.is_segment() || matches!(self, Self::Free | Self::Block | Self::Pages)
+        self.is_segment() || matches!(self, Self::Free | Self::Block | Self::Pages | Self::Kept)
     }
 }
 

@@ -92,7 +92,7 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
         }
         self.freed_bytes = self.freed_bytes.wrapping_add(bytes);
         // SAFETY: the run was one of pages, which has just ended.
-        unsafe { self.runs.release(head, len) };
+        unsafe { self.runs.give_back(head, len) };
         Ok(())
     }
 

@@ -1,6 +1,10 @@
 //! Free runs of granules: log-linear bins over run lengths, a bitmap that finds a bin in two
 //! steps, and coalescing through the lines at both ends of a run. Everything is *O*(1) but the
 //! scan before a request is refused.
+//!
+//! A program that frees a run most often asks for one of the same length soon. A few runs are
+//! therefore kept as they were freed, one per length modulo [`KEPT_COUNT`], and merged only when
+//! another takes their place or memory is short.
 #![expect(unsafe_code, reason = "walks from line to line within a run")]
 
 use crate::line::{Kind, Line, LineList, LineRef};
@@ -8,6 +12,13 @@ use crate::line::{Kind, Line, LineList, LineRef};
 /// Bins: lengths to 7 have one each, then four per doubling up to `u32::MAX`.
 const BIN_COUNT: usize = bin_of(u32::MAX) + 1;
 const WORD_COUNT: usize = BIN_COUNT.div_ceil(u64::BITS as usize);
+
+/// Runs kept, at most.
+const KEPT_COUNT: usize = 16;
+
+/// Granules of the longest run kept: longer ones are rare, and keeping one from its neighbours costs
+/// more memory than it saves time.
+const KEPT_LEN_MAX: u32 = 64;
 
 /// Returns the bin that holds runs of this length.
 const fn bin_of(len: u32) -> usize {
@@ -27,19 +38,28 @@ const fn bin_at_least(len: u32) -> usize {
 /// - **B1 (linked)**: exactly the lines of kind `Free` are linked, each in the bin of its length.
 /// - **B2 (marked)**: a bit of `occupied` is set exactly if its bin is not empty.
 /// - **B3 (coalesced)**: no two free runs of a region touch.
+/// - **B4 (kept)**: exactly the lines of kind `Kept` are in `kept`, each at its length modulo the
+///   table's.
 #[derive(Debug)]
 pub struct RunBins {
     occupied: [u64; WORD_COUNT],
     bins: [LineList; BIN_COUNT],
+    kept: [Option<LineRef>; KEPT_COUNT],
+    /// Granules of runs free or kept.
     free_granules: usize,
 }
 
 impl RunBins {
     pub const fn new() -> Self {
-        Self { occupied: [0; WORD_COUNT], bins: [LineList::EMPTY; BIN_COUNT], free_granules: 0 }
+        Self {
+            occupied: [0; WORD_COUNT],
+            bins: [LineList::EMPTY; BIN_COUNT],
+            kept: [None; KEPT_COUNT],
+            free_granules: 0,
+        }
     }
 
-    /// Returns the granules in free runs.
+    /// Returns the granules in runs that are free or kept.
     pub fn free_granules(&self) -> usize {
         self.free_granules
     }
@@ -57,9 +77,24 @@ impl RunBins {
         self.bins.iter().flat_map(LineList::iter)
     }
 
+    /// Returns the head lines of all runs kept.
+    pub fn kept(&self) -> impl Iterator<Item = LineRef> {
+        self.kept.iter().flatten().copied()
+    }
+
     /// Takes a run of `len` granules. *O*(1) if a longer bin has one; before `None` is returned the
     /// runs of one bin are looked at.
+    #[inline]
     pub fn take(&mut self, len: u32) -> Option<LineRef> {
+        let kept = self.kept[len as usize % KEPT_COUNT].take_if(|kept| kept.len() == len);
+        if kept.is_some() {
+            self.free_granules -= len as usize;
+            return kept;
+        }
+        self.take_free(len)
+    }
+
+    fn take_free(&mut self, len: u32) -> Option<LineRef> {
         let head = self.find(len, len, |head| (head.len() >= len).then_some(0))?.0;
         // SAFETY: the run found is free and long enough.
         Some(unsafe { self.carve(head, 0, len) })
@@ -162,6 +197,42 @@ impl RunBins {
         // SAFETY: a free run of at least `more`.
         unsafe { self.carve(behind, 0, more) };
         true
+    }
+
+    /// Gives back a run, to be kept for the next request of its length. The one kept so far at its
+    /// place is made free. *O*(1).
+    ///
+    /// # Safety
+    ///
+    /// `head` is the head of a run of `len > 0` granules that is neither free nor kept, in no use.
+    #[inline]
+    pub unsafe fn give_back(&mut self, head: LineRef, len: u32) {
+        if len > KEPT_LEN_MAX {
+            // SAFETY: the caller vouches for the run.
+            return unsafe { self.release(head, len) };
+        }
+        head.set_kind(Kind::Kept);
+        self.free_granules += len as usize;
+        if let Some(older) = self.kept[len as usize % KEPT_COUNT].replace(head) {
+            self.merge_kept(older);
+        }
+    }
+
+    /// Makes every run that is kept free. *O*(1).
+    pub fn flush(&mut self) {
+        for place in 0..KEPT_COUNT {
+            if let Some(run) = self.kept[place].take() {
+                self.merge_kept(run);
+            }
+        }
+    }
+
+    /// Makes a run free that is in the table of kept ones no longer.
+    fn merge_kept(&mut self, run: LineRef) {
+        let len = run.len();
+        self.free_granules -= len as usize;
+        // SAFETY: by B4 a run, in no use, that is not free.
+        unsafe { self.release(run, len) };
     }
 
     /// Makes a run free and merges it with free neighbours. *O*(1).

@@ -16,6 +16,8 @@ struct Census {
     live_bytes: usize,
     free_granules: usize,
     free_runs: usize,
+    free_run_granules: usize,
+    kept_runs: usize,
     granules: usize,
     region_bytes: usize,
     segments: [u32; SizeClass::COUNT],
@@ -85,7 +87,13 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         match line.kind {
             Kind::Free => {
                 census.free_granules += line.len as usize;
+                census.free_run_granules += line.len as usize;
                 census.free_runs += 1;
+                Ok(())
+            }
+            Kind::Kept => {
+                census.free_granules += line.len as usize;
+                census.kept_runs += 1;
                 Ok(())
             }
             kind if kind.is_segment() => self.count_segment(head, line, census),
@@ -169,7 +177,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         expect("exactly the free runs are listed", 0, census.free_runs, listed)?;
         let listed_granules: usize =
             self.runs.iter().take(census.free_runs).map(|head| head.get().len as usize).sum();
-        expect("listed runs have the free granules", 0, census.free_granules, listed_granules)?;
+        expect("listed runs are free", 0, census.free_run_granules, listed_granules)?;
+        let kept = self.runs.kept().filter(|run| run.kind() == Kind::Kept).count();
+        expect("exactly the kept runs are in the table", 0, census.kept_runs, kept)?;
         expect("free granules are counted", 0, census.free_granules, self.runs.free_granules())
     }
 
