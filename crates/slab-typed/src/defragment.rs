@@ -23,6 +23,7 @@ pub(crate) fn run<T, A: Allocator>(
     let mut moves = 0;
     let relisting = Relisting(storage);
     let storage = &mut *relisting.0;
+    storage.count_live();
     while moves < max_moves {
         let Some(source) = emptiest(storage) else { break };
         if room_outside(storage, source) < storage.slab_live(source) {

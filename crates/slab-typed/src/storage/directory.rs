@@ -16,7 +16,7 @@ pub(super) struct Record {
     /// While vacant, where the generations start when it is acquired again; even. While fresh, the
     /// next fresh chunk.
     pub link: u32,
-    /// Live slots. Those between `bump` and `bump_end` count as live in advance.
+    /// Live slots when they were last counted, and moves since.
     pub live: u16,
     pub state: State,
 }
@@ -27,7 +27,7 @@ pub(super) enum State {
     Vacant,
     /// Held, and no slot was ever filled since.
     Fresh,
-    /// Held, and its slots were handed to `bump` or to the list.
+    /// Held, and its slots were handed out or listed.
     Carved,
 }
 
@@ -92,19 +92,6 @@ impl Directory {
         let base = unsafe { self.bases.add(chunk) };
         // SAFETY: initialised by D1.
         unsafe { base.read() }
-    }
-
-    /// Returns a chunk's record.
-    ///
-    /// # Safety
-    ///
-    /// The directory [`contains`](Self::contains) the chunk.
-    #[inline]
-    pub unsafe fn record_mut(&mut self, chunk: usize) -> &mut Record {
-        // SAFETY: in bounds by the caller's promise.
-        let mut record = unsafe { self.records.add(chunk) };
-        // SAFETY: initialised by D1, and owned.
-        unsafe { record.as_mut() }
     }
 
     /// Returns a chunk's record, or `None` beyond the last.

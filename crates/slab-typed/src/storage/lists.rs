@@ -36,14 +36,21 @@ impl<T, A: Allocator> Storage<T, A> {
         let record = *self.record(chunk);
         let len = self.geometry.len_of(chunk);
         self.fresh = record.link;
-        // A fresh chunk has no live slots; these count in advance.
-        let carved = Record { link: NONE, live: len as u16, state: State::Carved, ..record };
-        self.directory.set_record(chunk, carved);
+        self.carve(chunk);
         self.filled = self.filled.wrapping_add(len as usize);
         // SAFETY: the chunk has a record, and so the directory contains it.
         let base = unsafe { self.directory.base(chunk as usize) };
         self.untouched = Untouched { base, first: chunk << self.shift, slot: 0, len };
         true
+    }
+
+    /// Makes a fresh chunk a carved one.
+    pub(super) fn carve(&mut self, chunk: u32) {
+        let record = *self.record(chunk);
+        if record.state == State::Fresh {
+            self.directory.set_record(chunk, Record { link: NONE, state: State::Carved, ..record });
+            self.carved += self.geometry.len_of(chunk) as usize;
+        }
     }
 
     pub(super) fn push_fresh(&mut self, chunk: u32) {
@@ -55,13 +62,7 @@ impl<T, A: Allocator> Storage<T, A> {
     /// Empties all lists: no slot can be filled but by name until [`relist`](Self::relist).
     pub(super) fn drop_lists(&mut self) {
         let ahead = self.untouched.count();
-        if ahead > 0 {
-            let chunk = self.untouched.first >> self.shift;
-            let record = *self.record(chunk);
-            let live = record.live - ahead as u16;
-            self.directory.set_record(chunk, Record { live, ..record });
-            self.filled = self.filled.wrapping_sub(ahead as usize);
-        }
+        self.filled = self.filled.wrapping_sub(ahead as usize);
         self.untouched = Untouched::NONE;
         (self.head, self.fresh) = (NONE, NONE);
     }
@@ -80,7 +81,6 @@ impl<T, A: Allocator> Storage<T, A> {
         match record.state {
             State::Vacant => {}
             State::Fresh => self.push_fresh(chunk),
-            State::Carved if u32::from(record.live) == len => {}
             State::Carved => {
                 let first = chunk << self.shift;
                 (first..first + len).rev().for_each(|index| self.list_if_vacant(index));

@@ -63,9 +63,8 @@ union Slot<T> {
 ///   chunks that are not retired; `untouched` names the last slots of one such chunk; and `fresh` and
 ///   the records' links name such chunks, all slots of which are dead and not retired. No slot is
 ///   named twice. A listed slot may only be filled by the one that takes it off its list.
-/// - **S4 (counts)**: a record's `live` counts the chunk's odd generations, and its untouched slots as
-///   if theirs were odd already. `filled - vacated` is the sum of these, and `retired` counts the
-///   retired generations.
+/// - **S4 (counts)**: `carved` counts the slots of carved chunks, `filled - vacated` those of them that
+///   are live or untouched, and `retired` those that are retired. All live slots are in carved chunks.
 pub(crate) struct Storage<T, A: Allocator> {
     directory: Directory,
     shift: u32,
@@ -78,6 +77,7 @@ pub(crate) struct Storage<T, A: Allocator> {
     /// what the removal before it wrote.
     filled: usize,
     vacated: usize,
+    carved: usize,
     /// The chunk whose slots are untouched next.
     fresh: u32,
     /// No slab below this one can be acquired.
@@ -149,6 +149,7 @@ impl<T, A: Allocator> Storage<T, A> {
             untouched: Untouched::NONE,
             filled: 0,
             vacated: 0,
+            carved: 0,
             fresh: NONE,
             vacant_from: 0,
             held_slabs: 0,
@@ -302,9 +303,6 @@ impl<T, A: Allocator> Storage<T, A> {
         // SAFETY: a slot on the list is dead and holds a link, by S3.
         self.head = unsafe { slot.cast::<u32>().read() };
         self.filled = self.filled.wrapping_add(1);
-        let chunk = self.chunk_of(index);
-        // SAFETY: listed slots lie in held chunks, by S3.
-        unsafe { self.directory.record_mut(chunk) }.live += 1;
         // SAFETY: the slot is dead by S3, and just came off its list; it is counted.
         Ok(unsafe { self.occupy_place(&place, index, value) })
     }
@@ -405,9 +403,6 @@ impl<T, A: Allocator> Storage<T, A> {
         // SAFETY: the slot is owned and holds nothing any more.
         unsafe { retire_bytes(slot) };
         self.vacated = self.vacated.wrapping_add(1);
-        let chunk = self.chunk_of(handle.index());
-        // SAFETY: the directory contains the chunk of a handle that was found.
-        unsafe { self.directory.record_mut(chunk) }.live -= 1;
         if dead == RETIRED {
             self.count_retired();
             return false;
@@ -415,7 +410,7 @@ impl<T, A: Allocator> Storage<T, A> {
         true
     }
 
-    /// Out of line: joined with the other counters this would make all of them slower.
+    /// Out of line: joined with another counter this would make that one slower.
     #[cold]
     #[inline(never)]
     fn count_retired(&mut self) {
@@ -426,8 +421,13 @@ impl<T, A: Allocator> Storage<T, A> {
 
     #[inline]
     pub fn live_count(&self) -> usize {
-        let ahead = self.untouched.count() as usize;
-        self.filled.wrapping_sub(self.vacated).wrapping_sub(ahead)
+        self.occupied().wrapping_sub(self.untouched.count() as usize)
+    }
+
+    /// Returns the number of slots that are live or untouched.
+    #[inline]
+    fn occupied(&self) -> usize {
+        self.filled.wrapping_sub(self.vacated)
     }
 
     pub fn retired_count(&self) -> usize {

@@ -29,9 +29,7 @@ impl<T, A: Allocator> Storage<T, A> {
         }
         self.drop_lists();
         let chunk = handle.index() >> self.shift;
-        let record = *self.record(chunk);
-        let live = record.live + 1;
-        self.directory.set_record(chunk, Record { live, state: State::Carved, ..record });
+        self.carve(chunk);
         self.filled = self.filled.wrapping_add(1);
         // SAFETY: the slot is vacant, and so its chunk below `directory.len`.
         let place = unsafe { self.place(handle.index()) };
@@ -58,7 +56,18 @@ impl<T, A: Allocator> Storage<T, A> {
         // SAFETY: found by this handle, and the value was moved out.
         unsafe { self.vacate_unlisted(&place, from) };
         // The slot is vacant, as was just seen, and the value a plain one in between.
-        self.occupy(to, value).ok()
+        self.occupy(to, value).ok()?;
+        self.recount(from, u16::wrapping_sub);
+        self.recount(to, u16::wrapping_add);
+        Some(())
+    }
+
+    /// Changes what was counted of a handle's chunk by one.
+    fn recount(&mut self, handle: SlotHandle, change: fn(u16, u16) -> u16) {
+        let chunk = handle.index() >> self.shift;
+        let record = *self.record(chunk);
+        let live = change(record.live, 1);
+        self.directory.set_record(chunk, Record { live, ..record });
     }
 
     /// Makes a storage of the same slabs and generations over another source, all slots dead. What is
@@ -77,7 +86,11 @@ impl<T, A: Allocator> Storage<T, A> {
     }
 
     fn mirror_chunk<B: Allocator>(&self, chunk: u32, mirror: &mut Storage<T, B>) {
-        mirror.directory.set_record(chunk, Record { live: 0, ..*self.record(chunk) });
+        let record = *self.record(chunk);
+        mirror.directory.set_record(chunk, record);
+        if record.state == State::Carved {
+            mirror.carved += self.geometry.len_of(chunk) as usize;
+        }
         let first = chunk << self.shift;
         for index in first..first + self.geometry.len_of(chunk) {
             let Some(generation) = self.generation(index) else { return };

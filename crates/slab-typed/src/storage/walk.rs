@@ -1,7 +1,7 @@
 //! Visits the live slots, lowest first.
 //!
-//! Which slots of a block of 64 are live comes from their generations, which lie side by side; a
-//! chunk that is full, as its record says, is walked without looking at them.
+//! Which slots of a block of 64 are live comes from their generations, which lie side by side. While
+//! no slot is vacant chunks are walked without looking at them.
 #![expect(unsafe_code, reason = "lends many values at once")]
 
 use core::marker::PhantomData;
@@ -10,6 +10,7 @@ use core::slice;
 
 use allocator_api2::alloc::Allocator;
 
+use super::directory::State;
 use super::live_bits::{self, BLOCK_SLOTS};
 use super::{Place, Slot, Storage};
 use crate::handle::SlotHandle;
@@ -62,14 +63,11 @@ impl<T, A: Allocator> Storage<T, A> {
         }
     }
 
-    /// Moves a cursor to the next block that is not in an empty chunk.
+    /// Moves a cursor to the next block.
+    #[inline]
     fn next_block(&self, cursor: &mut Cursor) -> Option<()> {
-        loop {
-            let record = self.directory.record(cursor.next >> self.shift)?;
-            if record.live != 0 {
-                break;
-            }
-            cursor.next = (cursor.next | self.slot_mask) + 1;
+        if !self.directory.contains(self.chunk_of(cursor.next)) {
+            return None;
         }
         // SAFETY: the chunk has a record.
         let place = unsafe { self.place(cursor.next) };
@@ -114,6 +112,7 @@ impl<T, A: Allocator> Storage<T, A> {
         mut visit: impl FnMut(B, SlotHandle, NonNull<T>) -> B,
     ) -> B {
         let mut folded = init;
+        let none_vacant = self.occupied() == self.carved;
         loop {
             if cursor.bits != 0 {
                 // SAFETY: a block with bits, of a held chunk below `directory.len`.
@@ -132,16 +131,15 @@ impl<T, A: Allocator> Storage<T, A> {
             }
             let chunk = cursor.next >> self.shift;
             let Some(record) = self.directory.record(chunk) else { return folded };
-            let len = self.geometry.len_of(chunk);
-            let all_live = u32::from(record.live) == len && self.untouched_of(chunk) == 0;
-            if all_live && cursor.next & self.slot_mask == 0 {
+            if none_vacant && record.state == State::Carved && cursor.next & self.slot_mask == 0 {
+                let live = self.geometry.len_of(chunk) - self.untouched_of(chunk);
                 // SAFETY: the chunk has a record.
                 let place = unsafe { self.place(cursor.next) };
                 // SAFETY: the first slot of a held chunk.
                 let run =
                     Run { generation: place.generation(), slot: unsafe { self.slot(&place) } };
-                // SAFETY: all slots of the chunk are live by S4.
-                folded = unsafe { run.fold(cursor.next, len, folded, &mut visit) };
+                // SAFETY: by S4 all slots of the chunk are live but the untouched ones, its last.
+                folded = unsafe { run.fold(cursor.next, live, folded, &mut visit) };
                 cursor.next += self.slot_mask + 1;
             } else if self.next_block(&mut cursor).is_none() {
                 return folded;
