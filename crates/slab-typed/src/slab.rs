@@ -313,7 +313,7 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
 
     /// Drops a value and makes its slot free. *O*(1).
     ///
-    /// If the drop panics the slot is free all the same.
+    /// If the drop panics the slot is free all the same. [`take`](Self::take) returns the value.
     ///
     /// # Errors
     ///
@@ -323,17 +323,10 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         if self.storage.free(key.handle()) { Ok(()) } else { Err(self.refusal(key)) }
     }
 
-    /// Takes a value out and makes its slot free. *O*(1).
-    ///
-    /// # Errors
-    ///
-    /// As [`locate`](Self::locate).
+    /// Takes a value out and makes its slot free, or returns `None` if it is gone. *O*(1).
     #[inline]
-    pub fn take(&mut self, key: K) -> Result<T, SlabError> {
-        match self.storage.take(key.handle()) {
-            Some(value) => Ok(value),
-            None => Err(self.refusal(key)),
-        }
+    pub fn take(&mut self, key: K) -> Option<T> {
+        self.storage.take(key.handle())
     }
 
     /// Frees all values and keeps the memory. *O*(slots / 64 + values).

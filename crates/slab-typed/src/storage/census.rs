@@ -35,7 +35,7 @@ impl<T, A: Allocator> Storage<T, A> {
             }
         }
         equal("the chunks hold all live values", 0, self.live_count(), live)?;
-        equal("the chunks hold all retired slots", 0, self.retired, retired)?;
+        equal("the chunks hold all retired slots", 0, self.retired_count(), retired)?;
         equal("the slots of carved chunks are counted", 0, self.carved, carved)?;
         equal("as many slabs are held", 0, self.held_slabs as usize, held)?;
         equal("the floor is even", 0, 0, self.floor as usize % 2)?;

@@ -141,7 +141,7 @@ impl<T, A: Allocator> Storage<T, A> {
             // All are even: nothing is live.
             let highest = self.generations(chunk).iter().fold(0, |highest, &g| highest.max(g));
             if highest == RETIRED {
-                self.retired -= self.chunk_retired(chunk);
+                self.retired -= self.chunk_retired(chunk) as u32;
             }
             self.release(chunk, highest);
         }

@@ -83,7 +83,9 @@ pub(crate) struct Storage<T, A: Allocator> {
     /// No slab below this one can be acquired.
     vacant_from: u32,
     held_slabs: u32,
-    retired: usize,
+    /// Not as wide as the other counters: the compiler would join it with one of them, and make
+    /// counting that slower.
+    retired: u32,
     /// Generations of ids that have no record start here; even.
     floor: u32,
     pub geometry: Geometry,
@@ -404,17 +406,10 @@ impl<T, A: Allocator> Storage<T, A> {
         unsafe { retire_bytes(slot) };
         self.vacated = self.vacated.wrapping_add(1);
         if dead == RETIRED {
-            self.count_retired();
+            self.retired += 1;
             return false;
         }
         true
-    }
-
-    /// Out of line: joined with another counter this would make that one slower.
-    #[cold]
-    #[inline(never)]
-    fn count_retired(&mut self) {
-        self.retired += 1;
     }
 
     // Queries.
@@ -431,7 +426,7 @@ impl<T, A: Allocator> Storage<T, A> {
     }
 
     pub fn retired_count(&self) -> usize {
-        self.retired
+        self.retired as usize
     }
 
     pub fn held_slabs(&self) -> u32 {

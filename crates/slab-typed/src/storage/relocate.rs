@@ -94,7 +94,7 @@ impl<T, A: Allocator> Storage<T, A> {
         let first = chunk << self.shift;
         for index in first..first + self.geometry.len_of(chunk) {
             let Some(generation) = self.generation(index) else { return };
-            mirror.retired += usize::from(generation == RETIRED);
+            mirror.retired += u32::from(generation == RETIRED);
             // SAFETY: the same chunk is held there.
             let place = unsafe { mirror.place(index) };
             // SAFETY: owned there; even, and so dead.
