@@ -18,8 +18,8 @@ use crate::line::{Kind, LineList, LineRef};
 ///
 /// - **F1 (held)**: `vacant` holds slots of `segment`, a segment of this class that starts at
 ///   `start`; to the segment itself they are live.
-/// - **F2 (partial)**: `segment` is the only one of kind `Front`, and in no list; `partial` holds
-///   exactly the class's segments of kind `Partial`.
+/// - **F2 (kinds)**: `segment` is the class's only one of kind `Front`, `spare` the only one of kind
+///   `Spare`, and neither is in a list; `partial` holds exactly those of kind `Partial`.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Front {
@@ -27,15 +27,16 @@ pub struct Front {
     start: NonNull<u8>,
     pub segment: Option<LineRef>,
     pub partial: LineList,
+    pub spare: Option<LineRef>,
     divisor: ExactDivisor,
     slot_bytes: u32,
     /// Segments of the class, full ones included.
     pub segment_count: u32,
     /// The largest size that belongs to the class below; one too few for the smallest class, which
     /// has to take empty blocks too.
-    size_below: i32,
+    size_below: i16,
     /// How many sizes belong to the class.
-    size_count: u32,
+    size_count: u16,
 }
 
 impl Front {
@@ -45,18 +46,19 @@ impl Front {
         let size_below = if class.index() == 0 {
             -1
         } else {
-            SizeClass::at(class.index() - 1).slot_bytes() as i32
+            SizeClass::at(class.index() - 1).slot_bytes() as i16
         };
         Self {
             vacant: VacantWord::new(0),
             start: NonNull::dangling(),
             segment: None,
             partial: LineList::EMPTY,
+            spare: None,
             divisor: ExactDivisor::new(slot_bytes).unwrap(),
             slot_bytes,
             segment_count: 0,
             size_below,
-            size_count: (slot_bytes as i32 - size_below) as u32,
+            size_count: (slot_bytes as i16 - size_below) as u16,
         }
     }
 
@@ -131,11 +133,20 @@ impl Front {
         self.start = start;
     }
 
-    /// Gives up the segment, whose slots are all vacant or held.
-    pub fn abandon(&mut self) {
-        self.vacant = VacantWord::default();
-        self.segment = None;
+    /// Gives up a segment without live slots, if the front keeps one: the spare one first, else its
+    /// own, if that is unused.
+    pub fn abandon_unused(&mut self) -> Option<LineRef> {
+        let unused = |segment: &mut LineRef| segment.live().without(self.vacant).is_empty();
+        let abandoned = match self.spare.take() {
+            Some(spare) => spare,
+            None => {
+                let own = self.segment.take_if(unused)?;
+                self.vacant = VacantWord::default();
+                own
+            }
+        };
         self.segment_count -= 1;
+        Some(abandoned)
     }
 }
 

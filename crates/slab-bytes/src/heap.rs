@@ -180,8 +180,16 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if !front.is_exhausted() {
             return true;
         }
-        let Some(segment) = front.partial.first() else { return false };
-        front.partial.remove(segment);
+        let segment = match front.partial.first() {
+            Some(partial) => {
+                front.partial.remove(partial);
+                partial
+            }
+            None => match front.spare.take() {
+                Some(spare) => spare,
+                None => return false,
+            },
+        };
         self.adopt(class, segment);
         true
     }
@@ -313,28 +321,28 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     fn find(&mut self, address: usize, layout: Layout) -> Result<Place, FreeError> {
         let (view, offset) = self.regions.locate(address).ok_or(FreeError::Foreign { address })?;
         let (head, offset) = Self::line_over(&view, offset);
-        let line = head.get();
-        if !line.kind.is_segment() {
+        let kind = head.kind();
+        if !kind.is_segment() {
             return Self::find_run_block(address, offset, head, layout);
         }
-        let class = SizeClass::at(usize::from(line.class));
+        let class = SizeClass::at(head.class_index());
         let slot_bytes = class.slot_bytes();
         let slot = class.slot_over(offset);
         if !M::CHECKED {
             return Ok(Place::Slot { head, class, slot });
         }
-        if slot >= line.slots.count() {
+        if slot >= head.slots().count() {
             return Err(FreeError::NotLive { address });
         }
         let slot_start = address - (offset - slot as usize * slot_bytes);
         if address != slot_start {
             return Err(FreeError::Interior { address, slot_start, slot_bytes });
         }
-        let held = line.kind == Kind::Front && self.fronts[class].holds(slot);
-        if held || !line.live.contains(slot) {
+        let held = kind == Kind::Front && self.fronts[class].holds(slot);
+        if held || !head.live().contains(slot) {
             return Err(FreeError::DoubleFree { address, slot_bytes });
         }
-        if !block::fits_class::<M>(layout, class, line.slots.lent()) {
+        if !block::fits_class::<M>(layout, class, head.slots().lent()) {
             return Err(wrong_layout(address, slot_bytes, layout));
         }
         Ok(Place::Slot { head, class, slot })
@@ -431,6 +439,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 if kind == Kind::Partial {
                     front.partial.remove(head);
                 }
+                if front.spare.is_none() {
+                    head.set_kind(Kind::Spare);
+                    front.spare = Some(head);
+                    return;
+                }
                 front.segment_count -= 1;
                 // SAFETY: no slot of the segment is live, and no list or front knows it any more.
                 unsafe { self.runs.give_back(head, head.len()) };
@@ -447,15 +460,12 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     pub fn reclaim(&mut self) -> usize {
         let mut reclaimed_bytes = 0;
         for front in self.fronts.iter_mut() {
-            let Some(head) = front.segment else { continue };
-            if !head.live().without(front.held()).is_empty() {
-                continue;
+            while let Some(head) = front.abandon_unused() {
+                let len = head.len();
+                // SAFETY: no slot of the segment is live, and the front has just forgotten it.
+                unsafe { self.runs.release(head, len) };
+                reclaimed_bytes += len as usize * GRANULE_BYTES;
             }
-            front.abandon();
-            let len = head.len();
-            // SAFETY: no slot of the segment is live, and the front has just forgotten it.
-            unsafe { self.runs.release(head, len) };
-            reclaimed_bytes += len as usize * GRANULE_BYTES;
         }
         reclaimed_bytes += self.runs.kept().map(LineRef::len).sum::<u32>() as usize * GRANULE_BYTES;
         self.runs.flush();
@@ -492,8 +502,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     pub fn largest_free(&self) -> usize {
         let longest = self.runs.longest() as usize * GRANULE_BYTES;
         let has_slot = |front: &&Front| {
-            let own = front.segment.is_some_and(|segment| !segment.get().vacant().is_empty());
-            own || !front.is_exhausted() || !front.partial.is_empty()
+            let own = front.segment.is_some_and(|segment| !segment.vacant().is_empty());
+            own || !front.is_exhausted() || !front.partial.is_empty() || front.spare.is_some()
         };
         let slot = || self.fronts.iter().filter(has_slot).last().map_or(0, Front::slot_bytes);
         let usable = if longest > 0 { longest } else { slot() };

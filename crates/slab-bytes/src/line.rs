@@ -35,13 +35,15 @@ pub enum Kind {
     Partial,
     /// The first granule of a segment without vacant slots, in no list.
     Full,
+    /// The first granule of a segment without live slots that its class keeps for when it grows.
+    Spare,
 }
 
 impl Kind {
     /// Returns whether this is the first granule of a segment.
     #[inline]
     pub const fn is_segment(self) -> bool {
-        matches!(self, Self::Front | Self::Partial | Self::Full)
+        matches!(self, Self::Front | Self::Partial | Self::Full | Self::Spare)
     }
 
     /// Returns whether this is the first granule of a run of any use, or of none.
@@ -63,7 +65,7 @@ impl Kind {
 ///   head or an end has `back == 0`.
 /// - **H4 (slots)**: in a segment, `live` has bits below the slot count only; a bit is set exactly
 ///   while its slot is live or held by the class's front. A `Partial` segment has some bits set, but
-///   not all; a `Full` one has all.
+///   not all; a `Full` one has all, a `Spare` one none.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Line {
@@ -122,11 +124,6 @@ impl Line {
             slots: Slots::new(class.slot_count(len)),
             ..Self::default()
         }
-    }
-
-    /// Returns the slots that are neither live nor held by a front.
-    pub fn vacant(&self) -> VacantWord {
-        self.live.vacant(self.slots.count())
     }
 }
 
@@ -217,6 +214,12 @@ impl LineRef {
     pub fn live(self) -> LiveWord {
         // SAFETY: valid and initialised by R1.
         unsafe { (*self.0.as_ptr()).live }
+    }
+
+    /// Returns the segment's slots that are neither live nor held by the front.
+    #[inline]
+    pub fn vacant(self) -> VacantWord {
+        self.live().vacant(self.slots().count())
     }
 
     /// Replaces the segment's live slots.

@@ -116,7 +116,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let slot_count = class.slot_count(line.len);
         let counted = line.slots.count() as usize;
         expect("a segment has the slots of its length", at, slot_count as usize, counted)?;
-        let vacant_count = line.vacant().len();
+        let vacant_count = head.vacant().len();
         let known = (line.live.len() + vacant_count) as usize;
         expect("no slot beyond the last is live", at, slot_count as usize, known)?;
         let is_front = front.segment == Some(head);
@@ -141,8 +141,15 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             (line.live.len() - held.len()) as usize,
             live_count as usize,
         )?;
+        let is_spare = front.spare == Some(head);
+        expect(
+            "a class knows its spare segment",
+            at,
+            usize::from(is_spare),
+            usize::from(line.kind == Kind::Spare),
+        )?;
         let idle = !is_front && live_count == 0;
-        expect("a segment without live slots is released", at, 0, usize::from(idle))?;
+        expect("a class keeps one spare segment", at, usize::from(is_spare), usize::from(idle))?;
         census.live_bytes += live_count as usize * class.slot_bytes();
         census.segments[class.index()] += 1;
         census.partial[class.index()] += u32::from(line.kind == Kind::Partial);
