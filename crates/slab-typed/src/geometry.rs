@@ -7,12 +7,34 @@ use slab_core::layout::align_up;
 /// The most slots a chunk has. A chunk of `u64` then takes 12 KiB: large enough that its share of
 /// the directory vanishes, small enough to be released often and to stay below the size from which
 /// general allocators map pages.
-pub(crate) const CHUNK_SLOTS_MAX: usize = 1024;
+pub(crate) const CHUNK_SLOTS_MAX: usize = 1 << SLOT_BITS;
+
+/// Bits of an index that name the slot within the chunk; the others name the chunk. Constant, because
+/// shifting by a number from memory made removal and insertion a fifth slower.
+pub(crate) const SLOT_BITS: u32 = 10;
+
+/// The index of a chunk's first slot.
+pub(crate) const fn first_index(chunk: u32) -> u32 {
+    chunk << SLOT_BITS
+}
+
+/// The chunk of an index.
+pub(crate) const fn chunk_of(index: u32) -> u32 {
+    index >> SLOT_BITS
+}
+
+/// The slot of an index within its chunk, be there such a slot or not.
+pub(crate) const fn slot_of(index: u32) -> u32 {
+    index & (CHUNK_SLOTS_MAX as u32 - 1)
+}
+
+/// How many chunks the index space holds.
+pub(crate) const CHUNK_COUNT_MAX: u32 = chunk_of(u32::MAX);
 
 /// How an allocator divides its slots.
 ///
 /// A slab is a row of chunks; all have `chunk_len` slots but for the last one of each slab, which
-/// has the rest. In the index space each takes the power of two above.
+/// has the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub slab_capacity: usize,
@@ -20,8 +42,6 @@ pub(crate) struct Geometry {
     pub chunks_per_slab: u32,
     pub chunk_len: u32,
     pub last_len: u32,
-    /// Bits of an index that name the slot; `1 << shift` is at most [`CHUNK_SLOTS_MAX`].
-    pub shift: u32,
 }
 
 impl Geometry {
@@ -36,18 +56,7 @@ impl Geometry {
             chunks_per_slab,
             chunk_len: chunk_len as u32,
             last_len: (slab_capacity - (chunks - 1) * chunk_len) as u32,
-            shift: chunk_len.next_power_of_two().trailing_zeros(),
         }
-    }
-
-    /// The generations of a chunk; those beyond its slots stay zero.
-    pub const fn padded_len(&self) -> u32 {
-        1 << self.shift
-    }
-
-    /// How many chunks the index space holds. The index `u32::MAX` stays free, to mean none.
-    pub const fn chunk_limit(&self) -> u32 {
-        u32::MAX >> self.shift
     }
 
     /// The slots of a chunk.
@@ -61,7 +70,7 @@ impl Geometry {
 
     /// Where the first of `slots` of this layout lies behind the generations of a chunk.
     pub const fn slots_offset(&self, slot: Layout) -> usize {
-        let generations = self.padded_len() as usize * size_of::<u32>();
+        let generations = self.chunk_len as usize * size_of::<u32>();
         match align_up(generations, slot.align()) {
             Some(offset) => offset,
             // At most 4 KiB of generations, and no alignment reaches the end of the address space.
@@ -79,14 +88,13 @@ impl Geometry {
     /// The index of a slot, counted within its slab.
     pub fn index(&self, slab: u32, slot: usize) -> u32 {
         let chunk = slab * self.chunks_per_slab + slot as u32 / self.chunk_len;
-        (chunk << self.shift) | (slot as u32 % self.chunk_len)
+        first_index(chunk) + slot as u32 % self.chunk_len
     }
 
     /// The slab of an index, and the slot counted within that slab. The slot may lie beyond the
     /// slab's end: not every index belongs to a slot.
     pub fn locate(&self, index: u32) -> (u32, usize) {
-        let chunk = index >> self.shift;
-        let slot = index & (self.padded_len() - 1);
+        let (chunk, slot) = (chunk_of(index), slot_of(index));
         let before = (chunk % self.chunks_per_slab) as usize * self.chunk_len as usize;
         (chunk / self.chunks_per_slab, before + slot as usize)
     }

@@ -4,8 +4,9 @@
 use allocator_api2::alloc::Allocator;
 
 use super::directory::State;
-use super::{NONE, Storage};
+use super::{Link, NONE, Storage};
 use crate::error::Inconsistency;
+use crate::geometry::{chunk_of, first_index};
 
 fn equal(what: &'static str, at: u32, expected: usize, found: usize) -> Result<(), Inconsistency> {
     if expected == found {
@@ -40,12 +41,15 @@ impl<T, A: Allocator> Storage<T, A> {
         equal("as many slabs are held", 0, self.held_slabs as usize, held)?;
         equal("the floor is even", 0, 0, self.floor as usize % 2)?;
         let vacant = slots - live - retired;
+        if !self.listed {
+            return Ok(());
+        }
         equal("each vacant slot is listed once", 0, vacant, self.count_listed(vacant)?)
     }
 
     fn validate_chunk(&self, chunk: u32) -> Result<(), Inconsistency> {
         let record = self.record(chunk);
-        let first = chunk << self.shift;
+        let first = first_index(chunk);
         for (index, &generation) in (first..).zip(self.generations(chunk)) {
             if !record.is_held() || index - first >= self.geometry.len_of(chunk) {
                 equal("what is no slot has generation zero", index, 0, generation as usize)?;
@@ -63,12 +67,14 @@ impl<T, A: Allocator> Storage<T, A> {
     /// Counts the slots on all lists, which have to be `limit` at most.
     fn count_listed(&self, limit: usize) -> Result<usize, Inconsistency> {
         let mut listed = 0;
-        let mut next = self.head;
-        while next != NONE {
+        let mut link = self.head;
+        while link.depth() > 0 {
+            let next = link.index();
+
             listed += 1;
             let vacant = self.vacant_handle(next).is_some();
             equal("a listed slot is vacant", next, 1, usize::from(vacant))?;
-            let carved = self.record(next >> self.shift).state == State::Carved;
+            let carved = self.record(chunk_of(next)).state == State::Carved;
             equal("a listed slot is in a carved chunk", next, 1, usize::from(carved))?;
             if listed > limit {
                 return Ok(listed);
@@ -78,7 +84,14 @@ impl<T, A: Allocator> Storage<T, A> {
             // SAFETY: as above.
             let slot = unsafe { self.slot(&place) };
             // SAFETY: a listed slot holds its link, by S3.
-            next = unsafe { slot.cast::<u32>().read() };
+            let behind = unsafe { slot.cast::<Link>().read() };
+            equal(
+                "a link counts those behind it",
+                next,
+                link.depth() as usize,
+                behind.depth() as usize + 1,
+            )?;
+            link = behind;
         }
         for slot in self.untouched.slot..self.untouched.len {
             let index = self.untouched.first + slot;

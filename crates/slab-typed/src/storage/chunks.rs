@@ -11,6 +11,7 @@ use slab_core::poison;
 use super::directory::{Record, State, never};
 use super::{NONE, RETIRED, Slot, Storage};
 use crate::error::SlabError;
+use crate::geometry::{CHUNK_COUNT_MAX, chunk_of};
 
 impl<T, A: Allocator> Storage<T, A> {
     /// The chunks of a slab. The slab is below `slab_ids`.
@@ -42,6 +43,12 @@ impl<T, A: Allocator> Storage<T, A> {
         self.chunks_of(slab).map(|chunk| usize::from(self.record(chunk).live)).sum()
     }
 
+    /// Counts the live slots of all chunks.
+    #[cold]
+    pub(super) fn live_recount(&self) -> usize {
+        (0..self.directory.len()).map(|chunk| self.chunk_live(chunk) as usize).sum()
+    }
+
     /// Counts the live slots of a chunk.
     pub(super) fn chunk_live(&self, chunk: u32) -> u32 {
         self.generations(chunk).iter().map(|generation| generation % 2).sum()
@@ -49,7 +56,7 @@ impl<T, A: Allocator> Storage<T, A> {
 
     /// Returns the number of untouched slots of a chunk.
     pub(super) fn untouched_of(&self, chunk: u32) -> u32 {
-        if self.untouched.first >> self.shift == chunk { self.untouched.count() } else { 0 }
+        if chunk_of(self.untouched.first) == chunk { self.untouched.count() } else { 0 }
     }
 
     /// Returns whether a vacant slab id can never be held again, because a slot of it is used up.
@@ -109,7 +116,7 @@ impl<T, A: Allocator> Storage<T, A> {
         };
         let end = (slab.checked_add(1))
             .and_then(|slabs| slabs.checked_mul(self.geometry.chunks_per_slab))
-            .filter(|&end| end <= self.geometry.chunk_limit())
+            .filter(|&end| end <= CHUNK_COUNT_MAX)
             .ok_or(exhausted.clone())?;
         let known = self.directory.len();
         self.directory.extend(end, self.floor, &self.source)?;
@@ -141,7 +148,7 @@ impl<T, A: Allocator> Storage<T, A> {
             // All are even: nothing is live.
             let highest = self.generations(chunk).iter().fold(0, |highest, &g| highest.max(g));
             if highest == RETIRED {
-                self.retired -= self.chunk_retired(chunk) as u32;
+                self.retired -= self.chunk_retired(chunk);
             }
             self.release(chunk, highest);
         }
@@ -190,7 +197,7 @@ impl<T, A: Allocator> Storage<T, A> {
             .ok_or(SlabError::OutOfMemory { bytes: usize::MAX, align: slot.align() })?;
         let refused = SlabError::OutOfMemory { bytes: layout.size(), align: layout.align() };
         let base = self.source.allocate(layout).map_err(|_| refused)?.cast::<u32>();
-        let (len, padded) = (self.geometry.len_of(chunk), self.geometry.padded_len());
+        let (len, padded) = (self.geometry.len_of(chunk), self.geometry.chunk_len);
         let floor = self.record(chunk).link;
         for slot in 0..padded {
             let generation = if slot < len { floor } else { 0 };

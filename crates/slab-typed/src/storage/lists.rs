@@ -8,9 +8,10 @@
 use allocator_api2::alloc::Allocator;
 
 use crate::error::SlabError;
+use crate::geometry::first_index;
 
 use super::directory::{Record, State};
-use super::{NONE, RETIRED, Storage, Untouched, retire_bytes};
+use super::{Link, NONE, RETIRED, Storage, Untouched, retire_bytes};
 
 impl<T, A: Allocator> Storage<T, A> {
     /// Makes sure that there is a vacant slot, and acquires a slab if it has to. If that is refused
@@ -37,10 +38,9 @@ impl<T, A: Allocator> Storage<T, A> {
         let len = self.geometry.len_of(chunk);
         self.fresh = record.link;
         self.carve(chunk);
-        self.filled = self.filled.wrapping_add(len as usize);
         // SAFETY: the chunk has a record, and so the directory contains it.
         let base = unsafe { self.directory.base(chunk as usize) };
-        self.untouched = Untouched { base, first: chunk << self.shift, slot: 0, len };
+        self.untouched = Untouched { base, first: first_index(chunk), slot: 0, len };
         true
     }
 
@@ -61,16 +61,15 @@ impl<T, A: Allocator> Storage<T, A> {
 
     /// Empties all lists: no slot can be filled but by name until [`relist`](Self::relist).
     pub(super) fn drop_lists(&mut self) {
-        let ahead = self.untouched.count();
-        self.filled = self.filled.wrapping_sub(ahead as usize);
         self.untouched = Untouched::NONE;
-        (self.head, self.fresh) = (NONE, NONE);
+        (self.head, self.fresh, self.listed) = (Link::END, NONE, false);
     }
 
     /// Makes all lists anew, lowest slots first. *O*(chunks), and a pass over the generations of
     /// those chunks that were filled and have vacant slots.
     pub fn relist(&mut self) {
         self.drop_lists();
+        self.listed = true;
         self.vacant_from = 0;
         (0..self.directory.len()).rev().for_each(|chunk| self.relist_chunk(chunk));
     }
@@ -82,7 +81,7 @@ impl<T, A: Allocator> Storage<T, A> {
             State::Vacant => {}
             State::Fresh => self.push_fresh(chunk),
             State::Carved => {
-                let first = chunk << self.shift;
+                let first = first_index(chunk);
                 (first..first + len).rev().for_each(|index| self.list_if_vacant(index));
             }
         }
@@ -100,8 +99,8 @@ impl<T, A: Allocator> Storage<T, A> {
             // SAFETY: the slot is dead by S1 and its bytes are the storage's own.
             unsafe { retire_bytes(slot) };
             // SAFETY: as above.
-            unsafe { slot.cast::<u32>().write(self.head) };
-            self.head = index;
+            unsafe { slot.cast::<Link>().write(self.head) };
+            self.head = self.head.to(index);
         }
     }
 }

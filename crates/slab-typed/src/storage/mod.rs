@@ -27,12 +27,12 @@ use core::slice;
 use allocator_api2::alloc::Allocator;
 use slab_core::{Checked, poison};
 
-use crate::geometry::{CHUNK_SLOTS_MAX, Geometry};
+use crate::geometry::{self, CHUNK_SLOTS_MAX, Geometry};
 use crate::handle::SlotHandle;
 use directory::Directory;
 pub(crate) use walk::{Cursor, Walk, WalkMut};
 
-/// No index, chunk or slab: ends lists.
+/// No chunk: ends the list of fresh ones.
 const NONE: u32 = u32::MAX;
 
 /// The generation of a slot that is not filled again, because the generations are used up. Even,
@@ -42,12 +42,40 @@ pub(crate) const RETIRED: u32 = u32::MAX - 1;
 /// The generations of all chunks that are not held: no handle fits, because zero is even.
 static NEVER: [u32; CHUNK_SLOTS_MAX] = [0; CHUNK_SLOTS_MAX];
 
+/// A place in the list of vacant slots: the depth below, the index above, in one word so that it is
+/// copied at once. Alignment 4, so that slots of small values are not padded for it.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, packed(4))]
+struct Link(u64);
+
+impl Link {
+    const END: Self = Self(0);
+
+    /// The slots on the list from here on.
+    #[inline]
+    const fn depth(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The slot, unless `depth` is zero.
+    #[inline]
+    const fn index(self) -> u32 {
+        (self.0 >> u32::BITS) as u32
+    }
+
+    /// A link to a slot that links to `self`.
+    #[inline]
+    const fn to(self, index: u32) -> Self {
+        Self((index as u64) << u32::BITS | (self.depth() + 1) as u64)
+    }
+}
+
 /// A slot: a value while it is live, a link while it is dead and listed. Both are reached through
 /// casts of pointers to it: this type gives size and alignment.
 #[expect(dead_code, reason = "the fields are read and written through casts")]
 union Slot<T> {
     value: ManuallyDrop<T>,
-    link: u32,
+    link: Link,
 }
 
 /// The chunks, and what is needed to find the next vacant slot.
@@ -57,35 +85,31 @@ union Slot<T> {
 /// - **S1 (live)**: in a held chunk a slot holds a value exactly if its generation is odd.
 /// - **S2 (directory)**: each chunk below `directory.len` has a base: of a block of the layout that
 ///   the geometry says, owned by this storage and given by `source`, if its record says held; of
-///   `NEVER` otherwise. The base is valid for reads of `1 << shift` initialised generations either
+///   `NEVER` otherwise. The base is valid for reads of `chunk_len` initialised generations either
 ///   way, and those beyond the chunk's slots are zero.
 /// - **S3 (lists)**: `head` and the links name, each once and without a cycle, dead slots of held
 ///   chunks that are not retired; `untouched` names the last slots of one such chunk; and `fresh` and
 ///   the records' links name such chunks, all slots of which are dead and not retired. No slot is
 ///   named twice. A listed slot may only be filled by the one that takes it off its list.
-/// - **S4 (counts)**: `carved` counts the slots of carved chunks, `filled - vacated` those of them that
-///   are live or untouched, and `retired` those that are retired. All live slots are in carved chunks.
+/// - **S4 (counts)**: all live slots are in carved chunks; `carved` counts the slots of these, and
+///   `retired` those that are retired. If `listed`, each other dead slot of a carved chunk is listed.
 pub(crate) struct Storage<T, A: Allocator> {
     directory: Directory,
-    shift: u32,
-    slot_mask: u32,
+    /// The generations of a chunk: no handle to a slot beyond leads anywhere.
+    chunk_len: u32,
     slots_offset: usize,
     /// The vacant slot filled next; the rest hang on it.
-    head: u32,
+    head: Link,
+    /// Whether every vacant slot is on a list, so that the lists say how many there are.
+    listed: bool,
     untouched: Untouched,
-    /// Values ever stored, and untouched slots; wrapping. Apart from `vacated`, so that storing a value does not wait for
-    /// what the removal before it wrote.
-    filled: usize,
-    vacated: usize,
     carved: usize,
     /// The chunk whose slots are untouched next.
     fresh: u32,
     /// No slab below this one can be acquired.
     vacant_from: u32,
     held_slabs: u32,
-    /// Not as wide as the other counters: the compiler would join it with one of them, and make
-    /// counting that slower.
-    retired: u32,
+    retired: usize,
     /// Generations of ids that have no record start here; even.
     floor: u32,
     pub geometry: Geometry,
@@ -99,7 +123,6 @@ unsafe impl<T: Send, A: Allocator + Send> Send for Storage<T, A> {}
 unsafe impl<T: Sync, A: Allocator + Sync> Sync for Storage<T, A> {}
 
 /// The slots of a chunk that were never filled since it was acquired: no link was written to them.
-/// That they are counted as live in advance leaves filling one nothing to count.
 #[derive(Debug, Clone, Copy)]
 struct Untouched {
     /// The base of the chunk.
@@ -123,7 +146,7 @@ impl Untouched {
 /// A place that an index names in a chunk that the directory contains.
 struct Place {
     base: NonNull<u32>,
-    /// Below `1 << shift`; beyond the chunk's slots for an index that is no slot's.
+    /// Below `chunk_len`; beyond the chunk's slots for an index that is no slot's.
     slot: usize,
 }
 
@@ -131,7 +154,7 @@ impl Place {
     /// Returns where the generation lies.
     #[inline]
     fn generation(&self) -> NonNull<u32> {
-        // SAFETY: `1 << shift` generations lie behind `base`, by S2.
+        // SAFETY: `chunk_len` generations lie behind `base`, by S2.
         unsafe { self.base.add(self.slot) }
     }
 }
@@ -144,13 +167,11 @@ impl<T, A: Allocator> Storage<T, A> {
     const fn with_geometry(geometry: Geometry, source: A) -> Self {
         Self {
             directory: Directory::new(),
-            shift: geometry.shift,
-            slot_mask: geometry.padded_len() - 1,
+            chunk_len: geometry.chunk_len,
             slots_offset: geometry.slots_offset(Layout::new::<Slot<T>>()),
-            head: NONE,
+            head: Link::END,
+            listed: true,
             untouched: Untouched::NONE,
-            filled: 0,
-            vacated: 0,
             carved: 0,
             fresh: NONE,
             vacant_from: 0,
@@ -165,21 +186,16 @@ impl<T, A: Allocator> Storage<T, A> {
 
     // Places.
 
-    #[inline]
-    fn chunk_of(&self, index: u32) -> usize {
-        index as usize >> self.shift
-    }
-
     /// Returns the place that an index names, be it a slot or not.
     ///
     /// # Safety
     ///
-    /// The directory contains the index's chunk.
+    /// The directory contains the index's chunk, and its slot is below `chunk_len`.
     #[inline]
     unsafe fn place(&self, index: u32) -> Place {
         // SAFETY: the caller vouches for the chunk.
-        let base = unsafe { self.directory.base(self.chunk_of(index)) };
-        Place { base, slot: (index & self.slot_mask) as usize }
+        let base = unsafe { self.directory.base(geometry::chunk_of(index) as usize) };
+        Place { base, slot: geometry::slot_of(index) as usize }
     }
 
     /// Returns where a slot lies.
@@ -198,10 +214,11 @@ impl<T, A: Allocator> Storage<T, A> {
     /// Returns the place of a live value. *O*(1): two dependent loads.
     #[inline]
     fn live_place(&self, handle: SlotHandle) -> Option<Place> {
-        if !self.directory.contains(self.chunk_of(handle.index())) {
+        let (chunk, slot) = (geometry::chunk_of(handle.index()), geometry::slot_of(handle.index()));
+        if !self.directory.contains(chunk as usize) || slot >= self.chunk_len {
             return None;
         }
-        // SAFETY: the chunk was just compared.
+        // SAFETY: both were just compared.
         let place = unsafe { self.place(handle.index()) };
         // SAFETY: readable and initialised by S2.
         let generation = unsafe { place.generation().read() };
@@ -223,7 +240,7 @@ impl<T, A: Allocator> Storage<T, A> {
         // SAFETY: just compared.
         let base = unsafe { self.directory.base(chunk as usize) }.as_ptr();
         // SAFETY: initialised by S2, and not written while `self` is borrowed.
-        unsafe { slice::from_raw_parts(base, self.slot_mask as usize + 1) }
+        unsafe { slice::from_raw_parts(base, self.chunk_len as usize) }
     }
 
     // Access.
@@ -260,7 +277,7 @@ impl<T, A: Allocator> Storage<T, A> {
             return None;
         }
         Some(handles.map(|handle| {
-            // SAFETY: the directory contains the chunk of a live handle.
+            // SAFETY: as for any live handle.
             let place = unsafe { self.place(handle.index()) };
             // SAFETY: live, and so a slot of a held chunk.
             let mut value = unsafe { self.slot(&place) }.cast::<T>();
@@ -276,8 +293,8 @@ impl<T, A: Allocator> Storage<T, A> {
     /// [`prepare`](Self::prepare) has to be called first. *O*(1).
     #[inline]
     pub fn next_handle(&self) -> Option<SlotHandle> {
-        let index = if self.head != NONE {
-            self.head
+        let index = if self.head.depth() > 0 {
+            self.head.index()
         } else if self.untouched.count() > 0 {
             self.untouched.first + self.untouched.slot
         } else {
@@ -294,18 +311,17 @@ impl<T, A: Allocator> Storage<T, A> {
     /// [`prepare`](Self::prepare) has to be called first. *O*(1).
     #[inline]
     pub fn fill(&mut self, value: T) -> Result<SlotHandle, T> {
-        let index = self.head;
-        if index == NONE {
+        if self.head.depth() == 0 {
             return self.fill_untouched(value);
         }
+        let index = self.head.index();
         // SAFETY: listed slots lie in held chunks, by S3.
         let place = unsafe { self.place(index) };
         // SAFETY: as above.
         let slot = unsafe { self.slot(&place) };
         // SAFETY: a slot on the list is dead and holds a link, by S3.
-        self.head = unsafe { slot.cast::<u32>().read() };
-        self.filled = self.filled.wrapping_add(1);
-        // SAFETY: the slot is dead by S3, and just came off its list; it is counted.
+        self.head = unsafe { slot.cast::<Link>().read() };
+        // SAFETY: the slot is dead by S3, and just came off its list.
         Ok(unsafe { self.occupy_place(&place, index, value) })
     }
 
@@ -317,11 +333,11 @@ impl<T, A: Allocator> Storage<T, A> {
         }
         self.untouched.slot += 1;
         let place = Place { base, slot: slot as usize };
-        // SAFETY: the slot is dead by S3, and just ceased to be listed; it is counted by S4.
+        // SAFETY: the slot is dead by S3, and just ceased to be listed.
         Ok(unsafe { self.occupy_place(&place, first + slot, value) })
     }
 
-    /// Writes a value and makes its slot live. Counting it is the caller's.
+    /// Writes a value and makes its slot live.
     ///
     /// # Safety
     ///
@@ -385,8 +401,8 @@ impl<T, A: Allocator> Storage<T, A> {
             // SAFETY: a slot of a held chunk.
             let slot = unsafe { self.slot(place) };
             // SAFETY: the slot is dead now and its bytes are the storage's own.
-            unsafe { slot.cast::<u32>().write(self.head) };
-            self.head = handle.index();
+            unsafe { slot.cast::<Link>().write(self.head) };
+            self.head = self.head.to(handle.index());
         }
     }
 
@@ -404,7 +420,6 @@ impl<T, A: Allocator> Storage<T, A> {
         let slot = unsafe { self.slot(place) };
         // SAFETY: the slot is owned and holds nothing any more.
         unsafe { retire_bytes(slot) };
-        self.vacated = self.vacated.wrapping_add(1);
         if dead == RETIRED {
             self.retired += 1;
             return false;
@@ -414,19 +429,24 @@ impl<T, A: Allocator> Storage<T, A> {
 
     // Queries.
 
+    /// Returns the number of values. *O*(1), but while the lists are dropped.
     #[inline]
     pub fn live_count(&self) -> usize {
-        self.occupied().wrapping_sub(self.untouched.count() as usize)
+        if !self.listed {
+            return self.live_recount();
+        }
+        let vacant = self.head.depth() as usize + self.untouched.count() as usize;
+        self.carved - vacant - self.retired
     }
 
-    /// Returns the number of slots that are live or untouched.
+    /// Returns whether the live slots of each carved chunk are all but the untouched ones.
     #[inline]
-    fn occupied(&self) -> usize {
-        self.filled.wrapping_sub(self.vacated)
+    fn none_vacant(&self) -> bool {
+        self.listed && self.head.depth() == 0 && self.retired == 0
     }
 
     pub fn retired_count(&self) -> usize {
-        self.retired as usize
+        self.retired
     }
 
     pub fn held_slabs(&self) -> u32 {
@@ -444,9 +464,9 @@ impl<T, A: Allocator> Storage<T, A> {
 
     /// Returns the generation of a slot, or `None` if its chunk is not held or has no such slot.
     pub fn generation(&self, index: u32) -> Option<u32> {
-        let chunk = index >> self.shift;
+        let chunk = geometry::chunk_of(index);
         let record = self.directory.record(chunk)?;
-        if !record.is_held() || index & self.slot_mask >= self.geometry.len_of(chunk) {
+        if !record.is_held() || geometry::slot_of(index) >= self.geometry.len_of(chunk) {
             return None;
         }
         // SAFETY: the chunk has a record, and so is below `directory.len`.
@@ -466,7 +486,7 @@ unsafe fn retire_bytes<T>(slot: NonNull<Slot<T>>) {
     // SAFETY: the caller vouches for the slot's bytes.
     unsafe { poison::retire::<Checked>(slot.cast(), size_of::<Slot<T>>()) };
     // SAFETY: a slot begins with its link.
-    unsafe { poison::permit(slot.cast(), size_of::<u32>()) };
+    unsafe { poison::permit(slot.cast(), size_of::<Link>()) };
 }
 
 /// Vacates a slot when the drop of its value is over, however it ended.

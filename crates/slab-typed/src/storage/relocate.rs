@@ -9,6 +9,7 @@ use allocator_api2::alloc::Allocator;
 use super::directory::{Record, State};
 use super::{RETIRED, Storage};
 use crate::error::SlabError;
+use crate::geometry::{chunk_of, first_index};
 use crate::handle::SlotHandle;
 
 impl<T, A: Allocator> Storage<T, A> {
@@ -28,9 +29,8 @@ impl<T, A: Allocator> Storage<T, A> {
             return Err(value);
         }
         self.drop_lists();
-        let chunk = handle.index() >> self.shift;
+        let chunk = chunk_of(handle.index());
         self.carve(chunk);
-        self.filled = self.filled.wrapping_add(1);
         // SAFETY: the slot is vacant, and so its chunk below `directory.len`.
         let place = unsafe { self.place(handle.index()) };
         // SAFETY: the chunk is held, so its generations are owned; even, and so dead.
@@ -64,7 +64,7 @@ impl<T, A: Allocator> Storage<T, A> {
 
     /// Changes what was counted of a handle's chunk by one.
     fn recount(&mut self, handle: SlotHandle, change: fn(u16, u16) -> u16) {
-        let chunk = handle.index() >> self.shift;
+        let chunk = chunk_of(handle.index());
         let record = *self.record(chunk);
         let live = change(record.live, 1);
         self.directory.set_record(chunk, Record { live, ..record });
@@ -91,10 +91,10 @@ impl<T, A: Allocator> Storage<T, A> {
         if record.state == State::Carved {
             mirror.carved += self.geometry.len_of(chunk) as usize;
         }
-        let first = chunk << self.shift;
+        let first = first_index(chunk);
         for index in first..first + self.geometry.len_of(chunk) {
             let Some(generation) = self.generation(index) else { return };
-            mirror.retired += u32::from(generation == RETIRED);
+            mirror.retired += usize::from(generation == RETIRED);
             // SAFETY: the same chunk is held there.
             let place = unsafe { mirror.place(index) };
             // SAFETY: owned there; even, and so dead.

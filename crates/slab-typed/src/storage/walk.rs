@@ -13,6 +13,7 @@ use allocator_api2::alloc::Allocator;
 use super::directory::State;
 use super::live_bits::{self, BLOCK_SLOTS};
 use super::{Place, Slot, Storage};
+use crate::geometry::{chunk_of, first_index, slot_of};
 use crate::handle::SlotHandle;
 
 /// A position among the slots of a storage. It may be used while slots are filled and vacated:
@@ -66,40 +67,35 @@ impl<T, A: Allocator> Storage<T, A> {
     /// Moves a cursor to the next block.
     #[inline]
     fn next_block(&self, cursor: &mut Cursor) -> Option<()> {
-        if !self.directory.contains(self.chunk_of(cursor.next)) {
+        if !self.directory.contains(chunk_of(cursor.next) as usize) {
             return None;
         }
-        // SAFETY: the chunk has a record.
+        // SAFETY: the chunk was just compared, and `next` is below its end.
         let place = unsafe { self.place(cursor.next) };
         cursor.block = cursor.next;
-        cursor.next += self.block_len();
-        // SAFETY: by S2 initialised, and a whole block: both are powers of two.
-        cursor.bits = unsafe { self.bits(&place) };
+        let rest = self.chunk_len - slot_of(cursor.block);
+        let len = rest.min(BLOCK_SLOTS);
+        cursor.next =
+            if len == rest { first_index(chunk_of(cursor.block) + 1) } else { cursor.block + len };
+        // SAFETY: so many slots are left in the chunk.
+        cursor.bits = unsafe { self.bits(&place, len) };
         Some(())
-    }
-
-    /// The slots of a block.
-    #[inline]
-    fn block_len(&self) -> u32 {
-        BLOCK_SLOTS.min(self.slot_mask + 1)
     }
 
     /// Returns which slots of a block are live.
     ///
     /// # Safety
     ///
-    /// The place is the first of a block.
+    /// `len` slots from the place on are below `chunk_len`; `len` is [`BLOCK_SLOTS`] at most.
     #[inline]
-    unsafe fn bits(&self, block: &Place) -> u64 {
+    unsafe fn bits(&self, block: &Place, len: u32) -> u64 {
         let start = block.generation();
-        if self.block_len() == BLOCK_SLOTS {
-            // SAFETY: a whole block of initialised generations lies there, which nobody writes
-            // while this reference lasts.
+        if len == BLOCK_SLOTS {
+            // SAFETY: initialised by S2, and nobody writes them while this reference lasts.
             live_bits::of_block(unsafe { start.cast().as_ref() })
         } else {
-            let len = self.block_len() as usize;
-            // SAFETY: as above; the block is the whole chunk.
-            live_bits::of_slice(unsafe { slice::from_raw_parts(start.as_ptr(), len) })
+            // SAFETY: as above.
+            live_bits::of_slice(unsafe { slice::from_raw_parts(start.as_ptr(), len as usize) })
         }
     }
 
@@ -112,7 +108,7 @@ impl<T, A: Allocator> Storage<T, A> {
         mut visit: impl FnMut(B, SlotHandle, NonNull<T>) -> B,
     ) -> B {
         let mut folded = init;
-        let none_vacant = self.occupied() == self.carved;
+        let none_vacant = self.none_vacant();
         loop {
             if cursor.bits != 0 {
                 // SAFETY: a block with bits, of a held chunk below `directory.len`.
@@ -129,9 +125,9 @@ impl<T, A: Allocator> Storage<T, A> {
                 }
                 cursor.bits = 0;
             }
-            let chunk = cursor.next >> self.shift;
+            let chunk = chunk_of(cursor.next);
             let Some(record) = self.directory.record(chunk) else { return folded };
-            if none_vacant && record.state == State::Carved && cursor.next & self.slot_mask == 0 {
+            if none_vacant && record.state == State::Carved && slot_of(cursor.next) == 0 {
                 let live = self.geometry.len_of(chunk) - self.untouched_of(chunk);
                 // SAFETY: the chunk has a record.
                 let place = unsafe { self.place(cursor.next) };
@@ -140,7 +136,7 @@ impl<T, A: Allocator> Storage<T, A> {
                     Run { generation: place.generation(), slot: unsafe { self.slot(&place) } };
                 // SAFETY: by S4 all slots of the chunk are live but the untouched ones, its last.
                 folded = unsafe { run.fold(cursor.next, live, folded, &mut visit) };
-                cursor.next += self.slot_mask + 1;
+                cursor.next = first_index(chunk + 1);
             } else if self.next_block(&mut cursor).is_none() {
                 return folded;
             }
