@@ -65,6 +65,15 @@ pub fn fits_class<M: Mode>(layout: Layout, class: SizeClass, lent: bool) -> bool
     }
 }
 
+/// Returns whether a run of `len` granules at an address may be a block of this layout.
+#[inline]
+pub fn fits_run<M: Mode>(layout: Layout, address: usize, len: u32) -> bool {
+    match fitting::<M>(layout) {
+        Fitting::Run { len: own, align } => own == len && address & (align - 1) == 0,
+        _ => false,
+    }
+}
+
 /// Returns how many bytes of a block the user may use.
 pub fn usable_bytes<M: Mode>(layout: Layout) -> usize {
     if dressed::<M>() {

@@ -288,13 +288,16 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         (head, offset % GRANULE_BYTES + back as usize * GRANULE_BYTES)
     }
 
-    /// Takes a block back, if it is a slot of the region used last, aligned as every block is;
+    /// Takes a block back, if it lies in the region used last and is aligned as every block is;
     /// `false` if not, and if there is something to refuse: [`free_slow`](Self::free_slow) knows.
     #[inline(always)]
     fn free_fast(&mut self, address: usize, layout: Layout) -> bool {
         let Some(offset) = self.regions.hot().offset_of(address) else { return false };
         let (head, offset) = Self::line_over(self.regions.hot(), offset);
         let kind = head.kind();
+        if !kind.is_segment() {
+            return kind == Kind::Block && offset == 0 && self.free_block(address, head, layout);
+        }
         let front = self.fronts.of_line(head.class_index());
         if M::CHECKED && (layout.align() > BLOCK_ALIGN || !front.takes_size(layout.size())) {
             return false;
@@ -303,7 +306,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let Some(slot) = front.slot_at(offset, slot_count) else { return false };
         let mut live = head.live();
         let held = M::CHECKED && kind == Kind::Front && front.holds(slot);
-        if !kind.is_segment() || held || !live.remove(slot) {
+        if held || !live.remove(slot) {
             return false;
         }
         head.set_live(live);
@@ -312,6 +315,19 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if kind != Kind::Front && (kind == Kind::Full || live.is_empty()) {
             self.settle(head);
         }
+        true
+    }
+
+    /// Takes back a block that is a run of its own; `false` if its layout does not fit.
+    #[inline(never)]
+    fn free_block(&mut self, address: usize, head: LineRef, layout: Layout) -> bool {
+        let len = head.len();
+        if M::CHECKED && !block::fits_run::<M>(layout, address, len) {
+            return false;
+        }
+        self.freed_bytes = self.freed_bytes.wrapping_add(len as usize * GRANULE_BYTES);
+        // SAFETY: the run is a block's, which has just ended.
+        unsafe { self.runs.give_back(head, len) };
         true
     }
 
@@ -358,13 +374,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if kind != Kind::Block || offset != 0 {
             return Err(FreeError::NotLive { address });
         }
-        match block::fitting::<M>(layout) {
-            _ if !M::CHECKED => Ok(Place::Run { head, len }),
-            Fitting::Run { len: asked, align } if asked == len && address.is_multiple_of(align) => {
-                Ok(Place::Run { head, len })
-            }
-            _ => Err(wrong_layout(address, len as usize * GRANULE_BYTES, layout)),
+        if M::CHECKED && !block::fits_run::<M>(layout, address, len) {
+            return Err(wrong_layout(address, len as usize * GRANULE_BYTES, layout));
         }
+        Ok(Place::Run { head, len })
     }
 
     /// Takes a block back, or reports with all numbers what is wrong with the request.

@@ -4,10 +4,11 @@ use thiserror::Error;
 
 /// The reason for which an allocator refused a request.
 ///
-/// It carries no numbers, alone among the errors of this workspace, because it is returned in a
-/// register on hot paths.
+/// It carries no numbers, alone among the errors of this workspace, and is as wide as a pointer, so
+/// that a block or an error is returned in two registers on hot paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
+#[repr(usize)]
 pub enum AllocError {
     /// The request itself cannot be served by this allocator, whatever memory it has: a null
     /// region, a size near `isize::MAX`, a layout that does not fit the block it names.
