@@ -96,7 +96,7 @@ union Slot<T> {
 pub(crate) struct Storage<T, A: Allocator> {
     directory: Directory,
     /// The generations of a chunk: no handle to a slot beyond leads anywhere.
-    chunk_len: u32,
+    chunk_len: usize,
     slots_offset: usize,
     /// The vacant slot filled next; the rest hang on it.
     head: Link,
@@ -167,7 +167,7 @@ impl<T, A: Allocator> Storage<T, A> {
     const fn with_geometry(geometry: Geometry, source: A) -> Self {
         Self {
             directory: Directory::new(),
-            chunk_len: geometry.chunk_len,
+            chunk_len: geometry.chunk_len as usize,
             slots_offset: geometry.slots_offset(Layout::new::<Slot<T>>()),
             head: Link::END,
             listed: true,
@@ -211,27 +211,43 @@ impl<T, A: Allocator> Storage<T, A> {
         unsafe { first.add(place.slot) }
     }
 
-    /// Returns the place of a live value. *O*(1): two dependent loads.
+    /// Returns the place that a handle names, and what generation it has now; `None` if there are no
+    /// generations.
     #[inline]
-    fn live_place(&self, handle: SlotHandle) -> Option<Place> {
+    fn named_place(&self, handle: SlotHandle) -> Option<(Place, u32)> {
         let (chunk, slot) = (geometry::chunk_of(handle.index()), geometry::slot_of(handle.index()));
-        if !self.directory.contains(chunk as usize) || slot >= self.chunk_len {
+        if !self.directory.contains(chunk as usize) || slot as usize >= self.chunk_len {
             return None;
         }
         // SAFETY: both were just compared.
         let place = unsafe { self.place(handle.index()) };
         // SAFETY: readable and initialised by S2.
         let generation = unsafe { place.generation().read() };
-        // By H1 the handle's generation is odd; by S2 only slots of held chunks have such a one.
-        (generation == handle.generation()).then_some(place)
+        Some((place, generation))
+    }
+
+    /// Returns the place of a live value. *O*(1): two dependent loads.
+    #[inline]
+    fn live_place(&self, handle: SlotHandle) -> Option<Place> {
+        match self.named_place(handle) {
+            // By H1 the handle's generation is odd; by S2 only slots of held chunks have such a one.
+            Some((place, generation)) if generation == handle.generation() => Some(place),
+            _ => None,
+        }
     }
 
     /// Returns where a live value lies. *O*(1).
+    ///
+    /// Not by way of [`live_place`](Self::live_place), for which the compiler finds a longer way.
     #[inline]
     fn live_value(&self, handle: SlotHandle) -> Option<NonNull<T>> {
-        let place = self.live_place(handle)?;
-        // SAFETY: live, and so a slot of a held chunk.
-        Some(unsafe { self.slot(&place) }.cast())
+        match self.named_place(handle) {
+            Some((place, generation)) if generation == handle.generation() => {
+                // SAFETY: live, as for `live_place`, and so a slot of a held chunk.
+                Some(unsafe { self.slot(&place) }.cast())
+            }
+            _ => None,
+        }
     }
 
     /// Returns the generations of a chunk that has a record, those beyond its slots included.
@@ -240,7 +256,7 @@ impl<T, A: Allocator> Storage<T, A> {
         // SAFETY: just compared.
         let base = unsafe { self.directory.base(chunk as usize) }.as_ptr();
         // SAFETY: initialised by S2, and not written while `self` is borrowed.
-        unsafe { slice::from_raw_parts(base, self.chunk_len as usize) }
+        unsafe { slice::from_raw_parts(base, self.chunk_len) }
     }
 
     // Access.

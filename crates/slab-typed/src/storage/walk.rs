@@ -73,7 +73,7 @@ impl<T, A: Allocator> Storage<T, A> {
         // SAFETY: the chunk was just compared, and `next` is below its end.
         let place = unsafe { self.place(cursor.next) };
         cursor.block = cursor.next;
-        let rest = self.chunk_len - slot_of(cursor.block);
+        let rest = self.geometry.chunk_len - slot_of(cursor.block);
         let len = rest.min(BLOCK_SLOTS);
         cursor.next =
             if len == rest { first_index(chunk_of(cursor.block) + 1) } else { cursor.block + len };
