@@ -9,7 +9,7 @@ use allocator_api2::alloc::Allocator;
 use crate::handle::{Key, SlotHandle};
 use crate::memory::Global;
 use crate::slab::SlabAllocator;
-use crate::storage::{Cursor, Walk, WalkMut};
+use crate::storage::{Cursor, Storage, Walk, WalkMut};
 
 impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// Returns an iterator over handles and values, in the order of their slots.
@@ -32,8 +32,7 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// ```
     #[inline]
     pub fn iter(&self) -> Iter<'_, T, K, A> {
-        let walk = Walk::new(&self.storage);
-        Iter { walk, remaining: self.live_count(), key: PhantomData }
+        Iter::new(&self.storage, self.live_count())
     }
 
     /// Returns an iterator over handles and values that may be changed; otherwise as
@@ -41,7 +40,7 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     #[inline]
     pub fn iter_mut(&mut self) -> IterMut<'_, T, K, A> {
         let remaining = self.live_count();
-        IterMut { walk: WalkMut::new(&mut self.storage), remaining, key: PhantomData }
+        IterMut::new(&mut self.storage, remaining)
     }
 
     /// Takes all values out, one at a time, and keeps the memory. Values that were not taken when
@@ -89,14 +88,16 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     }
 }
 
-/// Handles and values. Made by [`SlabAllocator::iter`].
+/// Handles and values. Made by [`SlabAllocator::iter`] and
+/// [`SecondaryMap::iter`](crate::SecondaryMap::iter).
 pub struct Iter<'a, T, K = SlotHandle, A: Allocator = Global> {
     walk: Walk<'a, T, A>,
     remaining: usize,
     key: PhantomData<fn() -> K>,
 }
 
-/// Handles and values that may be changed. Made by [`SlabAllocator::iter_mut`].
+/// Handles and values that may be changed. Made by [`SlabAllocator::iter_mut`] and
+/// [`SecondaryMap::iter_mut`](crate::SecondaryMap::iter_mut).
 pub struct IterMut<'a, T, K = SlotHandle, A: Allocator = Global> {
     walk: WalkMut<'a, T, A>,
     remaining: usize,
@@ -113,6 +114,20 @@ pub struct Drain<'a, T, K: Key = SlotHandle, A: Allocator = Global> {
 pub struct IntoIter<T, K: Key = SlotHandle, A: Allocator = Global> {
     slab: SlabAllocator<T, K, A>,
     cursor: Cursor,
+}
+
+impl<'a, T, K, A: Allocator> Iter<'a, T, K, A> {
+    #[inline]
+    pub(crate) fn new(storage: &'a Storage<T, A>, remaining: usize) -> Self {
+        Self { walk: Walk::new(storage), remaining, key: PhantomData }
+    }
+}
+
+impl<'a, T, K, A: Allocator> IterMut<'a, T, K, A> {
+    #[inline]
+    pub(crate) fn new(storage: &'a mut Storage<T, A>, remaining: usize) -> Self {
+        Self { walk: WalkMut::new(storage), remaining, key: PhantomData }
+    }
 }
 
 impl<'a, T, K: Key, A: Allocator> Iterator for Iter<'a, T, K, A> {

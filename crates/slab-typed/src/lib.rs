@@ -2,7 +2,7 @@
 #![no_std]
 #![warn(missing_debug_implementations)]
 
-#[cfg(any(test, feature = "serde"))]
+#[cfg(feature = "serde")]
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
@@ -16,6 +16,9 @@ mod iter;
 mod locate;
 mod memory;
 mod memory_policy;
+mod secondary;
+#[cfg(feature = "serde")]
+mod serde;
 mod slab;
 mod storage;
 
@@ -24,4 +27,5 @@ pub use error::{Inconsistency, InsertError, SlabError};
 pub use handle::{Key, SlotHandle, TypedHandle};
 pub use iter::{Drain, IntoIter, Iter, IterMut};
 pub use memory::Global;
+pub use secondary::SecondaryMap;
 pub use slab::SlabAllocator;

@@ -80,6 +80,11 @@ impl<T, A: Allocator> Storage<T, A> {
         self.directory.record(chunk).expect("chunks are named below the directory's length")
     }
 
+    #[cfg(feature = "serde")]
+    pub(super) fn floor(&self) -> u32 {
+        self.floor
+    }
+
     /// Raises the generations that ids start from, known vacant ones included. Odd floors are
     /// rounded up, and those that would leave no life to a slot down to the one that leaves it one.
     pub fn raise_floor(&mut self, floor: u32) {
@@ -90,6 +95,17 @@ impl<T, A: Allocator> Storage<T, A> {
                 self.directory.set_record(chunk, Record::vacant(floor.max(self.floor)));
             }
         }
+    }
+
+    /// Returns the highest generation that a slot to be filled later can have had, over all ids.
+    /// *O*(slots).
+    #[cfg(feature = "serde")]
+    pub fn highest_spent(&self) -> u32 {
+        let dead =
+            |chunk| self.generations(chunk).iter().filter(|&&generation| generation % 2 == 0);
+        let floors = (0..self.directory.len()).filter_map(|chunk| self.record(chunk).floor());
+        let held = (0..self.directory.len()).flat_map(dead).copied();
+        held.chain(floors).fold(self.floor, u32::max)
     }
 
     /// Acquires the memory of one more slab. If that is refused nothing changes.
@@ -169,6 +185,15 @@ impl<T, A: Allocator> Storage<T, A> {
             self.directory.truncate(last.start);
         }
         self.directory.shrink_to_fit(&self.source);
+    }
+
+    /// The bytes of one slab, or `None` if the address space cannot hold it.
+    #[cfg(feature = "serde")]
+    pub fn slab_bytes(&self) -> Option<usize> {
+        let bytes =
+            |chunk| Some(self.geometry.chunk_layout(chunk, Layout::new::<Slot<T>>())?.size());
+        let last = self.geometry.chunks_per_slab - 1;
+        bytes(0)?.checked_mul(last as usize)?.checked_add(bytes(last)?)
     }
 
     /// The bytes held: chunks and directory.

@@ -70,6 +70,28 @@ impl<T, A: Allocator> Storage<T, A> {
         self.directory.set_record(chunk, Record { live, ..record });
     }
 
+    /// Raises the generations of all dead slots, held or not, as
+    /// [`raise_floor`](Self::raise_floor) does those of slabs to come. Empties the lists.
+    #[cfg(feature = "serde")]
+    pub fn raise_dead(&mut self, floor: u32) {
+        self.drop_lists();
+        self.raise_floor(floor);
+        for chunk in 0..self.directory.len() {
+            let first = first_index(chunk);
+            for index in first..first + self.geometry.len_of(chunk) {
+                if self
+                    .vacant_handle(index)
+                    .is_some_and(|handle| handle.generation() <= self.floor())
+                {
+                    // SAFETY: the slot is vacant, and so of a held chunk.
+                    let place = unsafe { self.place(index) };
+                    // SAFETY: owned; even, and so dead still.
+                    unsafe { place.generation().write(self.floor()) };
+                }
+            }
+        }
+    }
+
     /// Makes a storage of the same slabs and generations over another source, all slots dead. What is
     /// live here can be [`occupy`](Self::occupy)ed there.
     pub fn mirror<B: Allocator>(&self, source: B) -> Result<Storage<T, B>, SlabError> {

@@ -114,8 +114,8 @@ impl<T, A: Allocator> Storage<T, A> {
                 // SAFETY: a block with bits, of a held chunk below `directory.len`.
                 let place = unsafe { self.place(cursor.block) };
                 // SAFETY: some are live, and so slots of a held chunk.
-                let run =
-                    Run { generation: place.generation(), slot: unsafe { self.slot(&place) } };
+                let slot = unsafe { self.slot(&place) };
+                let run = Run { generation: place.generation(), slot };
                 if cursor.bits == u64::MAX {
                     // SAFETY: all 64 are live.
                     folded = unsafe { run.fold(cursor.block, 64, folded, &mut visit) };
@@ -132,8 +132,8 @@ impl<T, A: Allocator> Storage<T, A> {
                 // SAFETY: the chunk has a record.
                 let place = unsafe { self.place(cursor.next) };
                 // SAFETY: the first slot of a held chunk.
-                let run =
-                    Run { generation: place.generation(), slot: unsafe { self.slot(&place) } };
+                let slot = unsafe { self.slot(&place) };
+                let run = Run { generation: place.generation(), slot };
                 // SAFETY: by S4 all slots of the chunk are live but the untouched ones, its last.
                 folded = unsafe { run.fold(cursor.next, live, folded, &mut visit) };
                 cursor.next = first_index(chunk + 1);
