@@ -17,6 +17,11 @@
 #[cfg(test)]
 extern crate std;
 
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod free_list;
 pub mod layout;
 mod live_map;

@@ -201,6 +201,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
     fn slots_and_map_fill_the_buffer_and_never_overflow_it() {
         let mut tried = 0;
         for stride in [1, 2, 3, 8, 24, 80, 1000] {
