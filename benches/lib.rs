@@ -14,6 +14,11 @@ use slab_peers::Contender as Peer;
 use slab_testkit::{Arena, Contender};
 use slab_traits::{AllocResult, BaseAllocator, ByteAllocator, RegionError};
 
+/// The examples of the workspace's README, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// A pattern of allocation, repeated until a round is long enough to time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pattern {

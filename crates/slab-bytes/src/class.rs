@@ -210,6 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
     fn a_class_is_the_smallest_that_holds_its_size() {
         for size in 0..=SLOT_BYTES_MAX {
             let class = SizeClass::of(size, 1).unwrap();
@@ -226,6 +227,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
     fn slots_of_a_class_keep_every_alignment_it_is_chosen_for() {
         let mut checked = 0;
         for align in (0..=10).map(|log2| 1usize << log2) {
@@ -242,6 +244,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
     fn segments_grow_with_their_class_and_fit_one_word() {
         for class in SizeClass::all() {
             let mut previous = 0;
@@ -259,6 +262,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
     fn the_class_table_is_the_documented_one() {
         let table = SizeClass::all().map(SizeClass::slot_bytes);
         assert!(table.eq([

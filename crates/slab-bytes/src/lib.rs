@@ -1,4 +1,38 @@
-//! A byte heap over raw memory regions.
+//! A byte heap over raw memory regions: any [`Layout`](core::alloc::Layout), any number of regions,
+//! every free checked in constant time.
+//!
+//! [`SlabByteAllocator`] implements the traits of [`slab_traits`]: wrap it in a
+//! [`Locked`](slab_traits::Locked) for a `GlobalAlloc` or an `Allocator`, or use its
+//! [`PageAllocator`](slab_traits::PageAllocator) face.
+//!
+//! # Design
+//!
+//! A region is cut into *granules* of 1024 bytes. Beside them, outside the memory that users see,
+//! lies one *line* of 32 bytes a granule. A line says what its granule belongs to:
+//!
+//! * a *segment*: up to 16 granules cut into at most 64 slots of one class. One word in the line of
+//!   its first granule says which slots are live. There is no free list and nothing is written
+//!   into dead slots, so a user who writes there damages nothing;
+//! * a *block* larger than 4096 bytes, or aligned beyond a granule, or a run of *pages*;
+//! * a *free run*, marked at both ends, so that it merges with its neighbours in constant time, and
+//!   filed in a bin of runs of about its length.
+//!
+//! **An allocation** finds its class in a table and takes a bit from the class's *front*: a word of
+//! slots that the front has taken over from a segment. When the word is empty the front takes over
+//! what was freed in its segment meanwhile, else a segment of the class that has vacant slots,
+//! else a fresh one.
+//!
+//! **A free** goes from the address to the region (the one used last, else a search), to the line,
+//! to the segment's head, to the slot: by a multiplication that fails for a pointer into a slot.
+//! The slot's bit in the live word is the double-free check. A segment whose last slot is freed
+//! becomes the class's spare one, or its granules go back to the free runs. Freed runs are kept
+//! whole for the next request of their length, a few of them, and merged when memory is short.
+//!
+//! **When memory is short** everything that is kept is returned, then segments are made as small as
+//! can be, then a block may take a slot of a larger class; only then the answer is `NoMemory`.
+//!
+//! Everything a hot path asks of a class lies in one cache line; a line is read field by field,
+//! because a wide load that follows a narrow store would wait for the cache.
 #![no_std]
 #![warn(missing_debug_implementations)]
 
@@ -16,6 +50,11 @@ mod region;
 mod region_set;
 mod runs;
 mod validate;
+
+/// The examples of the README, compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use error::{FreeError, Inconsistency};
 pub use heap::SlabByteAllocator;

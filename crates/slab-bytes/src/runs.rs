@@ -298,6 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
     fn a_bin_at_least_as_long_holds_no_shorter_run() {
         let lens = (1..5000).chain([1 << 20, (1 << 20) + 1, u32::MAX - 1, u32::MAX]);
         let mut previous = 0;

@@ -1,5 +1,6 @@
 //! This program's global allocator is a heap over a static array: the test harness, its threads and
-//! everything below run on it.
+//! everything below run on it. Miri would take hours over the array.
+#![cfg(not(miri))]
 #![expect(unsafe_code, reason = "gives a static array to the heap")]
 
 use std::alloc::{GlobalAlloc, Layout};

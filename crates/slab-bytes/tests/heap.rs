@@ -87,7 +87,7 @@ fn before_any_memory_everything_is_refused_and_zero() {
 #[test]
 fn a_region_of_any_size_at_any_address_is_used_or_refused_with_what_would_do() {
     let (mut taken, mut refused) = (0, 0);
-    let step = if cfg!(miri) { 611 } else { 37 };
+    let step = if cfg!(miri) { 1499 } else { 37 };
     for offset in [0, 1, 7, 8, 500, 1023, 1024, 4095] {
         for size in (0..6000).step_by(step) {
             let arena = Arena::new(6000 + 4 * KIB, offset);
@@ -113,7 +113,7 @@ fn a_region_of_any_size_at_any_address_is_used_or_refused_with_what_would_do() {
             fixture.heap.validate().expect("consistent");
         }
     }
-    assert!(taken > 30 && refused > 10, "{taken} taken, {refused} refused");
+    assert!(taken > 15 && refused > 10, "{taken} taken, {refused} refused");
 }
 
 #[test]
@@ -329,16 +329,18 @@ fn a_small_fresh_heap_serves_large_and_aligned_blocks() {
 /// The seed never took memory out of a class again.
 #[test]
 fn memory_leaves_its_class_whatever_filled_it_before() {
-    let sizes = [1, 16, 64, 100, 500, KIB, 3000, 4096, 10_000];
-    let mut fixture: Fixture = Fixture::new(64 * KIB, 0);
+    let sizes: &[usize] =
+        if cfg!(miri) { &[64, 3000] } else { &[1, 16, 64, 100, 500, KIB, 3000, 4096, 10_000] };
+    let kib = if cfg!(miri) { 16 } else { 64 };
+    let mut fixture: Fixture = Fixture::new(kib * KIB, 0);
     let whole = fixture.heap.largest_free();
-    assert!(whole > 60 * KIB);
-    for size in sizes {
+    assert!(whole > (kib - 4) * KIB);
+    for &size in sizes {
         let blocks = fixture.fill(bytes(size));
         assert!(!blocks.is_empty());
         fixture.free_all(blocks, bytes(size));
         assert_eq!(fixture.heap.used_bytes(), 0);
-        for after in sizes.into_iter().chain([whole]) {
+        for after in sizes.iter().copied().chain([whole]) {
             let block = fixture.alloc(bytes(after));
             fixture.free(block, bytes(after)).expect("live");
         }
