@@ -57,7 +57,7 @@ pub use slot::{Rejected, Slot};
 ///
 /// Its fields are its own business:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0616
 /// fn forge(slots: &mut slab_core::Slots<u64>) {
 ///     slots.carved = 7;
 /// }

@@ -362,6 +362,7 @@ fn a_cycle_of_links_ends_in_an_error() {
 }
 
 #[test]
+#[cfg_attr(slab_sanitizer = "address", ignore = "the sanitizer stops the program first")]
 fn hardened_finds_every_byte_written_after_free() {
     fn one<T, I: SlotIndex>() {
         let slot_bytes = size_of::<T>() + 8;

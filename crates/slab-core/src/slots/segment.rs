@@ -144,8 +144,8 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
         let start = buffer.addr().get();
         // The slots from here, the map up to there; both may lie outside a small buffer.
         let first = align_up(start, align).unwrap_or(usize::MAX);
-        let map_end =
-            if M::CHECKED { align_down(start + size, MAP_WORD_BYTES) } else { start + size };
+        let end = start.saturating_add(size);
+        let map_end = if M::CHECKED { align_down(end, MAP_WORD_BYTES) } else { end };
         let stride = shape.stride();
         let bytes = map_end.saturating_sub(first);
         let slot_count = shape::slot_count(bytes, stride, M::CHECKED, slot_count_max);
