@@ -1,0 +1,12 @@
+//! Programs of pops, pushes and misuse over segments of every mode and shape.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../crates/slab-core/tests/program/mod.rs"]
+#[expect(unsafe_code, reason = "gives a buffer away and misuses raw slots")]
+mod program;
+
+fuzz_target!(|bytes: &[u8]| {
+    program::run_all(bytes);
+});
