@@ -55,12 +55,12 @@ pub fn fitting<M: Mode>(layout: Layout) -> Fitting {
     }
 }
 
-/// Returns whether a slot of `class` may be a block of this layout: the layout's own class, or, in
-/// a segment that has lent slots, a larger one with the same alignment.
-pub fn fits_class<M: Mode>(layout: Layout, class: SizeClass, lent: bool) -> bool {
+/// Returns whether the slot of `class` at an address may be a block of this layout: the layout's own
+/// class, or, in a segment that has lent slots, a larger one.
+pub fn fits_class<M: Mode>(layout: Layout, address: usize, class: SizeClass, lent: bool) -> bool {
     match fitting::<M>(layout) {
         Fitting::Class(own) if own == class => true,
-        Fitting::Class(own) => lent && own < class && class.keeps_align(layout.align()),
+        Fitting::Class(own) => lent && own < class && address.is_multiple_of(layout.align()),
         _ => false,
     }
 }

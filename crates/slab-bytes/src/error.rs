@@ -7,7 +7,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FreeError {
-    /// The address lies in no region of this heap.
+    /// The address lies in no region of this heap, or in a region's bookkeeping.
     #[error("address {address:#x} lies in no region of this heap")]
     Foreign {
         /// The address passed.

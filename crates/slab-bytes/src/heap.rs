@@ -358,7 +358,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if held || !head.live().contains(slot) {
             return Err(FreeError::DoubleFree { address, slot_bytes });
         }
-        if !block::fits_class::<M>(layout, class, head.slots().lent()) {
+        if !block::fits_class::<M>(layout, address, class, head.slots().lent()) {
             return Err(wrong_layout(address, slot_bytes, layout));
         }
         Ok(Place::Slot { head, class, slot })
@@ -518,9 +518,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             let own = front.segment.is_some_and(|segment| !segment.vacant().is_empty());
             own || !front.is_exhausted() || !front.partial.is_empty() || front.spare.is_some()
         };
-        let slot = || self.fronts.iter().filter(has_slot).last().map_or(0, Front::slot_bytes);
-        let usable = if longest > 0 { longest } else { slot() };
-        usable.saturating_sub(block::canary_bytes::<M>())
+        let slot = self.fronts.iter().filter(has_slot).last().map_or(0, Front::slot_bytes);
+        longest.max(slot).saturating_sub(block::canary_bytes::<M>())
     }
 }
 
@@ -737,12 +736,6 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     unsafe fn shorten(&mut self, head: LineRef, len: u32, new_len: u32) {
         // SAFETY: within the run.
         let tail = unsafe { head.forward(new_len) };
-        if new_len > 1 {
-            // SAFETY: within the run.
-            let last = unsafe { tail.backward(1) };
-            // H2: a line that became a last one may still say what it was long ago.
-            last.set(Line::default());
-        }
         head.edit(|line| line.len = new_len);
         self.freed_bytes = self.freed_bytes.wrapping_add((len - new_len) as usize * GRANULE_BYTES);
         // SAFETY: the end of a run whose head is now shorter, in no use.

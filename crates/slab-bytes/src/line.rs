@@ -58,9 +58,8 @@ impl Kind {
 ///
 /// - **H1 (heads)**: a line whose kind is that of a head is the first of a run of `len` granules of
 ///   the same region, which no other head covers; whoever ends the run changes the kind.
-/// - **H2 (ends)**: the line before a head and the line behind a run are never out of date: the last
-///   line of a free run of two or more is a `FreeEnd` with the run's `len`, that of any other run of
-///   two or more is `Inside`.
+/// - **H2 (ends)**: the last line of a free run of two or more is a `FreeEnd` with the run's `len`;
+///   every other line of a run, but its head, is `Inside`.
 /// - **H3 (back)**: every line inside a segment says how far back its head lies; a line that is a
 ///   head or an end has `back == 0`.
 /// - **H4 (slots)**: in a segment, `live` has bits below the slot count only; a bit is set exactly
@@ -135,6 +134,7 @@ impl Line {
 ///   allocator holding the reference; whoever gave it keeps it valid and private to that allocator
 ///   for as long as the allocator is used. No Rust reference to a line ever outlives a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
 pub struct LineRef(NonNull<Line>);
 
 impl LineRef {
@@ -165,7 +165,7 @@ impl LineRef {
         unsafe { self.0.write(line) };
     }
 
-    /// Changes part of the line.
+    /// Changes part of the line. Only for who holds the allocator exclusively.
     #[inline]
     pub fn edit<T>(self, change: impl FnOnce(&mut Line) -> T) -> T {
         // SAFETY: valid by R1, and `change` knows no other way to this line that it could use
@@ -220,6 +220,12 @@ impl LineRef {
     #[inline]
     pub fn vacant(self) -> VacantWord {
         self.live().vacant(self.slots().count())
+    }
+
+    /// Returns the next line of its list.
+    pub fn next(self) -> Option<Self> {
+        // SAFETY: valid and initialised by R1.
+        unsafe { (*self.0.as_ptr()).next }
     }
 
     /// Replaces the segment's live slots.
@@ -304,6 +310,6 @@ impl LineList {
 
     /// Returns the lines, newest first.
     pub fn iter(&self) -> impl Iterator<Item = LineRef> + use<> {
-        core::iter::successors(self.first, |line| line.edit(|line| line.next))
+        core::iter::successors(self.first, |line| line.next())
     }
 }

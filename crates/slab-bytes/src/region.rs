@@ -74,8 +74,10 @@ impl Plan {
     }
 }
 
-/// The header of a region, written into the region itself.
+/// The header of a region, written into the region itself. It is aligned for the lines behind it,
+/// also where a `u64` is aligned beyond a pointer.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(8))]
 struct Region {
     /// All that was given.
     start: NonNull<u8>,
@@ -87,6 +89,8 @@ struct Region {
     /// Children in the search tree of all regions.
     children: [Option<RegionRef>; 2],
 }
+
+const _: () = assert!(align_of::<Region>().is_multiple_of(align_of::<Line>()));
 
 /// A region that an allocator owns.
 ///
@@ -134,9 +138,10 @@ impl RegionRef {
         let granules = unsafe { start.add(plan.granules) };
         // SAFETY: as above.
         let header = unsafe { start.add(plan.header) }.cast::<Region>();
-        // SAFETY: the lines follow the header, still within the plan; both have the same alignment.
+        // SAFETY: the lines follow the header, still within the plan.
         let edge = unsafe { header.add(1) }.cast::<Line>();
-        // SAFETY: the plan counts two lines more than granules. A zeroed line is a valid one.
+        // SAFETY: the plan counts two lines more than granules, and the header's alignment, of which
+        // its size is a multiple, serves a line too. A zeroed line is a valid one.
         unsafe { edge.write_bytes(0, plan.granule_count as usize + 2) };
         // SAFETY: R1 holds for the array just initialised: the caller vouches for the region.
         let opening = unsafe { LineRef::new(edge) };

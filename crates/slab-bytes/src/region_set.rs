@@ -22,7 +22,7 @@ impl RegionSet {
         let mut at = self.root;
         while let Some(region) = at {
             let [lower, higher] = region.children();
-            at = if start + size <= region.start() {
+            at = if start.saturating_add(size) <= region.start() {
                 lower
             } else if region.start() + region.size() <= start {
                 higher
@@ -99,10 +99,18 @@ fn visit(root: Option<RegionRef>, action: &mut impl FnMut(RegionRef)) {
     }
 }
 
-/// Returns a number that has nothing to do with the order of addresses (Fibonacci hashing), so that
-/// the tree is balanced in expectation whatever the order of insertion.
+/// Returns a number that has nothing to do with the order of addresses, so that the tree is balanced
+/// in expectation whatever the order of insertion.
 fn priority(region: RegionRef) -> u64 {
-    (region.start() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_right(32)
+    scrambled(region.start())
+}
+
+/// Maps different addresses to different numbers. Fibonacci hashing, twice: once would leave regions
+/// at certain equal distances in order.
+const fn scrambled(address: usize) -> u64 {
+    const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+    let once = (address as u64).wrapping_mul(FACTOR);
+    (once ^ (once >> 32)).wrapping_mul(FACTOR)
 }
 
 fn insert(root: Option<RegionRef>, new: RegionRef) -> RegionRef {
@@ -132,5 +140,19 @@ fn split(root: Option<RegionRef>, address: usize) -> [Option<RegionRef>; 2] {
         let [below, above] = split(lower, address);
         top.set_children([above, higher]);
         [below, Some(top)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_at_equal_distances_are_as_often_in_order_as_not() {
+        for distance in [0x1038, 0x10_0000, 0x12_5000, 0x22_D000] {
+            let priorities = (1..1000).map(|nth| scrambled(nth * distance));
+            let ascents = priorities.clone().zip(priorities.skip(1)).filter(|(a, b)| a < b).count();
+            assert!((400..600).contains(&ascents), "{distance:#x}: {ascents} of 998");
+        }
     }
 }

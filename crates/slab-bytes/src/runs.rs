@@ -64,12 +64,12 @@ impl RunBins {
         self.free_granules
     }
 
-    /// Returns the length of the longest free run. *O*(runs in the topmost occupied bin).
+    /// Returns the length of the longest run free or kept. *O*(runs in the topmost occupied bin).
     pub fn longest(&self) -> u32 {
         let top = (0..WORD_COUNT).rev().find(|&word| self.occupied[word] != 0);
-        let Some(word) = top else { return 0 };
-        let bin = word * u64::BITS as usize + self.occupied[word].ilog2() as usize;
-        self.bins[bin].iter().map(LineRef::len).max().unwrap_or(0)
+        let bin = top.map(|word| word * u64::BITS as usize + self.occupied[word].ilog2() as usize);
+        let free = bin.into_iter().flat_map(|bin| self.bins[bin].iter());
+        free.chain(self.kept()).map(LineRef::len).max().unwrap_or(0)
     }
 
     /// Returns the head lines of all free runs, bin by bin.

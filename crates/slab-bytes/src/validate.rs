@@ -202,20 +202,15 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 /// Checks a line that is no head, `left` lines before the end of its run.
 fn check_inside(at: usize, line: Line, run: Line, left: u32) -> Result<(), Inconsistency> {
     let kind = line.kind as usize;
-    let is_last = left == 1;
     if run.kind.is_segment() {
         let behind_head = (run.len - left) as usize;
         expect("a line in a segment knows its head", at, behind_head, usize::from(line.back))?;
-        return expect("a line in a segment is no head", at, Kind::Inside as usize, kind);
     }
-    if run.kind == Kind::Free && is_last {
+    if run.kind == Kind::Free && left == 1 {
         expect("both ends know a run's length", at, run.len as usize, line.len as usize)?;
         return expect("a free run is marked at its end", at, Kind::FreeEnd as usize, kind);
     }
-    if is_last {
-        return expect("a run in use is not marked free", at, Kind::Inside as usize, kind);
-    }
-    expect("no head lies inside a run", at, 0, usize::from(line.kind.is_head()))
+    expect("no head or end lies inside a run", at, Kind::Inside as usize, kind)
 }
 
 fn expect(

@@ -13,7 +13,7 @@ use core::ptr::{self, NonNull};
 use allocator_api2::alloc::{AllocError as OutOfMemory, Allocator};
 use lock_api::{GuardNoSend, Mutex, RawMutex};
 
-use crate::{AllocResult, ByteAllocator, RegionError};
+use crate::{AllocError, AllocResult, ByteAllocator, RegionError};
 
 /// Called without the lock when a request found no memory: it may add a region or free blocks, and
 /// returns whether the request should be tried again.
@@ -23,7 +23,9 @@ pub type OomHook<R, A> = fn(heap: &Locked<R, A>, layout: Layout) -> bool;
 ///
 /// `R` is any [`RawMutex`]: `spin`'s, one that masks interrupts, or [`LocalMutex`] for one thread.
 /// `Locked` is `Sync` where `R` is and `A: Send`. As the global allocator it needs a lock that does
-/// not allocate: `parking_lot`'s does, for its queues of waiting threads.
+/// not allocate: `parking_lot`'s does, for its queues of waiting threads. An inner allocator that
+/// panics does so under the lock: a panic handler that allocates, as that of `std` does for its
+/// message, then waits for that lock for ever, or in [`Local`] panics again.
 ///
 /// # Examples
 ///
@@ -150,8 +152,8 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
     ) -> AllocResult<NonNull<u8>> {
         let first = attempt(&mut self.inner.lock());
         match first {
-            Ok(block) => Ok(block),
-            Err(_) => self.request_slow(layout, &mut attempt),
+            Err(AllocError::NoMemory) => self.request_slow(layout, &mut attempt),
+            outcome => outcome,
         }
     }
 
@@ -163,11 +165,13 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
     ) -> AllocResult<NonNull<u8>> {
         loop {
             let before = self.totals();
-            let retry = (self.hook)(self, layout);
+            if !(self.hook)(self, layout) {
+                return Err(AllocError::NoMemory);
+            }
             let mut heap = self.inner.lock();
             let changed = (heap.total_bytes(), heap.used_bytes()) != before;
             match attempt(&mut heap) {
-                Err(_) if retry && changed => {}
+                Err(AllocError::NoMemory) if changed => {}
                 outcome => return outcome,
             }
         }
@@ -180,7 +184,8 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
 }
 
 /// Turns an unwinding out of a `GlobalAlloc` method, which the language forbids, into an abort: a
-/// panic while panicking ends the program, also without `std`.
+/// panic while panicking ends the program, also without `std`. It does not help a panic handler that
+/// needs the lock: see [`Locked`].
 struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {

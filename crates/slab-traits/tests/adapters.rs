@@ -188,6 +188,47 @@ fn a_hook_that_promises_and_does_not_deliver_ends_in_a_refusal() {
     assert_eq!(CALLS.load(Ordering::Relaxed), 1);
 }
 
+/// Refuses everything with one error and counts how often it was asked.
+struct Refusing(AllocError, &'static AtomicUsize);
+
+impl BaseAllocator for Refusing {
+    unsafe fn add_region(&mut self, _: NonNull<[u8]>) -> Result<(), RegionError> {
+        Ok(())
+    }
+}
+
+// SAFETY: it hands out nothing.
+unsafe impl ByteAllocator for Refusing {
+    fn alloc(&mut self, _: Layout) -> AllocResult<NonNull<u8>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Err(self.0)
+    }
+
+    unsafe fn dealloc(&mut self, _: NonNull<u8>, _: Layout) {}
+
+    fn total_bytes(&self) -> usize {
+        0
+    }
+
+    fn used_bytes(&self) -> usize {
+        0
+    }
+}
+
+#[test]
+fn a_request_is_repeated_only_if_the_hook_says_so_and_memory_could_help() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let layout = Layout::new::<u64>();
+    let final_refusal: Local<Refusing> = Locked::new(Refusing(AllocError::NoMemory, &ASKED));
+    (&final_refusal).allocate(layout).expect_err("there is no memory");
+    assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+
+    let refusing = Refusing(AllocError::InvalidParam, &ASKED);
+    let hopeless: Local<Refusing> = Locked::with_hook(refusing, |_, _| unreachable!());
+    (&hopeless).allocate(layout).expect_err("no memory would do");
+    assert_eq!(ASKED.load(Ordering::Relaxed), 2);
+}
+
 #[test]
 fn realloc_keeps_the_block_when_it_fails() {
     let heap: Local<Stack> = heap_of(256);
