@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Instructions per call of slab-typed and of slab, from callgrind: benches/count_handles.sh
+# Start-up and loop are the same in both runs, so that the difference is the calls; what is printed is
+# inclusive of the callee alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo build --quiet --release -p slab-benches --example handles
+program="${CARGO_TARGET_DIR:-target}/release/examples/handles"
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+for name in slab-typed slab; do
+    for operation in get churn; do
+        valgrind --tool=callgrind --callgrind-out-file="$out" "$program" "$name" "$operation" 10000 2>/dev/null
+        callgrind_annotate --threshold=100 --inclusive=yes "$out" |
+            awk -v callee="_$operation" -v name="$name" -v operation="$operation" \
+                '!found && $0 ~ "handles::[a-z]+" callee { gsub(",", "", $1); printf "%-12s %-8s %6.1f\n", name, operation, $1 / 10000; found = 1 }'
+    done
+done
