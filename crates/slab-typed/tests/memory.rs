@@ -6,7 +6,9 @@ use slab_typed::{SecondaryMap, SlabAllocator, SlabError, SlotHandle};
 
 #[test]
 fn a_refusal_anywhere_leaves_everything_as_it_was() {
-    for slab_capacity in [1, 5, 2500] {
+    // Miri takes minutes for slabs of several chunks.
+    let capacities: &[usize] = if cfg!(miri) { &[1, 5] } else { &[1, 5, 2500] };
+    for &slab_capacity in capacities {
         let injected = for_each_failure(|source| {
             let mut slab: SlabAllocator<Box<usize>, SlotHandle, _> =
                 SlabAllocator::new_in(slab_capacity, source);
@@ -85,7 +87,7 @@ fn a_slab_too_large_for_handles_or_addresses_is_refused() {
 fn ids_forgotten_by_shrinking_stay_stale() {
     let mut slab = SlabAllocator::new(4);
     let mut stale = Vec::new();
-    for round in 0..10 {
+    for round in 0..3 {
         let handles: Vec<_> = (0..64).map(|n| slab.allocate(n).unwrap()).collect();
         assert!(stale.iter().all(|&handle| !slab.contains(handle)), "round {round}");
         handles.iter().for_each(|&handle| slab.free(handle).unwrap());
