@@ -104,18 +104,28 @@ impl SizeClass {
     }
 
     /// Returns how long a segment should be when the class has `segment_count` already: short ones
-    /// first, so that a small heap is not spread over empty slots, and twice as long each time the
-    /// class has grown by as much again.
+    /// first, so that a small heap is not spread over empty slots, and about twice as long each time
+    /// the class has grown by as much again; of a length, where it is long enough, that slots fill to
+    /// the last byte.
     pub const fn segment_granules(self, segment_count: u32) -> u32 {
         let doublings = (segment_count / 2 + 1).ilog2();
         let shortest = SHORTEST_TIDY[self.index()] as u32;
         let mut granules = shortest;
         let mut doubled = 0;
-        while doubled < doublings && self.fits_one_word(granules * 2) {
+        while doubled < doublings && self.fits_one_word(self.filled(granules * 2)) {
             granules *= 2;
             doubled += 1;
         }
-        granules
+        self.filled(granules)
+    }
+
+    /// Returns the longest length up to this one that slots fill without a rest, or this one if none
+    /// is so short.
+    const fn filled(self, granules: u32) -> u32 {
+        // Slots are an odd factor of 1 to 7 times a power of two, granules a larger power of two or
+        // the same: so many granules, or a multiple, are filled.
+        let odd = (self.slot_bytes() >> self.slot_bytes().trailing_zeros()) as u32;
+        if granules < odd { granules } else { granules - granules % odd }
     }
 
     const fn fits_one_word(self, granules: u32) -> bool {
