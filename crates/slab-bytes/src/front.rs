@@ -68,10 +68,10 @@ impl Front {
         self.slot_bytes as usize
     }
 
-    /// Returns the slot that starts `offset` bytes into a segment of `slot_count`, if one does.
+    /// Returns the slot that starts `offset` bytes into a segment, if one can.
     #[inline]
-    pub const fn slot_at(&self, offset: usize, slot_count: u32) -> Option<u32> {
-        self.divisor.index_below(offset as u32, slot_count)
+    pub const fn slot_at(&self, offset: usize) -> Option<u32> {
+        self.divisor.index_below(offset as u32, VacantWord::SLOT_COUNT_MAX)
     }
 
     /// Returns whether this is the class for blocks of `size` bytes at an alignment to 16.

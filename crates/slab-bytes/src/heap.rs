@@ -5,7 +5,7 @@ use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use slab_core::{Checked, Mode, VacantWord, poison};
+use slab_core::{Checked, Mode, poison};
 use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionError};
 
 use crate::block::{self, Fitting};
@@ -211,7 +211,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         head.set(Line::segment(class, len));
         for back in 1..len {
             // SAFETY: within the run just taken.
-            let line = unsafe { head.forward(back) };
+            let line = unsafe { head.forward(back as usize) };
             line.set(Line { back: back as u8, ..Line::default() });
         }
         self.fronts[class].segment_count += 1;
@@ -281,7 +281,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     #[inline]
     fn line_over(view: &View, offset: usize) -> (LineRef, usize) {
         // SAFETY: the offset lies in a granule of this region.
-        let line = unsafe { view.line((offset / GRANULE_BYTES) as u32) };
+        let line = unsafe { view.line(offset / GRANULE_BYTES) };
         let back = line.back();
         // SAFETY: by H3, for a line in a segment; any other points no further back than it could.
         let head = unsafe { line.backward(back) };
@@ -302,8 +302,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if M::CHECKED && (layout.align() > BLOCK_ALIGN || !front.takes_size(layout.size())) {
             return false;
         }
-        let slot_count = if M::CHECKED { head.slots().count() } else { VacantWord::SLOT_COUNT_MAX };
-        let Some(slot) = front.slot_at(offset, slot_count) else { return false };
+        // A slot beyond the segment's last is not live, by H4: the count needs no look.
+        let Some(slot) = front.slot_at(offset) else { return false };
         let mut live = head.live();
         let held = M::CHECKED && kind == Kind::Front && front.holds(slot);
         if held || !live.remove(slot) {
@@ -715,7 +715,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         }
         let more = new_len - len;
         // SAFETY: at worst the closing edge.
-        if unsafe { head.forward(len) }.kind() == Kind::Kept {
+        if unsafe { head.forward(len as usize) }.kind() == Kind::Kept {
             self.runs.flush();
         }
         // SAFETY: the caller vouches for the block.
@@ -735,7 +735,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// lies behind `new_len` granules is retired and in no use.
     unsafe fn shorten(&mut self, head: LineRef, len: u32, new_len: u32) {
         // SAFETY: within the run.
-        let tail = unsafe { head.forward(new_len) };
+        let tail = unsafe { head.forward(new_len as usize) };
         head.edit(|line| line.len = new_len);
         self.freed_bytes = self.freed_bytes.wrapping_add((len - new_len) as usize * GRANULE_BYTES);
         // SAFETY: the end of a run whose head is now shorter, in no use.

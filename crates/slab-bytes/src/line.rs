@@ -248,9 +248,9 @@ impl LineRef {
     ///
     /// The line array reaches that far, its closing `Edge` included.
     #[inline]
-    pub unsafe fn forward(self, count: u32) -> Self {
+    pub unsafe fn forward(self, count: usize) -> Self {
         // SAFETY: the caller vouches for the array, so R1 holds for the result.
-        Self(unsafe { self.0.add(count as usize) })
+        Self(unsafe { self.0.add(count) })
     }
 
     /// Returns the line `count` further back.

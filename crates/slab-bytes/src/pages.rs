@@ -39,7 +39,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let mut first = 0;
         loop {
             // SAFETY: `first <= wanted`, a granule of this region.
-            let head = unsafe { view.line(first) };
+            let head = unsafe { view.line(first as usize) };
             let len = head.len();
             if first + len > wanted {
                 return (head.kind() == Kind::Free).then_some((head, wanted - first));
@@ -77,7 +77,7 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
         let address = run.addr().get();
         let (view, offset) = self.regions.locate(address).ok_or(AllocError::NotAllocated)?;
         // SAFETY: the offset lies in a granule of this region.
-        let head = unsafe { view.line((offset / GRANULE_BYTES) as u32) };
+        let head = unsafe { view.line(offset / GRANULE_BYTES) };
         if head.kind() != Kind::Pages || !address.is_multiple_of(GRANULE_BYTES) {
             return Err(AllocError::NotAllocated);
         }

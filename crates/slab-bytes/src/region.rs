@@ -148,7 +148,7 @@ impl RegionRef {
         // SAFETY: the array has `granule_count + 2` lines.
         let lines = unsafe { opening.forward(1) };
         // SAFETY: as above.
-        let closing = unsafe { lines.forward(plan.granule_count) };
+        let closing = unsafe { lines.forward(plan.granule_count as usize) };
         for line in [opening, closing] {
             line.edit(|line| line.kind = Kind::Edge);
         }
@@ -234,8 +234,8 @@ impl View {
     ///
     /// `granule` is below the region's granule count.
     #[inline]
-    pub unsafe fn line(&self, granule: u32) -> LineRef {
-        debug_assert!(granule < self.granule_count());
+    pub unsafe fn line(&self, granule: usize) -> LineRef {
+        debug_assert!(granule < self.granule_count() as usize);
         // SAFETY: by G2 the line array reaches that far.
         unsafe { self.lines.forward(granule) }
     }
@@ -262,6 +262,6 @@ impl View {
     /// Returns the lines of all granules, in address order.
     pub fn lines(&self) -> impl Iterator<Item = (u32, LineRef)> {
         // SAFETY: the range ends at the granule count.
-        (0..self.granule_count()).map(|granule| (granule, unsafe { self.line(granule) }))
+        (0..self.granule_count()).map(|granule| (granule, unsafe { self.line(granule as usize) }))
     }
 }

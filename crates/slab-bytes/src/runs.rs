@@ -163,9 +163,9 @@ impl RunBins {
         self.unlink(head);
         self.free_granules -= len as usize;
         // SAFETY: within the run.
-        let first = unsafe { head.forward(skip) };
+        let first = unsafe { head.forward(skip as usize) };
         // SAFETY: within the run.
-        let last = unsafe { first.forward(len - 1) };
+        let last = unsafe { first.forward((len - 1) as usize) };
         // H2: neither end may go on saying that it is free.
         last.set(Line::default());
         first.set(Line::default());
@@ -190,7 +190,7 @@ impl RunBins {
     /// `head` is a head of a run of `len` granules that is not free, and `more > 0`.
     pub unsafe fn extend(&mut self, head: LineRef, len: u32, more: u32) -> bool {
         // SAFETY: at worst the closing edge.
-        let behind = unsafe { head.forward(len) };
+        let behind = unsafe { head.forward(len as usize) };
         if behind.kind() != Kind::Free || behind.len() < more {
             return false;
         }
@@ -245,7 +245,7 @@ impl RunBins {
         self.free_granules += len as usize;
         let (mut first, mut merged_len) = (head, len);
         // SAFETY: at worst the closing edge.
-        let behind = unsafe { head.forward(len) };
+        let behind = unsafe { head.forward(len as usize) };
         if behind.kind() == Kind::Free {
             self.unlink(behind);
             merged_len += behind.len();
@@ -275,7 +275,7 @@ impl RunBins {
     unsafe fn link(&mut self, first: LineRef, len: u32) {
         if len > 1 {
             // SAFETY: within the run.
-            let last = unsafe { first.forward(len - 1) };
+            let last = unsafe { first.forward((len - 1) as usize) };
             last.set(Line { len, kind: Kind::FreeEnd, ..Line::default() });
         }
         first.set(Line { len, kind: Kind::Free, ..Line::default() });

@@ -23,8 +23,11 @@ pub type OomHook<R, A> = fn(heap: &Locked<R, A>, layout: Layout) -> bool;
 ///
 /// `R` is any [`RawMutex`]: `spin`'s, one that masks interrupts, or [`LocalMutex`] for one thread.
 /// `Locked` is `Sync` where `R` is and `A: Send`. As the global allocator it needs a lock that does
-/// not allocate: `parking_lot`'s does, for its queues of waiting threads. An inner allocator that
-/// panics does so under the lock: a panic handler that allocates, as that of `std` does for its
+/// not allocate: `parking_lot`'s does, for its queues of waiting threads.
+///
+/// A free that the inner allocator refuses is a panic, and in a global allocator ends the program: a
+/// double free is never passed over. It is reported without the lock. An inner allocator that panics
+/// itself does so under the lock: a panic handler that allocates, as that of `std` does for its
 /// message, then waits for that lock for ever, or in [`Local`] panics again.
 ///
 /// # Examples
@@ -177,10 +180,35 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
         }
     }
 
+    /// Frees a block under the lock.
+    ///
+    /// # Panics
+    ///
+    /// If the allocator checks and refuses: once the lock is free again, so that a panic handler that
+    /// allocates can say so.
+    ///
+    /// # Safety
+    ///
+    /// As [`ByteAllocator::dealloc`].
+    #[inline]
+    unsafe fn free(&self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise is the same.
+        let outcome = unsafe { self.inner.lock().try_dealloc(block, layout) };
+        if let Err(error) = outcome {
+            refused(block, layout, error);
+        }
+    }
+
     fn totals(&self) -> (usize, usize) {
         let heap = self.inner.lock();
         (heap.total_bytes(), heap.used_bytes())
     }
+}
+
+#[cold]
+fn refused(block: NonNull<u8>, layout: Layout, error: AllocError) -> ! {
+    let (address, size, align) = (block.addr(), layout.size(), layout.align());
+    panic!("a free of {size} bytes aligned to {align} at {address:#x} was refused: {error}");
 }
 
 /// Turns an unwinding out of a `GlobalAlloc` method, which the language forbids, into an abort: a
@@ -224,7 +252,7 @@ unsafe impl<R: RawMutex, A: ByteAllocator> GlobalAlloc for Locked<R, A> {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let Some(block) = NonNull::new(block) else { return };
         // SAFETY: the caller of `GlobalAlloc::dealloc` promises a live block and its layout.
-        AbortOnUnwind::guard(|| unsafe { self.inner.lock().dealloc(block, layout) });
+        AbortOnUnwind::guard(|| unsafe { self.free(block, layout) });
     }
 
     #[inline]
@@ -278,7 +306,7 @@ unsafe impl<R: RawMutex, A: ByteAllocator> Allocator for &Locked<R, A> {
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         if layout.size() != 0 {
             // SAFETY: the caller promises a block of this allocator and a layout that fits it.
-            unsafe { self.inner.lock().dealloc(block, layout) };
+            unsafe { self.free(block, layout) };
         }
     }
 

@@ -274,3 +274,53 @@ fn trait_objects_and_references_forward_everything() {
     }
     assert_eq!((stack.total_bytes, stack.used_bytes), (64, 0));
 }
+
+/// Refuses every free.
+#[derive(Debug, Default)]
+struct Unfreeing(Stack);
+
+impl BaseAllocator for Unfreeing {
+    unsafe fn add_region(&mut self, region: NonNull<[u8]>) -> Result<(), RegionError> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.0.add_region(region) }
+    }
+}
+
+// SAFETY: as `Stack`.
+unsafe impl ByteAllocator for Unfreeing {
+    fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
+        self.0.alloc(layout)
+    }
+
+    unsafe fn dealloc(&mut self, _: NonNull<u8>, _: Layout) {
+        unreachable!("adapters ask for a report");
+    }
+
+    unsafe fn try_dealloc(&mut self, _: NonNull<u8>, _: Layout) -> AllocResult {
+        Err(AllocError::NotAllocated)
+    }
+
+    fn total_bytes(&self) -> usize {
+        self.0.total_bytes()
+    }
+
+    fn used_bytes(&self) -> usize {
+        self.0.used_bytes()
+    }
+}
+
+#[test]
+fn a_refused_free_is_reported_without_the_lock() {
+    let heap: Local<Unfreeing> = Locked::new(Unfreeing::default());
+    // SAFETY: leaked memory that nobody else uses.
+    unsafe { heap.add_region(memory(256)) }.expect("any region will do");
+    let layout = Layout::new::<u64>();
+    let block = (&heap).allocate(layout).expect("room").cast::<u8>();
+    let report = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        // SAFETY: live, with this layout.
+        unsafe { (&heap).deallocate(block, layout) };
+    }));
+    let message = *report.expect_err("refused").downcast::<String>().expect("a message");
+    assert!(message.contains("a free of 8 bytes aligned to 8 at 0x"), "{message}");
+    assert_eq!(heap.used_bytes(), 8, "the lock is free and the block is live");
+}
