@@ -36,6 +36,7 @@ fn iterates_in_the_order_of_slots() {
     for (n, &handle) in handles.iter().enumerate().rev().step_by(3) {
         map.insert(handle, n).unwrap();
     }
+    assert_eq!(map.iter().count(), map.len(), "dead slots between live ones are passed over");
     map.iter_mut().for_each(|(_, n)| *n += 1);
     assert!(map.iter().all(|(handle, &n)| slab[handle] as usize + 1 == n));
     assert!(map.iter().is_sorted() && map.iter().len() == map.len());
