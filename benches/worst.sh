@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Instructions of one operation in a fragmented heap as its region grows: benches/worst.sh [ALLOCATOR…]
+#
+# Each heap is filled with blocks of eight kibibytes, every second of which is freed; then one
+# operation is counted with callgrind (examples/worst.rs):
+#   small    1500 bytes, for which a segment is carved      large    a block that fits a hole
+#   aligned  2000 bytes at a multiple of 2048               merge    a free between two holes
+#   refused  a kibibyte more than any hole, in the bin of the holes: slab-bytes looks at each of them
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo build --quiet --release -p slab-benches --example worst
+program="${CARGO_TARGET_DIR:-target}/release/examples/worst"
+[ $# -gt 0 ] || set -- slab-bytes talc rlsf dlmalloc
+sizes='1 16 256 1024'
+works='small large aligned merge refused'
+printf '%-22s %5s' allocator MiB
+printf ' %9s' $works
+printf '\n'
+for name in "$@"; do
+    for mebibytes in $sizes; do
+        printf '%-22s %5d' "$name" "$mebibytes"
+        for work in $works; do
+            count=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null --collect-atstart=no \
+                --toggle-collect='*counted_*' "$program" "$name" "$mebibytes" "$work" 2>&1 |
+                awk '/Collected/ { print $NF }')
+            printf ' %9s' "${count:-failed}"
+        done
+        printf '\n'
+    done
+done
