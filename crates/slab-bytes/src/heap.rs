@@ -227,9 +227,19 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         unsafe { front.adopt(segment, start) };
     }
 
+    #[inline(never)]
     fn alloc_run(&mut self, len: u32, align: usize) -> AllocResult<(NonNull<u8>, usize)> {
+        let bytes = len as usize * GRANULE_BYTES;
+        if align <= GRANULE_BYTES
+            && let Some(head) = self.runs.take_kept(len)
+        {
+            // All else that a head says is true of it already.
+            head.set_kind(Kind::Block);
+            self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes);
+            return Ok((self.start_of(head), bytes));
+        }
         let head = self.take_run(len, align, Kind::Block).ok_or(AllocError::NoMemory)?;
-        Ok((self.start_of(head), len as usize * GRANULE_BYTES))
+        Ok((self.start_of(head), bytes))
     }
 
     /// Takes a run of granules, if need be after returning unused segments.
@@ -268,6 +278,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     /// Returns the first byte of the granule that a line describes.
+    #[inline]
     pub(crate) fn start_of(&self, line: LineRef) -> NonNull<u8> {
         let (view, granule) = self.regions.granule_of(line);
         // SAFETY: the set returned a granule of this region.

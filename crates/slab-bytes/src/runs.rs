@@ -84,14 +84,18 @@ impl RunBins {
 
     /// Takes a run of `len` granules. *O*(1) if a longer bin has one; before `None` is returned the
     /// runs of one bin are looked at.
-    #[inline]
     pub fn take(&mut self, len: u32) -> Option<LineRef> {
+        self.take_kept(len).or_else(|| self.take_free(len))
+    }
+
+    /// Takes the run kept for requests of `len` granules; it still says that it is kept. *O*(1).
+    #[inline]
+    pub fn take_kept(&mut self, len: u32) -> Option<LineRef> {
         let kept = self.kept[len as usize % KEPT_COUNT].take_if(|kept| kept.len() == len);
         if kept.is_some() {
             self.free_granules -= len as usize;
-            return kept;
         }
-        self.take_free(len)
+        kept
     }
 
     fn take_free(&mut self, len: u32) -> Option<LineRef> {
