@@ -42,12 +42,14 @@ extern crate std;
 mod block;
 mod class;
 mod error;
+mod free;
 mod front;
 mod heap;
 mod line;
 mod pages;
 mod region;
 mod region_set;
+mod resize;
 mod runs;
 mod validate;
 
