@@ -74,19 +74,6 @@ pub fn fits_run<M: Mode>(layout: Layout, address: usize, len: u32) -> bool {
     }
 }
 
-/// Returns how many bytes of a block the user may use.
-pub fn usable_bytes<M: Mode>(layout: Layout) -> usize {
-    if dressed::<M>() {
-        // The slack holds the canary, or is fenced off.
-        return layout.size();
-    }
-    match fitting::<M>(layout) {
-        Fitting::Class(class) => class.slot_bytes(),
-        Fitting::Run { len, .. } => len as usize * GRANULE_BYTES,
-        Fitting::Never => layout.size(),
-    }
-}
-
 /// Returns whether blocks are dressed at all; in other builds the functions below are never called.
 pub const fn dressed<M: Mode>() -> bool {
     poison::is_active::<M>()

@@ -44,6 +44,17 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         (head, offset % GRANULE_BYTES + back as usize * GRANULE_BYTES)
     }
 
+    /// Returns the bytes of the slot or run at an address of a live block.
+    pub(crate) fn usable_bytes_at(&self, address: usize) -> Option<usize> {
+        let (view, offset) = self.regions.look_up(address)?;
+        let (head, _) = Self::line_over(&view, offset);
+        Some(if head.kind().is_segment() {
+            SizeClass::at(head.class_index()).slot_bytes()
+        } else {
+            head.len() as usize * GRANULE_BYTES
+        })
+    }
+
     /// Takes a block back, if it lies in the region used last and is aligned as every block is;
     /// `false` if not, and if there is something to refuse: [`free_slow`](Self::free_slow) knows.
     #[inline(always)]

@@ -80,6 +80,15 @@ impl RegionSet {
         found.expect("a line lies in the region that it describes")
     }
 
+    /// As [`locate`](Self::locate), without remembering the region.
+    pub fn look_up(&self, address: usize) -> Option<(View, usize)> {
+        let view = match self.hot.offset_of(address) {
+            Some(_) => self.hot,
+            None => self.find(address)?.view(),
+        };
+        Some((view, view.offset_of(address)?))
+    }
+
     fn find(&self, address: usize) -> Option<RegionRef> {
         self.overlapping(address, 1)
     }
