@@ -417,7 +417,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     }
 
     /// Returns the bytes of the slot or run in which the block lies, which may be a larger class's;
-    /// in builds that watch the slack, the block's own. *O*(1), as for a free.
+    /// in builds that watch the slack, the block's own. *O*(log regions) expected.
     unsafe fn usable_size(&self, block: NonNull<u8>, layout: Layout) -> usize {
         if block::dressed::<M>() {
             return layout.size();

@@ -57,10 +57,9 @@ impl RegionSet {
 
     #[cold]
     fn locate_slow(&mut self, address: usize) -> Option<(View, usize)> {
-        let view = self.find(address)?.view();
-        let offset = view.offset_of(address)?;
-        self.hot = view;
-        Some((view, offset))
+        let found = self.look_up(address)?;
+        self.hot = found.0;
+        Some(found)
     }
 
     /// Returns the region that a line belongs to, and the granule that it describes.
@@ -80,12 +79,9 @@ impl RegionSet {
         found.expect("a line lies in the region that it describes")
     }
 
-    /// As [`locate`](Self::locate), without remembering the region.
+    /// As [`locate`](Self::locate), without remembering the region. *O*(log regions) expected.
     pub fn look_up(&self, address: usize) -> Option<(View, usize)> {
-        let view = match self.hot.offset_of(address) {
-            Some(_) => self.hot,
-            None => self.find(address)?.view(),
-        };
+        let view = self.find(address)?.view();
         Some((view, view.offset_of(address)?))
     }
 
