@@ -22,8 +22,10 @@ target() { # target TOOLCHAIN TRIPLE
 }
 
 STABLE=stable
-LIBRARIES=(slab-traits slab-core slab-bytes slab-typed)
-# --package options for all library crates.
+# What runs without an operating system, and the rest.
+BARE=(slab-traits slab-core slab-bytes slab-typed slab-binned slab-cache)
+LIBRARIES=("${BARE[@]}" slab-pool)
+# --package options for the given crates.
 packages() {
-    printf -- '-p %s ' "${LIBRARIES[@]}"
+    printf -- '-p %s ' "$@"
 }
