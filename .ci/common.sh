@@ -1,5 +1,7 @@
 # Sourced by the rungs.
 
+FORM=${FORM:-quick}
+
 # Notes a step whose tool cannot be had: skip NAME WHY.
 skip() {
     printf 'SKIPPED: %s, %s\n' "$1" "$2" | tee -a "${SKIPPED_FILE:-/dev/null}"
@@ -21,7 +23,34 @@ target() { # target TOOLCHAIN TRIPLE
     }
 }
 
+# Installs Debian packages, or says why a step is skipped: packaged NAME COMMAND PACKAGE…
+packaged() {
+    local name=$1 command=$2
+    shift 2
+    command -v "$command" >/dev/null && return
+    local sudo=()
+    [ "$(id -u)" = 0 ] || sudo=(sudo -n)
+    { "${sudo[@]}" apt-get update && "${sudo[@]}" apt-get install --yes --no-install-recommends "$@"; } \
+        >/dev/null 2>&1 || true
+    command -v "$command" >/dev/null || {
+        skip "$name" "$command cannot be installed"
+        return 1
+    }
+}
+
+# Adds a component to the nightly toolchain, or says why a step is skipped: component NAME COMPONENT…
+component() {
+    local name=$1
+    shift
+    rustup component add --toolchain nightly "$@" >/dev/null 2>&1 || {
+        skip "$name" "the nightly toolchain has no $*"
+        return 1
+    }
+}
+
 STABLE=stable
+# Where builds with other flags lie, each in a folder of its own.
+BUILD=${CARGO_TARGET_DIR:-target}
 # What runs without an operating system, and the rest.
 BARE=(slab-traits slab-core slab-bytes slab-typed slab-binned slab-cache)
 LIBRARIES=("${BARE[@]}" slab-pool)
