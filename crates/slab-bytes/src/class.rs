@@ -10,10 +10,7 @@ use slab_core::layout::{Reciprocal, align_up};
 /// [`VacantWord`] describes a granule of any class.
 pub const GRANULE_BYTES: usize = CLASS_STEP * VacantWord::SLOT_COUNT_MAX as usize;
 
-/// The alignment that every block has.
-pub const BLOCK_ALIGN: usize = CLASS_STEP;
-
-/// Bytes between the smallest classes.
+/// Bytes between the smallest classes, and the alignment that every block has.
 const CLASS_STEP: usize = 16;
 
 /// Bytes of the largest class. The next larger request takes a run of five granules, of which
@@ -40,21 +37,22 @@ impl SizeClass {
     /// of a larger one is a class itself.
     #[inline]
     pub const fn of(size: usize, align: usize) -> Option<Self> {
-        let size = if align <= CLASS_STEP {
-            size
-        } else if align > GRANULE_BYTES {
-            return None;
-        } else {
-            match align_up(size, align) {
-                Some(0) => align,
-                Some(size) => size,
-                None => return None,
-            }
-        };
-        if size > SLOT_BYTES_MAX {
+        match Self::rounded(size, align) {
+            Some(size) if size <= SLOT_BYTES_MAX => Some(Self(BY_SIZE[size.div_ceil(CLASS_STEP)])),
+            _ => None,
+        }
+    }
+
+    /// Returns the size whose class serves `size` bytes at `align`; `None` if no slot is aligned so.
+    #[inline]
+    pub const fn rounded(size: usize, align: usize) -> Option<usize> {
+        if align <= CLASS_STEP {
+            return Some(size);
+        }
+        if align > GRANULE_BYTES {
             return None;
         }
-        Some(Self(BY_SIZE[size.div_ceil(CLASS_STEP)]))
+        align_up(if size == 0 { 1 } else { size }, align)
     }
 
     /// The class of the smallest blocks.

@@ -5,9 +5,10 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use slab_core::{Mode, poison};
+use slab_traits::{AllocError, AllocResult};
 
 use crate::block;
-use crate::class::{BLOCK_ALIGN, GRANULE_BYTES, SizeClass};
+use crate::class::{GRANULE_BYTES, SizeClass};
 use crate::error::FreeError;
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
@@ -20,6 +21,15 @@ pub(crate) enum Place {
     Slot { head: LineRef, class: SizeClass, slot: u32 },
     /// A run of its own.
     Run { head: LineRef, len: u32 },
+}
+
+/// What became of a slot that was to be freed.
+enum Slot {
+    Freed,
+    /// Freed, and its segment does not belong any more where it is.
+    Unsettled,
+    /// Untouched.
+    Unusual,
 }
 
 impl Place {
@@ -55,47 +65,135 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         })
     }
 
-    /// Takes a block back, if it lies in the region used last and is aligned as every block is;
-    /// `false` if not, and if there is something to refuse: [`free_slow`](Self::free_slow) knows.
+    /// Takes a block back and returns `done`, or whatever `rest` returns, which does all that
+    /// [`try_free`](Self::try_free) says and is asked whenever anything is unusual: a region that is
+    /// not the one used last, or something to refuse.
+    ///
+    /// Calls are last calls, so that the usual way needs no stack frame.
+    ///
+    /// # Safety
+    ///
+    /// As [`try_free`](Self::try_free).
     #[inline(always)]
-    fn free_fast(&mut self, address: usize, layout: Layout) -> bool {
-        let Some(offset) = self.regions.hot().offset_of(address) else { return false };
+    pub(crate) unsafe fn free_as<R>(
+        &mut self,
+        block: NonNull<u8>,
+        layout: Layout,
+        done: R,
+        rest: unsafe fn(&mut Self, usize, Layout) -> R,
+    ) -> R {
+        let address = block.addr().get();
+        if block::dressed::<M>() {
+            // SAFETY: the caller's promise is the same.
+            return unsafe { rest(self, address, layout) };
+        }
+        let Some(offset) = self.regions.hot().offset_of(address) else {
+            // SAFETY: as above.
+            return unsafe { rest(self, address, layout) };
+        };
         let (head, offset) = Self::line_over(self.regions.hot(), offset);
         let kind = head.kind();
         if !kind.is_segment() {
-            return kind == Kind::Block && offset == 0 && self.free_block(address, head, layout);
+            // SAFETY: as above.
+            return unsafe { self.free_run(address, layout, done, rest) };
         }
+        match self.free_slot(head, kind, offset, layout) {
+            Slot::Freed => done,
+            Slot::Unsettled => {
+                self.settle(head);
+                done
+            }
+            // SAFETY: as above.
+            Slot::Unusual => unsafe { rest(self, address, layout) },
+        }
+    }
+
+    /// Makes the slot at an offset of a segment vacant, if it is live and the layout fits its class.
+    #[inline(always)]
+    fn free_slot(&mut self, head: LineRef, kind: Kind, offset: usize, layout: Layout) -> Slot {
         let front = self.fronts.of_line(head.class_index());
-        if M::CHECKED && (layout.align() > BLOCK_ALIGN || !front.takes_size(layout.size())) {
-            return false;
+        if M::CHECKED && !front.takes(layout.size(), layout.align()) {
+            return Slot::Unusual;
         }
         // A slot beyond the segment's last is not live, by H4: the count needs no look.
-        let Some(slot) = front.slot_at(offset) else { return false };
+        let Some(slot) = front.slot_at(offset) else { return Slot::Unusual };
         let mut live = head.live();
-        let held = M::CHECKED && kind == Kind::Front && front.holds(slot);
-        if held || !live.remove(slot) {
-            return false;
+        if kind == Kind::Front {
+            if M::CHECKED && front.holds(slot) || !live.remove(slot) {
+                return Slot::Unusual;
+            }
+            // The front finds the slot when it runs out, and keeps its segment if it is unused.
+            head.set_live(live);
+            self.freed_bytes = self.freed_bytes.wrapping_add(front.slot_bytes());
+            return Slot::Freed;
+        }
+        if !live.remove(slot) {
+            return Slot::Unusual;
         }
         head.set_live(live);
         self.freed_bytes = self.freed_bytes.wrapping_add(front.slot_bytes());
-        // The front finds freed slots when it runs out, and keeps its segment if it is unused.
-        if kind != Kind::Front && (kind == Kind::Full || live.is_empty()) {
-            self.settle(head);
-        }
-        true
+        if kind == Kind::Full || live.is_empty() { Slot::Unsettled } else { Slot::Freed }
     }
 
-    /// Takes back a block that is a run of its own; `false` if its layout does not fit.
+    /// Takes a block back that is a run of its own, in the region used last.
+    ///
+    /// # Safety
+    ///
+    /// As [`try_free`](Self::try_free).
     #[inline(never)]
-    fn free_block(&mut self, address: usize, head: LineRef, layout: Layout) -> bool {
+    unsafe fn free_run<R>(
+        &mut self,
+        address: usize,
+        layout: Layout,
+        done: R,
+        rest: unsafe fn(&mut Self, usize, Layout) -> R,
+    ) -> R {
+        let Some(offset) = self.regions.hot().offset_of(address) else {
+            // SAFETY: the caller's promise is the same.
+            return unsafe { rest(self, address, layout) };
+        };
+        let (head, offset) = Self::line_over(self.regions.hot(), offset);
         let len = head.len();
-        if M::CHECKED && !block::fits_run::<M>(layout, address, len) {
-            return false;
+        let whole = head.kind() == Kind::Block && offset == 0;
+        if !whole || M::CHECKED && !block::fits_run::<M>(layout, address, len) {
+            // SAFETY: as above.
+            return unsafe { rest(self, address, layout) };
         }
         self.freed_bytes = self.freed_bytes.wrapping_add(len as usize * GRANULE_BYTES);
         // SAFETY: the run is a block's, which has just ended.
         unsafe { self.runs.give_back(head, len) };
-        true
+        done
+    }
+
+    /// As [`try_free`](Self::try_free), for who cannot be told.
+    ///
+    /// # Panics
+    ///
+    /// In `Hardened` mode and in debug builds, if the request is refused.
+    ///
+    /// # Safety
+    ///
+    /// As [`try_free`](Self::try_free).
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn free_or_count(&mut self, address: usize, layout: Layout) {
+        // SAFETY: the caller's promise is the same.
+        if let Err(error) = unsafe { self.free_slow(address, layout) } {
+            self.refused_frees += 1;
+            assert!(!(M::HARDENED || cfg!(debug_assertions)), "dealloc: {error}");
+        }
+    }
+
+    /// As [`try_free`](Self::try_free), without the numbers.
+    ///
+    /// # Safety
+    ///
+    /// As [`try_free`](Self::try_free).
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn free_or_refuse(&mut self, address: usize, layout: Layout) -> AllocResult {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.free_slow(address, layout) }.map_err(AllocError::from)
     }
 
     /// Finds the live block at an address.
@@ -166,12 +264,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// `Unchecked` mode it is such an address, and `layout` is the block's.
     #[inline]
     pub unsafe fn try_free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), FreeError> {
-        let address = block.addr().get();
-        if !block::dressed::<M>() && self.free_fast(address, layout) {
-            return Ok(());
-        }
         // SAFETY: the caller's promise is the same.
-        unsafe { self.free_slow(address, layout) }
+        unsafe { self.free_as(block, layout, Ok(()), Self::free_slow) }
     }
 
     /// Does all that [`try_free`](Self::try_free) says.
@@ -240,13 +334,6 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let granule = unsafe { view.granule_start((offset / GRANULE_BYTES) as u32) };
         // SAFETY: within that granule.
         unsafe { granule.add(offset % GRANULE_BYTES) }
-    }
-
-    /// Counts a free that was refused.
-    #[cold]
-    pub(crate) fn refused(&mut self, error: &FreeError) {
-        self.refused_frees += 1;
-        assert!(!(M::HARDENED || cfg!(debug_assertions)), "dealloc: {error}");
     }
 }
 

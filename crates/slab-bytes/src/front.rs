@@ -32,9 +32,8 @@ pub struct Front {
     slot_bytes: u32,
     /// Segments of the class, full ones included.
     pub segment_count: u32,
-    /// The largest size that belongs to the class below; one too few for the smallest class, which
-    /// has to take empty blocks too.
-    size_below: i16,
+    /// The smallest size that belongs to the class.
+    size_min: u16,
     /// How many sizes belong to the class.
     size_count: u16,
 }
@@ -43,10 +42,9 @@ impl Front {
     /// Returns a front without a segment.
     pub const fn new(class: SizeClass) -> Self {
         let slot_bytes = class.slot_bytes() as u32;
-        let size_below = if class.index() == 0 {
-            -1
-        } else {
-            SizeClass::at(class.index() - 1).slot_bytes() as i16
+        let size_min = match class.index() {
+            0 => 0,
+            index => SizeClass::at(index - 1).slot_bytes() as u16 + 1,
         };
         Self {
             vacant: VacantWord::new(0),
@@ -57,8 +55,8 @@ impl Front {
             divisor: ExactDivisor::new(slot_bytes).unwrap(),
             slot_bytes,
             segment_count: 0,
-            size_below,
-            size_count: (slot_bytes as i16 - size_below) as u16,
+            size_min,
+            size_count: slot_bytes as u16 - size_min + 1,
         }
     }
 
@@ -74,10 +72,13 @@ impl Front {
         self.divisor.index_below(offset as u32, VacantWord::SLOT_COUNT_MAX)
     }
 
-    /// Returns whether this is the class for blocks of `size` bytes at an alignment to 16.
+    /// Returns whether this is the class for blocks of `size` bytes at `align`.
     #[inline]
-    pub const fn takes_size(&self, size: usize) -> bool {
-        size.wrapping_sub(self.size_below as usize).wrapping_sub(1) < self.size_count as usize
+    pub const fn takes(&self, size: usize, align: usize) -> bool {
+        match SizeClass::rounded(size, align) {
+            Some(size) => size.wrapping_sub(self.size_min as usize) < self.size_count as usize,
+            None => false,
+        }
     }
 
     /// Takes a slot that the front holds. *O*(1).
@@ -199,5 +200,28 @@ impl IndexMut<SizeClass> for Fronts {
     #[inline]
     fn index_mut(&mut self, class: SizeClass) -> &mut Front {
         &mut self.0[class.index() % Self::LEN]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::class::GRANULE_BYTES;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
+    fn a_front_takes_what_its_class_serves_and_nothing_else() {
+        let fronts = Fronts::new();
+        let mut taken = 0;
+        for align in (0..12).map(|log2| 1usize << log2) {
+            for size in (0..4200).chain([usize::MAX, usize::MAX - align + 1]) {
+                for class in SizeClass::all() {
+                    let takes = fronts[class].takes(size, align);
+                    assert_eq!(takes, SizeClass::of(size, align) == Some(class), "{size} {align}");
+                    taken += usize::from(takes);
+                }
+            }
+        }
+        assert!(taken > 11 * 4096 - GRANULE_BYTES, "{taken}");
     }
 }

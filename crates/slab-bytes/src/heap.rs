@@ -102,9 +102,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     // Allocation. What happens to a block afterwards is in `free` and `resize`.
 
-    /// Returns a block and its usable bytes.
+    /// Returns a block as it lies in its slot or run. What is not the front's business is called last
+    /// and returns in registers, so that the way through a front needs no stack frame.
     #[inline]
-    fn alloc_block(&mut self, layout: Layout) -> AllocResult<(NonNull<u8>, usize)> {
+    fn alloc_block(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         match block::fitting::<M>(layout) {
             Fitting::Class(class) => {
                 let front = &mut self.fronts[class];
@@ -115,7 +116,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                     Some(slot) => {
                         let slot_bytes = front.slot_bytes();
                         self.allocated_bytes = self.allocated_bytes.wrapping_add(slot_bytes);
-                        Ok((slot, slot_bytes))
+                        Ok(slot)
                     }
                     None => self.alloc_slot_slow(class, layout.align()),
                 }
@@ -128,11 +129,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Finds the class a slot when its front holds none.
     #[cold]
     #[inline(never)]
-    fn alloc_slot_slow(
-        &mut self,
-        class: SizeClass,
-        align: usize,
-    ) -> AllocResult<(NonNull<u8>, usize)> {
+    fn alloc_slot_slow(&mut self, class: SizeClass, align: usize) -> AllocResult<NonNull<u8>> {
         let lender = if self.refill(class) || self.grow(class) || self.squeeze(class) {
             class
         } else {
@@ -146,9 +143,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             segment.edit(|line| line.slots = line.slots.lend());
         }
         let slot = front.take().ok_or(AllocError::NoMemory)?;
-        let slot_bytes = front.slot_bytes();
-        self.allocated_bytes = self.allocated_bytes.wrapping_add(slot_bytes);
-        Ok((slot, slot_bytes))
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(front.slot_bytes());
+        Ok(slot)
     }
 
     /// Gets the front a slot from the segments that the class has: from the front's own, which frees
@@ -209,18 +205,32 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     #[inline(never)]
-    fn alloc_run(&mut self, len: u32, align: usize) -> AllocResult<(NonNull<u8>, usize)> {
-        let bytes = len as usize * GRANULE_BYTES;
+    fn alloc_run(&mut self, len: u32, align: usize) -> AllocResult<NonNull<u8>> {
         if align <= GRANULE_BYTES
             && let Some(head) = self.runs.take_kept(len)
         {
             // All else that a head says is true of it already.
             head.set_kind(Kind::Block);
-            self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes);
-            return Ok((self.start_of(head), bytes));
+            self.allocated_bytes = self.allocated_bytes.wrapping_add(len as usize * GRANULE_BYTES);
+            return Ok(self.start_of(head));
         }
         let head = self.take_run(len, align, Kind::Block).ok_or(AllocError::NoMemory)?;
-        Ok((self.start_of(head), bytes))
+        Ok(self.start_of(head))
+    }
+
+    /// Returns a block dressed for its layout.
+    ///
+    /// # Panics
+    ///
+    /// In `Hardened` mode, if the memory was written after it was freed.
+    #[cold]
+    #[inline(never)]
+    fn alloc_dressed(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
+        let block = self.alloc_block(layout)?;
+        let usable_bytes = self.usable_bytes_at(block.addr().get()).unwrap_or(layout.size());
+        // SAFETY: the block is retired, of so many bytes, and ours until it is returned.
+        unsafe { block::dress::<M>(block, layout.size(), usable_bytes) };
+        Ok(block)
     }
 
     /// Takes a run of granules, if need be after returning unused segments.
@@ -363,12 +373,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     /// In `Hardened` mode, if the memory was written after it was freed.
     #[inline]
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
-        let (block, usable_bytes) = self.alloc_block(layout)?;
-        if block::dressed::<M>() {
-            // SAFETY: the block is retired, and ours until it is returned.
-            unsafe { block::dress::<M>(block, layout.size(), usable_bytes) };
-        }
-        Ok(block)
+        if block::dressed::<M>() { self.alloc_dressed(layout) } else { self.alloc_block(layout) }
     }
 
     /// Takes a block back; see [`try_free`](Self::try_free).
@@ -380,9 +385,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     #[inline]
     unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller promises a live block and its layout.
-        if let Err(error) = unsafe { self.try_free(block, layout) } {
-            self.refused(&error);
-        }
+        unsafe { self.free_as(block, layout, (), Self::free_or_count) }
     }
 
     fn total_bytes(&self) -> usize {
@@ -430,6 +433,6 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     #[inline]
     unsafe fn try_dealloc(&mut self, block: NonNull<u8>, layout: Layout) -> AllocResult {
         // SAFETY: the caller's promise is the same.
-        unsafe { self.try_free(block, layout) }.map_err(AllocError::from)
+        unsafe { self.free_as(block, layout, Ok(()), Self::free_or_refuse) }
     }
 }

@@ -108,9 +108,9 @@ impl LiveWord {
     /// Removes a slot; `false` if it was not live. *O*(1).
     #[inline]
     pub const fn remove(&mut self, slot: u32) -> bool {
-        let was_live = self.contains(slot);
+        let before = self.0;
         self.0 &= !bit(slot);
-        was_live
+        self.0 != before
     }
 
     /// Returns whether a slot is live. *O*(1).
