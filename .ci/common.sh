@@ -23,19 +23,23 @@ target() { # target TOOLCHAIN TRIPLE
     }
 }
 
-# Installs Debian packages, or says why a step is skipped: packaged NAME COMMAND PACKAGE…
-packaged() {
+# Installs Debian packages that bring a command or a file, or says why a step is skipped.
+packaged() { # packaged NAME COMMAND-OR-FILE PACKAGE…
     local name=$1 command=$2
     shift 2
-    command -v "$command" >/dev/null && return
+    installed "$command" && return
     local sudo=()
     [ "$(id -u)" = 0 ] || sudo=(sudo -n)
     { "${sudo[@]}" apt-get update && "${sudo[@]}" apt-get install --yes --no-install-recommends "$@"; } \
         >/dev/null 2>&1 || true
-    command -v "$command" >/dev/null || {
+    installed "$command" || {
         skip "$name" "$command cannot be installed"
         return 1
     }
+}
+
+installed() { # installed COMMAND-OR-FILE
+    [ -e "$1" ] || command -v "$1" >/dev/null
 }
 
 # Adds a component to the nightly toolchain, or says why a step is skipped: component NAME COMPONENT…
