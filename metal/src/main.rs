@@ -23,35 +23,50 @@ use slab_traits::Locked;
 /// The heap's type.
 pub type Heap = Locked<Masked, SlabByteAllocator>;
 
-/// Bytes given to the heap at the start, and once more when a request finds no memory. What fits the
-/// smallest of the machines, which has 16 KiB.
+/// Bytes given to the heap at the start, and where memory does not grow once more when a request finds
+/// none. What fits the smallest of the machines, which has 16 KiB.
 pub const REGION_BYTES: usize = 4608;
 
 /// Aligned as granules are, so that a region holds as many on every machine.
 #[repr(align(1024))]
+#[expect(dead_code, reason = "read and written through the heap alone")]
 struct Region([u8; REGION_BYTES]);
 
 static mut FIRST: Region = Region([0; REGION_BYTES]);
-static mut SECOND: Region = Region([0; REGION_BYTES]);
-
 #[global_allocator]
 static HEAP: Heap = Locked::with_hook(SlabByteAllocator::new(), more_memory);
 
-/// Gives the heap its second region, as a firmware would a memory that it had other plans for.
+/// Gives the heap more memory when a request finds none.
 fn more_memory(heap: &Heap, _: Layout) -> bool {
-    // SAFETY: nobody else names the array; the heap refuses it if it has it already.
-    heap.total_bytes() != 0 && unsafe { heap.add_region(region(&raw mut SECOND.0)) }.is_ok()
+    let Some(spare) = spare_memory(heap) else { return false };
+    // SAFETY: nobody else names the memory; the heap refuses what it has already.
+    unsafe { heap.add_region(spare) }.is_ok()
 }
 
-fn region(array: *mut [u8; REGION_BYTES]) -> NonNull<[u8]> {
-    NonNull::new(array as *mut [u8]).expect("statics are not null")
+/// A second array, as a firmware would have it for other plans.
+#[cfg(not(target_arch = "wasm32"))]
+fn spare_memory(heap: &Heap) -> Option<NonNull<[u8]>> {
+    static mut SECOND: Region = Region([0; REGION_BYTES]);
+    (heap.total_bytes() == REGION_BYTES).then(|| region(&raw mut SECOND))
+}
+
+/// A page after the other, right behind the one before, until the module's limit is reached.
+#[cfg(target_arch = "wasm32")]
+fn spare_memory(_: &Heap) -> Option<NonNull<[u8]>> {
+    machine::grow()
+}
+
+fn region(array: *mut Region) -> NonNull<[u8]> {
+    let start = NonNull::new(array.cast()).expect("statics are not null");
+    NonNull::slice_from_raw_parts(start, REGION_BYTES)
 }
 
 /// Where the start-up code goes.
 #[unsafe(no_mangle)]
 extern "C" fn start() -> ! {
     // SAFETY: nobody else names the array.
-    unsafe { HEAP.add_region(region(&raw mut FIRST.0)) }.expect("the array is large enough");
+    let given = unsafe { HEAP.add_region(region(&raw mut FIRST)) };
+    given.expect("the array is large enough");
     let report = work::run(&HEAP);
     writeln!(Console, "{report}").expect("the console takes everything");
     exit(0)

@@ -131,20 +131,21 @@ fn fragments(whole: usize) -> usize {
     count
 }
 
-/// A request beyond the first region calls the hook, which gives the second; when that is used up too
-/// the request is refused, and nothing is lost.
+/// A request beyond the first region calls the hook, which gives more; when that is used up too the
+/// request is refused, and nothing is lost.
 fn end_of_memory(heap: &Heap) {
-    let mut blocks: Vec<Vec<u8>> = Vec::with_capacity(16);
+    let mut blocks: Vec<Vec<u8>> = Vec::new();
     loop {
         let mut block: Vec<u8> = Vec::new();
-        if block.try_reserve_exact(900).is_err() {
+        if blocks.try_reserve(1).is_err() || block.try_reserve_exact(900).is_err() {
             break;
         }
         block.resize(900, blocks.len() as u8);
         blocks.push(block);
     }
-    assert_eq!(heap.total_bytes(), 2 * REGION_BYTES, "the hook gave the second region");
-    assert!(blocks.len() >= 6, "{} blocks in two regions", blocks.len());
+    assert!(heap.total_bytes() > REGION_BYTES, "the hook gave more memory");
+    let filled_bytes = blocks.len() * 900;
+    assert!(filled_bytes > heap.total_bytes() / 2, "{} blocks", blocks.len());
     for (nth, block) in blocks.iter().enumerate() {
         assert!(block.iter().all(|&byte| byte == nth as u8), "a block was written by another");
     }
