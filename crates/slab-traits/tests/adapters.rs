@@ -3,6 +3,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use allocator_api2::alloc::Allocator;
@@ -76,9 +77,17 @@ unsafe impl ByteAllocator for Stack {
     }
 }
 
-/// Leaks memory for a heap; the process keeps it, so blocks may live as long as they like.
+/// Returns memory for a heap; the process keeps it, so blocks may live as long as they like.
 fn memory(size: usize) -> NonNull<[u8]> {
-    NonNull::from(Box::leak(vec![0; size].into_boxed_slice()))
+    /// What is reachable from here is no leak.
+    static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+    struct Kept(#[expect(dead_code, reason = "kept, not used")] *mut [u8]);
+    // SAFETY: nobody looks at what is kept.
+    unsafe impl Send for Kept {}
+
+    let memory = Box::into_raw(vec![0; size].into_boxed_slice());
+    KEPT.lock().expect("no panic under the lock").push(Kept(memory));
+    NonNull::new(memory).expect("boxes are not null")
 }
 
 fn heap_of<R: RawMutex>(size: usize) -> Locked<R, Stack> {
