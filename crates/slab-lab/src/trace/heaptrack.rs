@@ -7,8 +7,7 @@
 
 use std::io::BufRead;
 
-use super::lines::{Lines, number};
-use super::recorder::Recorder;
+use super::lines::number;
 use super::{Fault, MALLOC_ALIGN, Trace, TraceError};
 
 /// The first characters of all records that heaptrack writes.
@@ -26,27 +25,16 @@ pub(super) fn read(
     text: impl BufRead,
     first: usize,
 ) -> Result<Trace, TraceError> {
-    let mut lines = Lines::new(file, text);
-    let mut recorder = Recorder::default();
     let mut own_block_seen = false;
-    while recorder.operations() < first {
-        let Some(line) = lines.next()? else { break };
-        let outcome = match record(line) {
-            Ok(Record::Alloc { .. }) if !own_block_seen => {
-                own_block_seen = true;
-                Ok(())
-            }
-            Ok(Record::Alloc { size, block }) => recorder.alloc(block, size, MALLOC_ALIGN as u64),
-            Ok(Record::Free { block }) => recorder.free(block),
-            Ok(Record::Other) => Ok(()),
-            Err(fault) => Err(fault),
-        };
-        outcome.map_err(|fault| lines.fault(fault))?;
-    }
-    if recorder.operations() == 0 {
-        return Err(lines.whole(Fault::NoOperation));
-    }
-    Ok(recorder.finish(name))
+    super::text::read(file, name, text, first, |recorder, line| match record(line)? {
+        Record::Alloc { .. } if !own_block_seen => {
+            own_block_seen = true;
+            Ok(())
+        }
+        Record::Alloc { size, block } => recorder.alloc(block, size, MALLOC_ALIGN as u64),
+        Record::Free { block } => recorder.free(block),
+        Record::Other => Ok(()),
+    })
 }
 
 enum Record {

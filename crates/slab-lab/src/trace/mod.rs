@@ -16,6 +16,7 @@ mod heaptrack;
 mod lines;
 mod open;
 mod recorder;
+mod text;
 mod valgrind;
 
 use std::alloc::Layout;

@@ -6,7 +6,7 @@
 
 use std::io::BufRead;
 
-use super::lines::{Lines, number};
+use super::lines::number;
 use super::recorder::Recorder;
 use super::{Fault, MALLOC_ALIGN, Trace, TraceError};
 
@@ -22,29 +22,20 @@ pub(super) fn read(
     text: impl BufRead,
     first: usize,
 ) -> Result<Trace, TraceError> {
-    let mut lines = Lines::new(file, text);
-    let mut recorder = Recorder::default();
+    const LOG: Fault = Fault::Line { expected: "a line of valgrind's log; use --log-file" };
+
     let mut recorded_process = None;
-    while recorder.operations() < first {
-        let Some(line) = lines.next()? else { break };
-        let outcome = match message(line) {
-            None => Err(Fault::Line { expected: "a line of valgrind's log; use --log-file" }),
-            Some(Message { traced: false, .. }) => Ok(()),
-            Some(Message { process, text, .. }) => {
-                if *recorded_process.get_or_insert(process) == process {
-                    call(text).and_then(|call| take(&mut recorder, call))
-                } else {
-                    recorder.oddities.foreign_lines += 1;
-                    Ok(())
-                }
-            }
-        };
-        outcome.map_err(|fault| lines.fault(fault))?;
-    }
-    if recorder.operations() == 0 {
-        return Err(lines.whole(Fault::NoOperation));
-    }
-    Ok(recorder.finish(name))
+    super::text::read(file, name, text, first, |recorder, line| {
+        let Message { traced, process, text } = message(line).ok_or(LOG)?;
+        if !traced {
+            Ok(())
+        } else if *recorded_process.get_or_insert(process) == process {
+            take(recorder, call(text)?)
+        } else {
+            recorder.oddities.foreign_lines += 1;
+            Ok(())
+        }
+    })
 }
 
 /// A line of the log.
