@@ -35,7 +35,8 @@ impl BaseAllocator for Recorder {
 fn ranges_that_no_memory_can_have_are_refused() {
     let mut heap = Recorder::default();
     let top = usize::MAX - 4095;
-    for (start, size) in [(0, 0), (0, 4096), (top, 8192), (4096, usize::MAX), (4096, isize::MAX as usize + 1)] {
+    let too_long = isize::MAX as usize + 1;
+    for (start, size) in [(0, 0), (0, 4096), (top, 8192), (4096, usize::MAX), (4096, too_long)] {
         // SAFETY: refused, whatever it is.
         assert_eq!(unsafe { heap.init(start, size) }, Err(AllocError::InvalidParam), "{start:#x}");
         // SAFETY: as above.
