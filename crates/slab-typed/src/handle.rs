@@ -75,6 +75,12 @@ impl SlotHandle {
         }
     }
 
+    /// The handle to the next slot, in the same generation. The caller knows that there is one.
+    #[inline]
+    pub(crate) const fn following(self) -> Self {
+        Self { index: self.index + 1, generation: self.generation }
+    }
+
     #[inline]
     pub(crate) const fn index(self) -> u32 {
         self.index

@@ -4,9 +4,11 @@
 use allocator_api2::alloc::Allocator;
 
 use super::directory::State;
-use super::{Link, NONE, Storage};
+use super::slot::Link;
+use super::{NONE, Storage};
 use crate::error::Inconsistency;
 use crate::geometry::{chunk_of, first_index};
+use crate::handle::SlotHandle;
 
 fn equal(what: &'static str, at: u32, expected: usize, found: usize) -> Result<(), Inconsistency> {
     if expected == found {
@@ -93,11 +95,11 @@ impl<T, A: Allocator> Storage<T, A> {
             )?;
             link = behind;
         }
-        for slot in self.untouched.slot..self.untouched.len {
-            let index = self.untouched.first + slot;
+        for index in self.untouched.indices() {
             listed += 1;
-            let vacant = self.vacant_handle(index).is_some();
-            equal("an untouched slot is vacant", index, 1, usize::from(vacant))?;
+            let vacant = self.vacant_handle(index).map(SlotHandle::generation);
+            let as_ready = vacant == Some(self.untouched.generation());
+            equal("an untouched slot is of the generation kept ready", index, 1, as_ready.into())?;
         }
         let mut chunk = self.fresh;
         while chunk != NONE && listed <= limit {

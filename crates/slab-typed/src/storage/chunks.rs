@@ -2,14 +2,17 @@
 #![expect(unsafe_code, reason = "owns raw blocks")]
 
 use core::alloc::Layout;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::NonNull;
+use core::slice;
 
 use allocator_api2::alloc::Allocator;
 use slab_core::poison;
 
 use super::directory::{Record, State, never};
-use super::{NONE, RETIRED, Slot, Storage};
+use super::slot::Slot;
+use super::{NONE, RETIRED, Storage};
 use crate::error::SlabError;
 use crate::geometry::{CHUNK_COUNT_MAX, chunk_of};
 
@@ -56,7 +59,7 @@ impl<T, A: Allocator> Storage<T, A> {
 
     /// Returns the number of untouched slots of a chunk.
     pub(super) fn untouched_of(&self, chunk: u32) -> u32 {
-        if chunk_of(self.untouched.first) == chunk { self.untouched.count() } else { 0 }
+        if chunk_of(self.untouched.indices().start) == chunk { self.untouched.count() } else { 0 }
     }
 
     /// Returns whether a vacant slab id can never be held again, because a slot of it is used up.
@@ -224,13 +227,13 @@ impl<T, A: Allocator> Storage<T, A> {
         let base = self.source.allocate(layout).map_err(|_| refused)?.cast::<u32>();
         let (len, padded) = (self.geometry.len_of(chunk), self.geometry.chunk_len);
         let floor = self.record(chunk).link;
-        for slot in 0..padded {
-            let generation = if slot < len { floor } else { 0 };
-            // SAFETY: the block begins with `padded` generations.
-            let cell = unsafe { base.add(slot as usize) };
-            // SAFETY: as above.
-            unsafe { cell.write(generation) };
-        }
+        // SAFETY: the block begins with `padded` generations, which are nobody else's.
+        let generations = unsafe {
+            slice::from_raw_parts_mut(base.cast::<MaybeUninit<u32>>().as_ptr(), padded as usize)
+        };
+        let (slots, padding) = generations.split_at_mut(len as usize);
+        slots.fill(MaybeUninit::new(floor));
+        padding.fill(MaybeUninit::new(0));
         self.directory.set_base(chunk, base);
         self.directory.set_record(chunk, Record { link: NONE, live: 0, state: State::Fresh });
         Ok(())

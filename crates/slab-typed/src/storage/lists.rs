@@ -11,7 +11,9 @@ use crate::error::SlabError;
 use crate::geometry::first_index;
 
 use super::directory::{Record, State};
-use super::{Link, NONE, RETIRED, Storage, Untouched, retire_bytes};
+use super::fill::Untouched;
+use super::slot::{Link, retire_bytes};
+use super::{NONE, RETIRED, Storage};
 
 impl<T, A: Allocator> Storage<T, A> {
     /// Makes sure that there is a vacant slot, and acquires a slab if it has to. If that is refused
@@ -34,13 +36,11 @@ impl<T, A: Allocator> Storage<T, A> {
         if chunk == NONE {
             return false;
         }
-        let record = *self.record(chunk);
-        let len = self.geometry.len_of(chunk);
-        self.fresh = record.link;
+        self.fresh = self.record(chunk).link;
         self.carve(chunk);
-        // SAFETY: the chunk has a record, and so the directory contains it.
-        let base = unsafe { self.directory.base(chunk as usize) };
-        self.untouched = Untouched { base, first: first_index(chunk), slot: 0, len };
+        // SAFETY: the chunk was fresh: held, dead all through, of one generation, and on no list since
+        // the line before the last. `prepare` calls this when nothing is untouched.
+        unsafe { self.set_untouched(chunk) };
         true
     }
 

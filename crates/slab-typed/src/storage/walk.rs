@@ -10,9 +10,11 @@ use core::slice;
 
 use allocator_api2::alloc::Allocator;
 
+use super::Storage;
+use super::access::Place;
 use super::directory::State;
 use super::live_bits::{self, BLOCK_SLOTS};
-use super::{Place, Slot, Storage};
+use super::slot::Slot;
 use crate::geometry::{chunk_of, first_index, slot_of};
 use crate::handle::SlotHandle;
 
