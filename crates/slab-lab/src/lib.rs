@@ -4,6 +4,7 @@
 //! trace    recordings and their formats            a recording in, a Trace out
 //! exec     one heap runs one Trace                 the only raw memory
 //! replay   every contender in a process of its own, rounds interleaved, medians
+//!          and what they recommend
 //! plot     a heap over time as an SVG drawing
 //! cli      arguments, tables, exit codes
 //! ```
@@ -30,3 +31,4 @@ pub mod exec;
 pub mod plot;
 pub mod replay;
 pub mod trace;
+mod words;

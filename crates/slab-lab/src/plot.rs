@@ -5,11 +5,11 @@ use std::error::Error;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::replay::Samples;
+use crate::replay::{Area, HeapMap, SHADES, Samples};
 
 /// An error of the drawing library, in words.
 type Outcome<T> = Result<T, Box<dyn Error>>;
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 const SIZE: (u32, u32) = (1000, 900);
 const FONT: (&str, u32) = ("sans-serif", 14);
@@ -17,8 +17,6 @@ const LIVE: RGBColor = RGBColor(0x1b, 0x7f, 0x79);
 const PAGES: RGBColor = RGBColor(0xe0, 0x8e, 0x1b);
 const TOUCHED: RGBColor = RGBColor(0xb0, 0x3a, 0x2e);
 
-/// Shades of the map, and so its accuracy: neighbours of one shade become one rectangle.
-const SHADES: u8 = 6;
 /// Rows of the map at most.
 const ROWS: usize = 180;
 
@@ -50,11 +48,11 @@ fn operations(samples: &Samples) -> f64 {
     samples.moments.last().map_or(1.0, |last| last.operation.max(1) as f64)
 }
 
-fn draw_bytes(area: &Area<'_>, samples: &Samples) -> Outcome<()> {
+fn draw_bytes(canvas: &Canvas<'_>, samples: &Samples) -> Outcome<()> {
     // The space above the highest line is the legend's.
     let kib = |bytes: usize| bytes as f64 / 1024.0;
     let top = samples.moments.iter().map(|moment| kib(moment.touched_bytes)).fold(1.0, f64::max);
-    let mut chart = ChartBuilder::on(area)
+    let mut chart = ChartBuilder::on(canvas)
         .margin(8)
         .x_label_area_size(28)
         .y_label_area_size(70)
@@ -88,8 +86,8 @@ fn draw_bytes(area: &Area<'_>, samples: &Samples) -> Outcome<()> {
     Ok(())
 }
 
-fn draw_fragmentation(area: &Area<'_>, samples: &Samples) -> Outcome<()> {
-    let mut chart = ChartBuilder::on(area)
+fn draw_fragmentation(canvas: &Canvas<'_>, samples: &Samples) -> Outcome<()> {
+    let mut chart = ChartBuilder::on(canvas)
         .margin(8)
         .x_label_area_size(28)
         .y_label_area_size(70)
@@ -107,16 +105,14 @@ fn draw_fragmentation(area: &Area<'_>, samples: &Samples) -> Outcome<()> {
     Ok(())
 }
 
-fn draw_map(area: &Area<'_>, samples: &Samples) -> Outcome<()> {
-    let used = samples.moments.iter().map(|moment| moment.cells.len()).max().unwrap_or(0).max(1);
-    let cells_per_row = used.div_ceil(ROWS);
-    let row_kib = (cells_per_row * samples.cell_bytes()) as f64 / 1024.0;
-    let rows = used.div_ceil(cells_per_row);
-    let mut chart = ChartBuilder::on(area)
+fn draw_map(canvas: &Canvas<'_>, samples: &Samples) -> Outcome<()> {
+    let map = HeapMap::new(samples, ROWS);
+    let row_kib = map.row_bytes as f64 / 1024.0;
+    let mut chart = ChartBuilder::on(canvas)
         .margin(8)
         .x_label_area_size(44)
         .y_label_area_size(70)
-        .build_cartesian_2d(0.0..operations(samples), 0.0..rows as f64 * row_kib)?;
+        .build_cartesian_2d(0.0..operations(samples), 0.0..map.rows as f64 * row_kib)?;
     chart
         .configure_mesh()
         .label_style(FONT)
@@ -125,26 +121,15 @@ fn draw_map(area: &Area<'_>, samples: &Samples) -> Outcome<()> {
         .x_label_formatter(&|operation| format!("{operation:.0}"))
         .disable_mesh()
         .draw()?;
-    let ends = samples.moments.iter().skip(1).map(|moment| moment.operation as f64);
-    let ends = ends.chain([operations(samples)]);
-    for (moment, end) in samples.moments.iter().zip(ends) {
-        let shades: Vec<u8> = moment.cells.chunks(cells_per_row).map(shade).collect();
-        let mut row = 0;
-        for run in shades.chunk_by(|one, next| one == next) {
-            let bottom = row as f64 * row_kib;
-            row += run.len();
-            if run[0] > 0 {
-                let corners = [(moment.operation as f64, bottom), (end, row as f64 * row_kib)];
-                let colour = LIVE.mix(f64::from(run[0]) / f64::from(SHADES));
-                chart.draw_series([Rectangle::new(corners, colour.filled())])?;
-            }
-        }
+    let operation = |moment: usize| {
+        samples.moments.get(moment).map_or(operations(samples), |moment| moment.operation as f64)
+    };
+    for Area { moments, rows, shade } in map.areas {
+        let y = |row: usize| row as f64 * row_kib;
+        let corners =
+            [(operation(moments.start), y(rows.start)), (operation(moments.end), y(rows.end))];
+        let colour = LIVE.mix(f64::from(shade) / f64::from(SHADES));
+        chart.draw_series([Rectangle::new(corners, colour.filled())])?;
     }
     Ok(())
-}
-
-/// Returns the shade of some cells: none only if nothing in them is live.
-fn shade(cells: &[u8]) -> u8 {
-    let sum: usize = cells.iter().map(|&cell| usize::from(cell)).sum();
-    (sum * usize::from(SHADES)).div_ceil(cells.len() * 255) as u8
 }

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use super::args::InfoArguments;
-use super::table::{Cells, bytes, table};
+use super::table::{Cells, table};
 use super::{LabError, print};
-use crate::trace::{Op, Trace};
+use crate::trace::{Profile, Trace};
+use crate::words::bytes;
 
 pub(super) fn run(arguments: &InfoArguments) -> Result<ExitCode, LabError> {
     let mut rows = Vec::new();
@@ -32,24 +33,18 @@ pub(super) fn run(arguments: &InfoArguments) -> Result<ExitCode, LabError> {
 }
 
 fn row(trace: &Trace) -> Cells {
-    let count = |wanted: fn(&Op) -> bool| trace.ops().iter().filter(|op| wanted(op)).count();
-    let aligned = |op: &Op| match op {
-        Op::Alloc { layout, .. } | Op::AllocZeroed { layout, .. } => {
-            layout.align() > crate::trace::MALLOC_ALIGN
-        }
-        _ => false,
-    };
+    let profile = Profile::of(trace);
     vec![
         trace.name().to_owned(),
         trace.ops().len().to_string(),
-        count(|op| matches!(op, Op::Alloc { .. })).to_string(),
-        count(|op| matches!(op, Op::AllocZeroed { .. })).to_string(),
-        count(|op| matches!(op, Op::Realloc { .. })).to_string(),
-        count(|op| matches!(op, Op::Free { .. })).to_string(),
-        count(aligned).to_string(),
+        profile.allocs.to_string(),
+        profile.zeroed.to_string(),
+        profile.reallocs.to_string(),
+        profile.frees.to_string(),
+        profile.aligned.to_string(),
         trace.slots().to_string(),
         bytes(trace.peak_live_bytes()),
-        bytes(trace.ops().iter().map(Op::new_bytes).max().unwrap_or(0)),
+        bytes(profile.largest_bytes),
     ]
 }
 

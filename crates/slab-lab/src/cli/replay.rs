@@ -8,6 +8,7 @@ use slab_peers::Side;
 use super::args::RunArguments;
 use super::traces::named_contenders;
 use super::{LabError, print, table};
+use crate::replay::advice::advise;
 use crate::replay::{Measures, Report, replay};
 
 pub(super) fn run(arguments: &RunArguments, measures: Measures) -> Result<ExitCode, LabError> {
@@ -23,7 +24,8 @@ pub(super) fn run(arguments: &RunArguments, measures: Measures) -> Result<ExitCo
         };
         let result = replay(&trace, &contenders, measures, &tick)?;
         if !arguments.json {
-            progress.suspend(|| print(&table::trace(&result)))?;
+            let advice = advise(&result).headline;
+            progress.suspend(|| print(&format!("{}{advice}\n", table::trace(&result))))?;
         }
         report.traces.push(result);
     }

@@ -5,6 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use slab_peers::Side;
 
 use crate::replay::{ContenderReport, Report, TraceReport};
+use crate::words::bytes;
 
 /// One row.
 pub(super) type Cells = Vec<String>;
@@ -18,15 +19,6 @@ pub(super) fn table(head: &[&str], rows: Vec<Cells>) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
-}
-
-/// Writes a number of bytes as people say it.
-pub(super) fn bytes(count: usize) -> String {
-    match count {
-        0..10_240 => format!("{count} B"),
-        10_240..10_485_760 => format!("{:.0} KiB", count as f64 / 1024.0),
-        _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
-    }
 }
 
 /// One thing to show about a contender: its heading, and how it is worked out.

@@ -1,5 +1,7 @@
 //! All contenders over a trace, each in a process of its own.
 
+pub mod advice;
+mod map;
 pub mod protocol;
 mod report;
 mod samples;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 use slab_peers::Contender;
 use thiserror::Error;
 
+pub use map::{Area, HeapMap, SHADES};
 pub use report::{ContenderReport, Middle, Report, TraceReport};
 pub use samples::{Moment, Samples};
 pub use session::Session;

@@ -15,6 +15,7 @@ mod fault;
 mod heaptrack;
 mod lines;
 mod open;
+mod profile;
 mod recorder;
 mod text;
 mod valgrind;
@@ -25,6 +26,7 @@ pub use builder::{BLOCK_BYTES_MAX, LIVE_BLOCKS_MAX, OPERATIONS_MAX, TraceBuilder
 pub use embedded::{embedded, embedded_names};
 pub use fault::{Fault, Place, TraceError};
 pub use open::{open, read};
+pub use profile::{Bin, Profile};
 pub use recorder::Oddities;
 
 /// The alignment of `malloc`, for recordings that name none.
