@@ -58,7 +58,7 @@ fn plot_draws_a_file_per_allocator() {
         let drawing = std::fs::read_to_string(text.trim_end()).expect(name);
         assert!(drawing.starts_with("<svg") && drawing.trim_end().ends_with("</svg>"));
         assert!(drawing.contains(&format!("mawk on {name}")));
-        assert!(drawing.matches("<rect").count() > 100);
+        assert!(drawing.matches("<rect").count() > 20);
     }
     let (text, _) = lab(&[&arguments[..], &["system"]].concat());
     assert_eq!(text, "mawk: system: has no region\n");
