@@ -1,2 +1,112 @@
-//! Deterministic binned allocator: the same operations give the same blocks on every platform, with snapshots, replay and fingerprints.
-#![cfg_attr(not(test), no_std)]
+//! A deterministic allocator: the same operations give the same blocks, on every platform.
+//!
+//! * [`BinnedAllocator`] hands out blocks of bytes behind ids, in safe code.
+//! * [`FingerprintedAllocator`] and [`LoggedAllocator`] are the same and remember what was done: as a
+//!   number that peers compare, or as a log that [replays](OpLog::replay) and that
+//!   [`diverges_at`] compares with another.
+//! * [`Snapshot`] is the whole state, to be stored, sent and restored.
+//! * [`BinnedByteAllocator`] is the allocator over raw memory regions, behind the traits of
+//!   [`slab_traits`].
+//!
+//! # What is deterministic
+//!
+//! From the [`Config`] and the operations that succeeded, in their order, follow, on every platform
+//! and in every build:
+//!
+//! * every id that is returned, and which ids are refused, with which reason;
+//! * where each block lies: the number of its chunk and the offset in it ([`locate`]);
+//! * every byte that a block shows: zero, or what was written there before;
+//! * every count and statistic, the [`Occupancy`] report, and the fingerprint;
+//! * snapshots, and which operations are refused: sizes, alignments, the cap.
+//!
+//! An operation that is refused changes nothing, so that it makes no difference whether it is tried.
+//!
+//! Not covered are **addresses**: chunks lie where the memory source puts them, at a multiple of
+//! 4096; **failures of the memory source**, of which a peer has to learn by itself: the operation did
+//! not happen there; and what is written through [`get_mut`], which is deterministic if the program
+//! is, but neither logged nor part of the fingerprint. [`metadata_bytes`] may change with the crate's
+//! version, and so may everything with the version of snapshots, [`SNAPSHOT_VERSION`].
+//!
+//! For [`BinnedByteAllocator`] the same holds of the offsets of blocks in their regions, for regions
+//! of equal sizes whose addresses are equal modulo the largest alignment asked for and 4096.
+//!
+//! [`locate`]: BinnedAllocator::locate
+//! [`get_mut`]: BinnedAllocator::get_mut
+//! [`metadata_bytes`]: BinnedAllocator::metadata_bytes
+//!
+//! # Design
+//!
+//! **Classes.** A block has the size of its class: 16, 32, 48, 64, 128, … 16 K and 64 K, found by a
+//! look into a table. Each class has a *bin*, in which the block freed last is the first to be used
+//! again. Between 16 KiB and 64 KiB there is no class: see [`SizeClasses::Standard`] for what that
+//! costs and [`SizeClasses::Fine`] for the table without the gap.
+//!
+//! **Pages.** Where a bin is empty, blocks of up to 2 KiB are cut from a page of 4096 bytes, one
+//! after the other; the rest of a page that is too short is cut into smaller blocks. Larger blocks are
+//! runs of pages. A free run is chosen by best fit, and of several equal ones the lowest (chunk,
+//! offset); what it has more stays free, and what is freed is merged with what is free beside it. The
+//! runs are in a balanced tree whose nodes lie in the *lines*, 16 bytes beside each page, so that
+//! finding one takes *O*(log runs) steps and no memory. This part is shared by both faces.
+//!
+//! **Overflow.** A block of more than 64 KiB is a run of its own, which goes back to the free runs as
+//! soon as it is freed.
+//!
+//! **Growth.** Chunks are acquired zeroed and never moved. Records and lines are in segments that
+//! double; growing writes and copies nothing that was there. The dearest allocation is a few dozen
+//! steps, whatever the size of the heap ([`steps_max`](BinnedAllocator::steps_max)), one request to
+//! the memory source, and the zeroing of what is returned.
+//!
+//! **Ids.** The generation of an index is odd while its block lives. An id is compared with the record
+//! of its index; nothing else is asked. An index that has had its 2³¹ − 1 lives is retired.
+//!
+//! # Features
+//!
+//! * `alloc` (default): the global allocator as the default memory source; logs and snapshots.
+//! * `serde`: serialisation of ids, configurations, logs and snapshots.
+#![no_std]
+#![warn(missing_debug_implementations)]
+
+#[cfg(test)]
+extern crate std;
+
+mod allocator;
+mod bin;
+mod carve;
+mod classes;
+mod config;
+mod crumb;
+mod error;
+mod global;
+mod id;
+mod journal;
+mod memory;
+mod record;
+#[cfg(feature = "alloc")]
+mod snapshot;
+mod space;
+mod stats;
+mod trim;
+mod validate;
+
+pub use allocator::{BinnedAllocator, FingerprintedAllocator};
+pub use classes::SizeClasses;
+pub use config::{ALIGN_MAX, BLOCK_BYTES_MAX, Config};
+pub use error::{BinnedError, Inconsistency};
+pub use global::Global;
+pub use id::BlockId;
+pub use journal::{Fingerprinted, Journal, Tracked, Untracked};
+pub use stats::{BinStats, Occupancy};
+
+#[cfg(feature = "alloc")]
+pub use allocator::LoggedAllocator;
+#[cfg(feature = "alloc")]
+pub use journal::{
+    Divergence, LogError, Logged, OpLog, Operation, Operations, ReplayError, diverges_at,
+};
+#[cfg(feature = "alloc")]
+pub use snapshot::{SNAPSHOT_VERSION, Snapshot, SnapshotError};
+
+/// The examples of the README, run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,456 @@
+//! The allocator of blocks: making it, and the paths that every block takes.
+
+use core::fmt;
+
+use allocator_api2::alloc::Allocator;
+
+use crate::bin::{Bin, List};
+use crate::classes::{CLASS_BYTES_MAX, CLASS_COUNT_MAX, ClassMap, GRANULE_BYTES, PAGE_BYTES};
+use crate::config::Config;
+use crate::crumb::Crumb;
+use crate::error::BinnedError;
+use crate::global::Global;
+use crate::id::BlockId;
+use crate::journal::{Journal, Tracked, Untracked};
+use crate::memory::Store;
+use crate::record::{GENERATION_LAST, OVERFLOW, Record};
+use crate::space::Runs;
+
+/// Blocks of bytes behind ids, in size classes, whose every id, place, content and statistic follows
+/// from the operations alone.
+///
+/// * `A` is where memory comes from.
+/// * `J` is what is remembered of the operations: nothing, a fingerprint
+///   ([`FingerprintedAllocator`]), or a log ([`LoggedAllocator`](crate::LoggedAllocator)).
+///
+/// Blocks never move and are never copied. Memory is acquired in chunks and kept until
+/// [`trim`](Self::trim) is called or the allocator is dropped.
+///
+/// See the [crate documentation](crate) for what exactly is deterministic, and how it works.
+///
+/// # Examples
+///
+/// ```
+/// use slab_binned::{BinnedAllocator, BinnedError};
+///
+/// let mut blocks = BinnedAllocator::new();
+/// let id = blocks.alloc(11)?;
+/// blocks.write(id, b"hello")?;
+/// assert_eq!(blocks.get(id)?, b"hello\0\0\0\0\0\0");
+///
+/// blocks.free(id)?;
+/// let next = blocks.alloc_dirty(16)?; // The block freed last, and so the same index.
+/// assert_eq!(next.index(), id.index());
+/// assert!(matches!(blocks.get(id), Err(BinnedError::Stale { generation: 1, current: 3, .. })));
+/// # Ok::<(), BinnedError>(())
+/// ```
+pub struct BinnedAllocator<A: Allocator = Global, J: Journal = Untracked> {
+    pub(crate) classes: &'static ClassMap,
+    pub(crate) bins: [Bin; CLASS_COUNT_MAX],
+    pub(crate) alloc_count: u64,
+    pub(crate) free_count: u64,
+    pub(crate) journal: J,
+    pub(crate) store: Store<A>,
+    pub(crate) runs: Runs,
+    pub(crate) crumb: Crumb,
+    /// Indices handed out so far.
+    pub(crate) record_count: u32,
+    /// Indices without a block, to be used again.
+    pub(crate) spare: List,
+    /// Indices that have had all their generations.
+    pub(crate) retired: u32,
+    pub(crate) config: Config,
+    pub(crate) steps_max: u64,
+}
+
+/// An allocator with a [`fingerprint`](BinnedAllocator::fingerprint).
+pub type FingerprintedAllocator<A = Global> = BinnedAllocator<A, crate::Fingerprinted>;
+
+/// An allocator with a fingerprint and a [log](BinnedAllocator::log).
+#[cfg(feature = "alloc")]
+pub type LoggedAllocator<A = Global> = BinnedAllocator<A, crate::Logged>;
+
+#[cfg(feature = "alloc")]
+impl BinnedAllocator {
+    /// Returns an empty allocator: the 13 standard classes, chunks of 256 KiB, no cap. No memory is
+    /// acquired yet.
+    pub const fn new() -> Self {
+        Self::with_config(Config::new())
+    }
+
+    /// Returns an empty allocator with other size classes, chunks or a cap.
+    pub const fn with_config(config: Config) -> Self {
+        Self::assemble(config, Global, Untracked)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<J: Journal> BinnedAllocator<Global, J> {
+    /// As [`with_config`](BinnedAllocator::with_config), with a fingerprint or a log.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_binned::{Config, FingerprintedAllocator};
+    ///
+    /// let mut peers = [(); 2].map(|()| FingerprintedAllocator::tracked(Config::new()));
+    /// for peer in &mut peers {
+    ///     let id = peer.alloc(100)?;
+    ///     peer.write(id, &[7; 100])?;
+    /// }
+    /// assert_eq!(peers[0].fingerprint(), peers[1].fingerprint());
+    /// # Ok::<(), slab_binned::BinnedError>(())
+    /// ```
+    pub fn tracked(config: Config) -> Self {
+        Self::new_in(config, Global)
+    }
+}
+
+impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
+    /// Returns an empty allocator over a memory source of the caller's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use allocator_api2::alloc::Global;
+    /// use slab_binned::{BinnedAllocator, Config};
+    /// use slab_testkit::FailingSource;
+    ///
+    /// let source = FailingSource::failing_from(Global, 1);
+    /// let mut blocks: BinnedAllocator<_> = BinnedAllocator::new_in(Config::new(), &source);
+    /// assert!(blocks.alloc(10).is_err());
+    /// assert_eq!(blocks.alloc_count(), 0);
+    /// ```
+    pub fn new_in(config: Config, source: A) -> Self {
+        let journal = J::start(&config, None);
+        Self::assemble(config, source, journal)
+    }
+
+    pub(crate) const fn assemble(config: Config, source: A, journal: J) -> Self {
+        Self {
+            classes: config.classes.map(),
+            bins: [Bin::EMPTY; CLASS_COUNT_MAX],
+            alloc_count: 0,
+            free_count: 0,
+            journal,
+            store: Store::new(source),
+            runs: Runs::new(),
+            crumb: Crumb::NONE,
+            record_count: 0,
+            spare: List::EMPTY,
+            retired: 0,
+            config,
+            steps_max: 0,
+        }
+    }
+
+    // Blocks.
+
+    /// Returns a block of `size` bytes, all zero. *O*(1) and zeroing, where a block of the class was
+    /// freed before; else *O*(log free runs), plus one request to the memory source where no run
+    /// fits.
+    ///
+    /// # Errors
+    ///
+    /// [`BinnedError::ZeroSize`] and [`BinnedError::TooLarge`] for sizes that no block has,
+    /// [`BinnedError::OverCap`], [`BinnedError::OutOfMemory`], and
+    /// [`BinnedError::TooManyBlocks`] beyond 2³¹ blocks. Nothing has changed.
+    #[inline]
+    pub fn alloc(&mut self, size: usize) -> Result<BlockId, BinnedError> {
+        let (id, clean) = match self.reuse(size, true)? {
+            Some(id) => (id, false),
+            None => self.alloc_slow(size, 1, true)?,
+        };
+        if !clean {
+            self.zero(id);
+        }
+        Ok(id)
+    }
+
+    /// As [`alloc`](Self::alloc), but the bytes are what was there before: what earlier blocks wrote,
+    /// or zero. They too follow from the operations.
+    ///
+    /// # Errors
+    ///
+    /// As [`alloc`](Self::alloc).
+    #[inline]
+    pub fn alloc_dirty(&mut self, size: usize) -> Result<BlockId, BinnedError> {
+        match self.reuse(size, false)? {
+            Some(id) => Ok(id),
+            None => Ok(self.alloc_slow(size, 1, false)?.0),
+        }
+    }
+
+    /// As [`alloc`](Self::alloc), with the first byte at a multiple of `align`, in memory and in its
+    /// chunk: a power of two up to [`ALIGN_MAX`](crate::ALIGN_MAX). Alignments up to 16 cost
+    /// nothing; beyond that the block may be larger by up to the alignment, and one of 4096 takes
+    /// whole pages.
+    ///
+    /// # Errors
+    ///
+    /// As [`alloc`](Self::alloc), and [`BinnedError::BadAlign`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let mut blocks = slab_binned::BinnedAllocator::new();
+    /// let id = blocks.alloc_aligned(100, 256)?;
+    /// assert!(blocks.get(id)?.as_ptr().addr().is_multiple_of(256));
+    /// # Ok::<(), slab_binned::BinnedError>(())
+    /// ```
+    pub fn alloc_aligned(&mut self, size: usize, align: usize) -> Result<BlockId, BinnedError> {
+        self.alloc_for(size, align, true)
+    }
+
+    /// As [`alloc_aligned`](Self::alloc_aligned), with bytes as [`alloc_dirty`](Self::alloc_dirty)
+    /// leaves them.
+    ///
+    /// # Errors
+    ///
+    /// As [`alloc_aligned`](Self::alloc_aligned).
+    pub fn alloc_dirty_aligned(
+        &mut self,
+        size: usize,
+        align: usize,
+    ) -> Result<BlockId, BinnedError> {
+        self.alloc_for(size, align, false)
+    }
+
+    /// Allocates without the fast path.
+    pub(crate) fn alloc_for(
+        &mut self,
+        size: usize,
+        align: usize,
+        zeroed: bool,
+    ) -> Result<BlockId, BinnedError> {
+        let (id, clean) = self.alloc_slow(size, align, zeroed)?;
+        if zeroed && !clean {
+            self.zero(id);
+        }
+        Ok(id)
+    }
+
+    /// Hands out the block of the class that was freed last, if there is one.
+    #[inline]
+    fn reuse(&mut self, size: usize, zeroed: bool) -> Result<Option<BlockId>, BinnedError> {
+        // Zero wraps around and is too large.
+        if size.wrapping_sub(1) >= CLASS_BYTES_MAX {
+            return Ok(None);
+        }
+        let Some(class) = self.classes.class_of(size) else { return Ok(None) };
+        let list = &mut self.bins[class].free;
+        let index = list.head;
+        // The end of the list is no record.
+        let Some(record) = self.store.record_mut(index) else { return Ok(None) };
+        if J::ON {
+            self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
+        }
+        list.head = record.tag;
+        list.len -= 1;
+        record.generation += 1;
+        record.tag = class as u32;
+        record.len = size as u32;
+        self.alloc_count += 1;
+        let id = BlockId::of_live(index, record.generation);
+        self.journal.allocated(size as u32, 0, zeroed, id);
+        Ok(Some(id))
+    }
+
+    /// Takes a block back: the next one of its class that is asked for is this one. *O*(1); *O*(log
+    /// free runs) for a block of more than 64 KiB.
+    ///
+    /// # Errors
+    ///
+    /// [`BinnedError::AlreadyFreed`], [`BinnedError::Stale`], [`BinnedError::Forged`] or
+    /// [`BinnedError::UnknownIndex`] for an id that names no live block; with a log,
+    /// [`BinnedError::OutOfMemory`]. Nothing has changed.
+    #[inline]
+    pub fn free(&mut self, id: BlockId) -> Result<(), BinnedError> {
+        let Some(record) = self.store.record_mut(id.index()) else {
+            return Err(self.refusal(id));
+        };
+        // The generation of an id is odd, that of a dead record even.
+        if record.generation != id.generation() {
+            return Err(self.refusal(id));
+        }
+        if J::ON {
+            self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
+        }
+        let class = record.class() as usize;
+        record.generation += 1;
+        if class < self.bins.len() && record.generation != GENERATION_LAST {
+            let list = &mut self.bins[class].free;
+            record.tag = list.head;
+            list.head = id.index();
+            list.len += 1;
+        } else {
+            self.free_slow(id, class as u32);
+        }
+        self.free_count += 1;
+        self.journal.freed(id);
+        Ok(())
+    }
+
+    /// Returns the bytes of a live block: as many as were asked for. *O*(1).
+    ///
+    /// # Errors
+    ///
+    /// As [`free`](Self::free).
+    #[inline]
+    pub fn get(&self, id: BlockId) -> Result<&[u8], BinnedError> {
+        let record = self.live(id)?;
+        let (offset, len) = (record.visible_offset(), record.len as usize);
+        self.store.chunks().bytes_at(record.chunk, offset, len).ok_or_else(|| self.refusal(id))
+    }
+
+    /// Returns the bytes of a live block, to be changed. *O*(1).
+    ///
+    /// Neither the fingerprint nor the log knows what is written through it: where that matters, use
+    /// [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// As [`free`](Self::free).
+    #[inline]
+    pub fn get_mut(&mut self, id: BlockId) -> Result<&mut [u8], BinnedError> {
+        let record = *self.live(id)?;
+        let (offset, len) = (record.visible_offset(), record.len as usize);
+        let bytes = self.store.chunks_mut().bytes_at_mut(record.chunk, offset, len);
+        // A live record lies in its chunk; `refusal` would say so with numbers.
+        bytes.ok_or(BinnedError::UnknownIndex { index: id.index(), count: self.record_count })
+    }
+
+    /// Writes bytes to the start of a live block. *O*(length).
+    ///
+    /// # Errors
+    ///
+    /// [`BinnedError::WriteTooLong`] if they are more than the block shows, and as
+    /// [`free`](Self::free). Nothing was written.
+    pub fn write(&mut self, id: BlockId, bytes: &[u8]) -> Result<(), BinnedError> {
+        let block_len = self.live(id)?.len as usize;
+        if bytes.len() > block_len {
+            let (index, generation) = (id.index(), id.generation());
+            return Err(BinnedError::WriteTooLong {
+                len: bytes.len(),
+                block_len,
+                index,
+                generation,
+            });
+        }
+        if J::ON {
+            let room = self.journal.reserve(bytes.len());
+            room.map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
+        }
+        self.get_mut(id)?[..bytes.len()].copy_from_slice(bytes);
+        self.journal.wrote(id, bytes);
+        Ok(())
+    }
+
+    /// Returns whether an id names a live block. *O*(1).
+    #[inline]
+    pub fn contains(&self, id: BlockId) -> bool {
+        self.live(id).is_ok()
+    }
+
+    /// Returns the bytes from a live block's first visible one to its end: at least as many as
+    /// [`get`](Self::get) shows. *O*(1).
+    ///
+    /// # Errors
+    ///
+    /// As [`free`](Self::free).
+    pub fn usable_size(&self, id: BlockId) -> Result<usize, BinnedError> {
+        let record = self.live(id)?;
+        let block_bytes = match record.class() {
+            OVERFLOW => record.overflow_pages() as usize * PAGE_BYTES,
+            class => self.classes.bytes(class as usize) as usize,
+        };
+        Ok(block_bytes - record.pad_bytes())
+    }
+
+    /// Returns where a live block lies: its chunk, and the offset of its first visible byte there.
+    /// Part of the determinism contract, as an address is not. *O*(1).
+    ///
+    /// # Errors
+    ///
+    /// As [`free`](Self::free).
+    pub fn locate(&self, id: BlockId) -> Result<(usize, usize), BinnedError> {
+        let record = self.live(id)?;
+        Ok((record.chunk as usize, record.visible_offset()))
+    }
+
+    #[inline]
+    fn live(&self, id: BlockId) -> Result<&Record, BinnedError> {
+        match self.store.record(id.index()) {
+            Some(record) if record.generation == id.generation() => Ok(record),
+            _ => Err(self.refusal(id)),
+        }
+    }
+
+    /// Says what is wrong with an id that names no live block.
+    #[cold]
+    pub(crate) fn refusal(&self, id: BlockId) -> BinnedError {
+        let (index, generation) = (id.index(), id.generation());
+        let count = self.record_count;
+        let record = self.store.record(index).filter(|_| index < count);
+        let Some(current) = record.map(|record| record.generation) else {
+            return BinnedError::UnknownIndex { index, count };
+        };
+        if current == generation.wrapping_add(1) {
+            BinnedError::AlreadyFreed { index, generation }
+        } else if generation < current {
+            BinnedError::Stale { index, generation, current }
+        } else {
+            BinnedError::Forged { index, generation, current }
+        }
+    }
+
+    /// Makes the visible bytes of a live block zero.
+    #[inline]
+    fn zero(&mut self, id: BlockId) {
+        if let Ok(bytes) = self.get_mut(id) {
+            bytes.fill(0);
+        }
+    }
+
+    pub(crate) fn journal(&self) -> &J {
+        &self.journal
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(crate) fn journal_mut(&mut self) -> &mut J {
+        &mut self.journal
+    }
+}
+
+impl<A: Allocator, J: Tracked> BinnedAllocator<A, J> {
+    /// Returns a number that follows from the operations so far and what came of them, on every
+    /// platform the same. *O*(1).
+    ///
+    /// It covers each operation that succeeded: sizes, alignments, ids, chunks and offsets, and the
+    /// bytes of each [`write`](Self::write); not what is written through
+    /// [`get_mut`](Self::get_mut). Allocators with equal fingerprints have done the same, but for
+    /// collisions: one in 2⁶⁴ by chance, and easy to construct on purpose.
+    #[inline]
+    pub fn fingerprint(&self) -> u64 {
+        self.journal().fingerprint()
+    }
+}
+
+impl<A: Allocator + Default, J: Journal> Default for BinnedAllocator<A, J> {
+    fn default() -> Self {
+        Self::new_in(Config::new(), A::default())
+    }
+}
+
+impl<A: Allocator, J: Journal> fmt::Debug for BinnedAllocator<A, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BinnedAllocator")
+            .field("config", &self.config)
+            .field("live_count", &self.live_count())
+            .field("free_block_count", &self.free_block_count())
+            .field("storage_bytes", &self.storage_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+const _: () = assert!(CLASS_COUNT_MAX < OVERFLOW as usize && GRANULE_BYTES == 16);

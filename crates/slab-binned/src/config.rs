@@ -1,0 +1,106 @@
+//! What is chosen when an allocator is made, and then part of its determinism contract.
+
+use crate::classes::{CLASS_BYTES_MAX, PAGE_BYTES, SizeClasses};
+
+/// The largest block in bytes: a gibibyte, on every platform, so that all refuse the same sizes.
+pub const BLOCK_BYTES_MAX: usize = 1 << 30;
+
+/// The largest alignment in bytes. Chunks start at multiples of it, so that what an alignment costs
+/// is the same wherever the memory lies.
+pub const ALIGN_MAX: usize = PAGE_BYTES;
+
+/// Bytes of a chunk unless chosen otherwise.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Size classes, chunk size and byte cap of an allocator. Peers that are to agree are made with equal
+/// ones: the fingerprint starts from them.
+///
+/// # Examples
+///
+/// ```
+/// use slab_binned::{BinnedAllocator, BinnedError, Config, SizeClasses};
+///
+/// let config = Config::new().classes(SizeClasses::Fine).chunk_bytes(64 * 1024).cap_bytes(100_000);
+/// let mut blocks = BinnedAllocator::with_config(config);
+/// assert!(blocks.alloc(90_000).is_ok());
+/// assert!(matches!(blocks.alloc(90_000), Err(BinnedError::OverCap { cap: 98_304, .. })));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Config {
+    pub(crate) classes: SizeClasses,
+    pub(crate) chunk_pages: u32,
+    pub(crate) cap_pages: Option<u32>,
+}
+
+impl Config {
+    /// Returns the 13 standard classes, chunks of 256 KiB and no cap.
+    pub const fn new() -> Self {
+        Self {
+            classes: SizeClasses::Standard,
+            chunk_pages: (CHUNK_BYTES / PAGE_BYTES) as u32,
+            cap_pages: None,
+        }
+    }
+
+    /// Chooses the size classes.
+    #[must_use]
+    pub const fn classes(mut self, classes: SizeClasses) -> Self {
+        self.classes = classes;
+        self
+    }
+
+    /// Chooses how much memory is acquired at a time, rounded up to whole pages of 4096 bytes and put
+    /// between 64 KiB and a gibibyte. A larger block gets a chunk of its own size, and a cap may
+    /// leave less.
+    #[must_use]
+    pub const fn chunk_bytes(mut self, bytes: usize) -> Self {
+        let bytes = if bytes > BLOCK_BYTES_MAX { BLOCK_BYTES_MAX } else { bytes };
+        let bytes = if bytes < CLASS_BYTES_MAX { CLASS_BYTES_MAX } else { bytes };
+        self.chunk_pages = bytes.div_ceil(PAGE_BYTES) as u32;
+        self
+    }
+
+    /// Limits the bytes of all chunks together, rounded down to whole pages of 4096 bytes. What the
+    /// allocator keeps beside them is not counted.
+    #[must_use]
+    pub const fn cap_bytes(mut self, bytes: usize) -> Self {
+        let pages = bytes / PAGE_BYTES;
+        // A cap that no number of pages reaches is none.
+        self.cap_pages = if pages > u32::MAX as usize { None } else { Some(pages as u32) };
+        self
+    }
+
+    /// Returns the bytes that the cap permits, or `None` without one.
+    pub const fn cap(&self) -> Option<usize> {
+        match self.cap_pages {
+            Some(pages) => Some((pages as usize).saturating_mul(PAGE_BYTES)),
+            None => None,
+        }
+    }
+
+    /// Returns whether the numbers are ones that the methods above can make.
+    pub(crate) const fn is_sound(&self) -> bool {
+        let bytes = self.chunk_pages as usize;
+        bytes >= CLASS_BYTES_MAX / PAGE_BYTES && bytes <= BLOCK_BYTES_MAX / PAGE_BYTES
+    }
+
+    /// Returns the numbers that a fingerprint starts from.
+    pub(crate) const fn words(&self) -> [u64; 2] {
+        let classes = match self.classes {
+            SizeClasses::Standard => 0,
+            SizeClasses::Fine => 1,
+        };
+        let cap = match self.cap_pages {
+            Some(pages) => pages as u64 + 1,
+            None => 0,
+        };
+        [classes << 32 | self.chunk_pages as u64, cap]
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}

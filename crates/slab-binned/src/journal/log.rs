@@ -1,0 +1,321 @@
+//! The operations themselves, sixteen bytes each.
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::fingerprint::{FREE, TRIM, WRITE, alloc_kind, alloc_parts};
+use super::{Fingerprinted, Journal, Tracked, sealed};
+use crate::{BlockId, Config};
+
+/// Operations of one part of a log: parts are filled one after the other and never moved.
+const PART_ENTRIES: usize = 1024;
+
+/// What was done, and what came of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub kind: u32,
+    /// Bytes asked for or written; pages given back by a trim.
+    pub size: u32,
+    pub index: u32,
+    pub generation: u32,
+}
+
+/// One operation of a log, as it was asked for and with its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation<'a> {
+    /// A block was handed out.
+    Alloc {
+        /// Bytes asked for.
+        size: usize,
+        /// Alignment asked for.
+        align: usize,
+        /// Whether zeros were asked for.
+        zeroed: bool,
+        /// The block.
+        id: BlockId,
+    },
+    /// A block was freed.
+    Free {
+        /// The block.
+        id: BlockId,
+    },
+    /// Bytes were written to the start of a block.
+    Write {
+        /// The block.
+        id: BlockId,
+        /// What was written.
+        bytes: &'a [u8],
+    },
+    /// Memory was given back.
+    Trim {
+        /// Pages given back.
+        released_pages: usize,
+    },
+}
+
+/// The operations of an allocator since its log was last cleared, and the fingerprints before and
+/// after.
+///
+/// Its text form, through [`Display`](fmt::Display) and [`FromStr`](core::str::FromStr), has one
+/// operation a line. Feature `serde` serialises that text.
+///
+/// # Examples
+///
+/// ```
+/// use slab_binned::{LoggedAllocator, OpLog};
+///
+/// let mut blocks = LoggedAllocator::default();
+/// let id = blocks.alloc(100)?;
+/// blocks.write(id, b"hi")?;
+/// let text = blocks.log().to_string();
+/// assert!(text.contains("alloc 100 align 1 -> 0:1\nwrite 0:1 6869\n"));
+/// assert_eq!(text.parse::<OpLog>().as_ref(), Ok(blocks.log()));
+/// # Ok::<(), slab_binned::BinnedError>(())
+/// ```
+#[derive(Clone)]
+pub struct OpLog {
+    pub(super) config: Config,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// Parts that are full.
+    full: Vec<Vec<Entry>>,
+    last: Vec<Entry>,
+    /// The bytes of all writes, one after the other.
+    written: Vec<u8>,
+}
+
+impl OpLog {
+    pub(super) fn empty(config: Config, start: u64) -> Self {
+        let (full, last, written) = (Vec::new(), Vec::new(), Vec::new());
+        Self { config, start, end: start, full, last, written }
+    }
+
+    /// Returns the number of operations. *O*(1).
+    pub fn len(&self) -> usize {
+        self.full.len() * PART_ENTRIES + self.last.len()
+    }
+
+    /// Returns whether there is no operation. *O*(1).
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns what the allocator was made with.
+    pub fn config(&self) -> Config {
+        self.config
+    }
+
+    /// Returns the fingerprint before the first operation.
+    pub fn start_fingerprint(&self) -> u64 {
+        self.start
+    }
+
+    /// Returns the fingerprint after the last operation.
+    pub fn end_fingerprint(&self) -> u64 {
+        self.end
+    }
+
+    /// Returns the operations, the first one first.
+    pub fn operations(&self) -> Operations<'_> {
+        Operations { log: self, next: 0, written: &self.written }
+    }
+
+    pub(super) fn entry(&self, number: usize) -> Option<Entry> {
+        let (part, place) = (number / PART_ENTRIES, number % PART_ENTRIES);
+        self.full
+            .get(part)
+            .unwrap_or(&self.last)
+            .get(place)
+            .copied()
+            .filter(|_| part <= self.full.len())
+    }
+
+    #[inline]
+    pub(super) fn reserve(&mut self, write_bytes: usize) -> Result<(), usize> {
+        if write_bytes != 0 {
+            self.written.try_reserve(write_bytes).map_err(|_| write_bytes)?;
+        }
+        if self.last.len() == self.last.capacity() { self.next_part() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn next_part(&mut self) -> Result<(), usize> {
+        let bytes = PART_ENTRIES * size_of::<Entry>();
+        if self.last.len() < PART_ENTRIES {
+            return self.last.try_reserve_exact(PART_ENTRIES - self.last.len()).map_err(|_| bytes);
+        }
+        let mut next = Vec::new();
+        next.try_reserve_exact(PART_ENTRIES).map_err(|_| bytes)?;
+        self.full.try_reserve(1).map_err(|_| bytes)?;
+        self.full.push(core::mem::replace(&mut self.last, next));
+        Ok(())
+    }
+
+    /// Appends an operation for which there is room.
+    #[inline]
+    pub(super) fn push(&mut self, kind: u32, size: u32, id: Option<BlockId>) {
+        let (index, generation) = id.map_or((0, 0), |id| (id.index(), id.generation()));
+        self.last.push(Entry { kind, size, index, generation });
+    }
+
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        self.written.extend_from_slice(bytes);
+    }
+
+    fn clear(&mut self, start: u64) {
+        self.full.clear();
+        self.last.clear();
+        self.written.clear();
+        (self.start, self.end) = (start, start);
+    }
+}
+
+impl PartialEq for OpLog {
+    fn eq(&self, other: &Self) -> bool {
+        (self.config, self.start, self.end) == (other.config, other.start, other.end)
+            && self.operations().eq(other.operations())
+    }
+}
+
+impl Eq for OpLog {}
+
+impl fmt::Debug for OpLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpLog")
+            .field("config", &self.config)
+            .field("start", &self.start)
+            .field("end", &self.end)
+            .field("operations", &self.len())
+            .finish()
+    }
+}
+
+/// The operations of a log. Made by [`OpLog::operations`].
+#[derive(Debug, Clone)]
+pub struct Operations<'a> {
+    log: &'a OpLog,
+    next: usize,
+    /// What the writes from here on wrote.
+    written: &'a [u8],
+}
+
+impl<'a> Iterator for Operations<'a> {
+    type Item = Operation<'a>;
+
+    fn next(&mut self) -> Option<Operation<'a>> {
+        let Entry { kind, size, index, generation } = self.log.entry(self.next)?;
+        self.next += 1;
+        let (size, id) = (size as usize, BlockId::new(index, generation));
+        Some(match (kind, id) {
+            (FREE, Some(id)) => Operation::Free { id },
+            (WRITE, Some(id)) => {
+                let (bytes, rest) = self.written.split_at(size.min(self.written.len()));
+                self.written = rest;
+                Operation::Write { id, bytes }
+            }
+            (TRIM, _) => Operation::Trim { released_pages: size },
+            (_, id) => {
+                let (align_log2, zeroed) = alloc_parts(kind);
+                let id = id.unwrap_or(BlockId::of_live(index, 1));
+                Operation::Alloc { size, align: 1 << (align_log2 & 31), zeroed, id }
+            }
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.log.len() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Operations<'_> {}
+
+/// Remembers the fingerprint and the operations themselves, sixteen bytes each and what was written.
+///
+/// The log's memory comes from the global allocator; an operation for which there is none is refused.
+#[derive(Debug, Clone)]
+pub struct Logged {
+    fingerprint: Fingerprinted,
+    log: OpLog,
+}
+
+impl Logged {
+    pub(crate) fn log(&self) -> &OpLog {
+        &self.log
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.log.clear(self.fingerprint.fingerprint());
+    }
+
+    pub(crate) fn take(&mut self) -> OpLog {
+        let fresh = OpLog::empty(self.log.config, self.fingerprint.fingerprint());
+        core::mem::replace(&mut self.log, fresh)
+    }
+
+    /// Appends an operation. The bytes of a write were appended before.
+    #[inline]
+    fn record(&mut self, kind: u32, size: u32, id: Option<BlockId>) {
+        self.log.push(kind, size, id);
+        self.log.end = self.fingerprint.fingerprint();
+    }
+}
+
+impl Journal for Logged {}
+
+impl Tracked for Logged {
+    #[inline]
+    fn fingerprint(&self) -> u64 {
+        self.fingerprint.fingerprint()
+    }
+}
+
+impl sealed::Sink for Logged {
+    const ON: bool = true;
+
+    fn start(config: &Config, fingerprint: Option<u64>) -> Self {
+        let fingerprint = <Fingerprinted as sealed::Sink>::start(config, fingerprint);
+        Self { fingerprint, log: OpLog::empty(*config, fingerprint.fingerprint()) }
+    }
+
+    fn current(&self) -> Option<u64> {
+        Some(self.fingerprint.fingerprint())
+    }
+
+    #[inline]
+    fn reserve(&mut self, write_bytes: usize) -> Result<(), usize> {
+        self.log.reserve(write_bytes)
+    }
+
+    #[inline]
+    fn allocated(&mut self, size: u32, align_log2: u32, zeroed: bool, id: BlockId) {
+        self.fingerprint.allocated(size, align_log2, zeroed, id);
+        self.record(alloc_kind(align_log2, zeroed), size, Some(id));
+    }
+
+    fn placed(&mut self, index: u32, chunk: u32, granule: u32) {
+        self.fingerprint.placed(index, chunk, granule);
+    }
+
+    #[inline]
+    fn freed(&mut self, id: BlockId) {
+        self.fingerprint.freed(id);
+        self.record(FREE, 0, Some(id));
+    }
+
+    fn wrote(&mut self, id: BlockId, bytes: &[u8]) {
+        self.fingerprint.wrote(id, bytes);
+        self.log.push_bytes(bytes);
+        self.record(WRITE, bytes.len() as u32, Some(id));
+    }
+
+    fn trimmed(&mut self, released_pages: u32) {
+        self.fingerprint.trimmed(released_pages);
+        self.record(TRIM, released_pages, None);
+    }
+}
+
+const _: () = assert!(size_of::<Entry>() == 16);

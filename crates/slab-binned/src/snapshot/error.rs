@@ -1,0 +1,53 @@
+//! Why a snapshot was refused.
+
+use thiserror::Error;
+
+/// The reason for which a snapshot was not restored. Nothing was kept.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// It was taken by another version.
+    #[error("the snapshot has version {found}; this crate restores version {supported}")]
+    Version {
+        /// Version of the snapshot.
+        found: u32,
+        /// Version that can be restored.
+        supported: u32,
+    },
+    /// It needs more memory than is permitted.
+    #[error("the snapshot needs {bytes} bytes, where {budget} are permitted")]
+    OverBudget {
+        /// Bytes that it needs.
+        bytes: u64,
+        /// Bytes permitted.
+        budget: u64,
+    },
+    /// The memory source refused.
+    #[error("the memory source refused {bytes} bytes")]
+    OutOfMemory {
+        /// Bytes asked of the source.
+        bytes: usize,
+    },
+    /// It was taken of an allocator without a fingerprint, and one with is asked for.
+    #[error("the snapshot has no fingerprint to go on from")]
+    NoFingerprint,
+    /// It contradicts itself: it was damaged, or made up.
+    #[error("the snapshot is broken: not so that {what} (number {number})")]
+    Broken {
+        /// What should be so.
+        what: &'static str,
+        /// Of which index, chunk, class or count it is not.
+        number: u64,
+    },
+}
+
+impl SnapshotError {
+    /// Refuses unless something holds.
+    pub(super) fn check(
+        holds: bool,
+        what: &'static str,
+        number: impl Into<u64>,
+    ) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(Self::Broken { what, number: number.into() }) }
+    }
+}

@@ -1,0 +1,330 @@
+//! Runs of pages: best fit, ties to the lowest page, cut and merged.
+
+use super::tree::{NONE, Visit};
+use super::{Kind, Line, Lines};
+
+/// All free runs.
+///
+/// # Invariants
+///
+/// - **R1 (filed)**: exactly the free runs are in the tree.
+/// - **R2 (merged)**: no two free runs touch.
+/// - **R3 (counted)**: `free_pages` and `run_count` are theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Runs {
+    root: u32,
+    free_pages: u32,
+    run_count: u32,
+    /// Lines read and written since this was last reset.
+    steps: u64,
+}
+
+impl Runs {
+    pub const fn new() -> Self {
+        Self { root: NONE, free_pages: 0, run_count: 0, steps: 0 }
+    }
+
+    /// Returns the pages of all free runs.
+    pub fn free_pages(&self) -> u32 {
+        self.free_pages
+    }
+
+    /// Returns the number of free runs.
+    pub fn run_count(&self) -> u32 {
+        self.run_count
+    }
+
+    /// Returns how many lines were read and written since the last call.
+    pub fn take_steps(&mut self) -> u64 {
+        core::mem::take(&mut self.steps)
+    }
+
+    /// Returns pages to the free runs: those of a run that was taken, or of a fresh segment.
+    pub fn release(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
+        debug_assert!(len > 0);
+        let (mut start, mut end) = (first, first + len);
+        let before = self.visit(lines, |visit| visit.line(first - 1));
+        if before.kind == Kind::Free {
+            start -= before.len;
+            self.unfile(lines, start, before.len);
+        }
+        let behind = self.visit(lines, |visit| visit.line(first + len));
+        if behind.kind == Kind::Free {
+            self.unfile(lines, end, behind.len);
+            end += behind.len;
+        }
+        self.file(lines, start, end - start);
+    }
+
+    /// Takes the shortest run that holds `len` pages, the lowest of several, and leaves what it has
+    /// more. Returns its first page.
+    pub fn take(&mut self, lines: &mut impl Lines, len: u32) -> Option<u32> {
+        let root = self.root;
+        let first = self.visit(lines, |visit| visit.best_fit(root, len))?;
+        let run_len = self.visit(lines, |visit| visit.line(first)).len;
+        self.unfile(lines, first, run_len);
+        if run_len > len {
+            self.file(lines, first + len, run_len - len);
+        }
+        self.mark(lines, first, len, Kind::Taken);
+        Some(first)
+    }
+
+    /// As [`take`](Self::take), from the shortest run in which `len` pages can be placed wherever
+    /// it starts; `skip` says how many of its pages lie before a page that is aligned as wanted, at
+    /// most `slack`.
+    pub fn take_placed<L: Lines>(
+        &mut self,
+        lines: &mut L,
+        len: u32,
+        slack: u32,
+        skip: impl FnOnce(&L, u32) -> u32,
+    ) -> Option<u32> {
+        let first = self.take(lines, len.checked_add(slack)?)?;
+        let before = skip(lines, first);
+        self.mark(lines, first + before, len, Kind::Taken);
+        if before > 0 {
+            self.release(lines, first, before);
+        }
+        if slack > before {
+            self.release(lines, first + before + len, slack - before);
+        }
+        Some(first + before)
+    }
+
+    /// Cuts a taken run at its end.
+    pub fn shorten(&mut self, lines: &mut impl Lines, first: u32, len: u32, new_len: u32) {
+        self.mark(lines, first, new_len, Kind::Taken);
+        self.release(lines, first + new_len, len - new_len);
+    }
+
+    /// Lengthens a taken run by the pages behind it, if they are free.
+    pub fn lengthen(&mut self, lines: &mut impl Lines, first: u32, len: u32, new_len: u32) -> bool {
+        let behind = self.visit(lines, |visit| visit.line(first + len));
+        if behind.kind != Kind::Free || behind.len < new_len - len {
+            return false;
+        }
+        self.unfile(lines, first + len, behind.len);
+        if behind.len > new_len - len {
+            self.file(lines, first + new_len, behind.len - (new_len - len));
+        }
+        self.mark(lines, first, new_len, Kind::Taken);
+        true
+    }
+
+    /// Returns the pages of the longest run. *O*(log runs).
+    pub fn longest(&self, lines: &impl Lines) -> u32 {
+        let (mut at, mut longest) = (self.root, 0);
+        while at != NONE {
+            let line = lines.line(at);
+            (at, longest) = (line.right, line.len);
+        }
+        longest
+    }
+
+    /// Writes what the ends of a run say.
+    pub fn mark(&mut self, lines: &mut impl Lines, first: u32, len: u32, kind: Kind) {
+        let line = Line { len, kind, ..Line::default() };
+        self.visit(lines, |visit| {
+            visit.set_line(first, line);
+            if len > 1 {
+                visit.set_line(first + len - 1, line);
+            }
+        });
+    }
+
+    fn file(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
+        self.mark(lines, first, len, Kind::Free);
+        let root = self.root;
+        self.root = self.visit(lines, |visit| visit.insert(root, first));
+        self.free_pages += len;
+        self.run_count += 1;
+    }
+
+    fn unfile(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
+        let root = self.root;
+        self.root = self.visit(lines, |visit| visit.remove(root, first));
+        self.free_pages -= len;
+        self.run_count -= 1;
+    }
+
+    fn visit<L: Lines, T>(&mut self, lines: &mut L, act: impl FnOnce(&mut Visit<L>) -> T) -> T {
+        let mut visit = Visit { lines, steps: 0 };
+        let outcome = act(&mut visit);
+        self.steps += visit.steps;
+        outcome
+    }
+
+    /// Takes a free run out of the tree as a whole, for a segment that is given back.
+    pub fn withdraw(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
+        self.unfile(lines, first, len);
+        self.mark(lines, first, len, Kind::Edge);
+    }
+
+    /// Walks the tree: order, levels, ends and counts.
+    ///
+    /// # Errors
+    ///
+    /// What is broken, and at which page.
+    pub fn validate(&self, lines: &impl Lines) -> Result<(), (&'static str, u32)> {
+        let mut sum = (0, 0);
+        let mut last = (0, 0);
+        walk(lines, self.root, &mut |page, line| {
+            if (line.len, page) <= last {
+                return Err(("the tree of free runs is in order", page));
+            }
+            last = (line.len, page);
+            sum = (sum.0 + line.len, sum.1 + 1);
+            let end = lines.line(page + line.len - 1);
+            if (end.kind, end.len) != (Kind::Free, line.len) {
+                return Err(("both ends of a free run say so", page));
+            }
+            let around = [lines.line(page - 1), lines.line(page + line.len)];
+            if around.iter().any(|line| line.kind == Kind::Free) {
+                return Err(("free runs do not touch", page));
+            }
+            Ok(())
+        })?;
+        if sum == (self.free_pages, self.run_count) {
+            Ok(())
+        } else {
+            Err(("free runs are counted", sum.0))
+        }
+    }
+}
+
+type Check<'a> = dyn FnMut(u32, Line) -> Result<(), (&'static str, u32)> + 'a;
+
+/// Visits a subtree in order and returns its level.
+fn walk(lines: &impl Lines, root: u32, check: &mut Check<'_>) -> Result<u8, (&'static str, u32)> {
+    if root == NONE {
+        return Ok(0);
+    }
+    let line = lines.line(root);
+    if line.kind != Kind::Free {
+        return Err(("the tree holds free runs", root));
+    }
+    let left = walk(lines, line.left, check)?;
+    check(root, line)?;
+    let right = walk(lines, line.right, check)?;
+    let grandchild =
+        if line.right == NONE { 0 } else { level(lines, lines.line(line.right).right) };
+    let balanced = left + 1 == line.level
+        && (right == line.level || right + 1 == line.level)
+        && grandchild < line.level;
+    if balanced { Ok(line.level) } else { Err(("the tree of free runs is balanced", root)) }
+}
+
+fn level(lines: &impl Lines, run: u32) -> u8 {
+    if run == NONE { 0 } else { lines.line(run).level }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+
+    impl Lines for Vec<Line> {
+        fn line(&self, page: u32) -> Line {
+            self.get(page as usize).copied().unwrap_or_default()
+        }
+
+        fn set_line(&mut self, page: u32, line: Line) {
+            self[page as usize] = line;
+        }
+    }
+
+    /// The same by a search through all pages.
+    struct Model(Vec<bool>);
+
+    impl Model {
+        fn runs(&self) -> Vec<(u32, u32)> {
+            let mut runs: Vec<(u32, u32)> = Vec::new();
+            for (page, &free) in self.0.iter().enumerate() {
+                let page = page as u32;
+                match runs.last_mut() {
+                    Some((len, first)) if free && *first + *len == page => *len += 1,
+                    _ if free => runs.push((1, page)),
+                    _ => {}
+                }
+            }
+            runs
+        }
+
+        fn best(&self, len: u32) -> Option<u32> {
+            self.runs().into_iter().filter(|run| run.0 >= len).min().map(|run| run.1)
+        }
+    }
+
+    #[test]
+    fn agrees_with_a_search_through_all_pages() {
+        let (pages, rounds) = if cfg!(miri) { (60, 150) } else { (400, 20_000) };
+        let mut lines = vec![Line::default(); pages as usize + 2];
+        let mut model = Model(vec![false; pages as usize + 2]);
+        let mut runs = Runs::new();
+        runs.release(&mut lines, 1, pages);
+        model.0[1..=pages as usize].fill(true);
+        let mut taken: Vec<(u32, u32)> = Vec::new();
+        let mut state = 1_u64;
+        let mut random = |below: u32| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ((state >> 33) % u64::from(below)) as u32
+        };
+        for _ in 0..rounds {
+            let len = 1 + random(9) * random(3);
+            match random(8) {
+                0..=2 => {
+                    let first = runs.take(&mut lines, len);
+                    assert_eq!(first, model.best(len));
+                    if let Some(first) = first {
+                        model.0[first as usize..(first + len) as usize].fill(false);
+                        taken.push((first, len));
+                    }
+                }
+                3 => {
+                    let align = 1 << random(4);
+                    let best = model.best(len + align - 1);
+                    let skip = |_: &Vec<Line>, first: u32| first.wrapping_neg() % align;
+                    let first = runs.take_placed(&mut lines, len, align - 1, skip);
+                    assert_eq!(first, best.map(|first| first.next_multiple_of(align)));
+                    if let Some(first) = first {
+                        model.0[first as usize..(first + len) as usize].fill(false);
+                        taken.push((first, len));
+                    }
+                }
+                4 if !taken.is_empty() => {
+                    let which = random(taken.len() as u32) as usize;
+                    let (first, old) = taken[which];
+                    let free = (old..).take_while(|&by| model.0[(first + by) as usize]).count();
+                    let fits = old as usize + free >= (old + len) as usize;
+                    assert_eq!(runs.lengthen(&mut lines, first, old, old + len), fits);
+                    if fits {
+                        model.0[(first + old) as usize..(first + old + len) as usize].fill(false);
+                        taken[which].1 += len;
+                    }
+                }
+                5 if !taken.is_empty() => {
+                    let which = random(taken.len() as u32) as usize;
+                    let (first, old) = taken[which];
+                    if len < old {
+                        runs.shorten(&mut lines, first, old, len);
+                        model.0[(first + len) as usize..(first + old) as usize].fill(true);
+                        taken[which].1 = len;
+                    }
+                }
+                _ if !taken.is_empty() => {
+                    let which = random(taken.len() as u32) as usize;
+                    let (first, len) = taken.swap_remove(which);
+                    runs.release(&mut lines, first, len);
+                    model.0[first as usize..(first + len) as usize].fill(true);
+                }
+                _ => {}
+            }
+            runs.validate(&lines).unwrap();
+            assert_eq!(runs.run_count() as usize, model.runs().len());
+            assert_eq!(runs.longest(&lines), model.runs().iter().max().map_or(0, |run| run.0));
+        }
+    }
+}

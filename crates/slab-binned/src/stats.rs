@@ -1,0 +1,228 @@
+//! Counts, and the report of what is in use.
+
+use core::fmt;
+
+use allocator_api2::alloc::Allocator;
+
+use crate::allocator::BinnedAllocator;
+use crate::classes::{CLASS_COUNT_MAX, PAGE_BYTES};
+use crate::config::Config;
+use crate::journal::Journal;
+use crate::record::{NONE, OVERFLOW};
+
+/// The blocks of one class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct BinStats {
+    /// Bytes of each block.
+    pub block_bytes: usize,
+    /// Blocks in use.
+    pub live: usize,
+    /// Blocks that wait to be used again.
+    pub free: usize,
+}
+
+impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
+    /// Returns what the allocator was made with.
+    pub fn config(&self) -> Config {
+        self.config
+    }
+
+    /// Returns the memory source.
+    pub fn allocator(&self) -> &A {
+        self.store.source()
+    }
+
+    /// Returns the number of blocks in use. *O*(1).
+    #[inline]
+    pub fn live_count(&self) -> usize {
+        (self.alloc_count - self.free_count) as usize
+    }
+
+    /// Returns the number of indices handed out so far: one for each block that ever existed at the
+    /// same time as the others. Ids have indices below it. *O*(1).
+    pub fn total_blocks(&self) -> usize {
+        self.record_count as usize
+    }
+
+    /// Returns the number of blocks that wait in bins. Free space for large blocks is not made of
+    /// blocks: see [`free_run_bytes`](Self::free_run_bytes). *O*(1): one addition a class.
+    pub fn free_block_count(&self) -> usize {
+        self.bins.iter().map(|bin| bin.free.len as usize).sum()
+    }
+
+    /// Returns the bytes of all chunks. They shrink in [`trim`](Self::trim) alone. *O*(1).
+    pub fn storage_bytes(&self) -> usize {
+        self.store.chunks().bytes()
+    }
+
+    /// Returns the bytes acquired beside the chunks: 20 an index, 16 a page, 32 a chunk, each of them
+    /// in segments that double. *O*(1).
+    pub fn metadata_bytes(&self) -> usize {
+        self.store.metadata_bytes()
+    }
+
+    /// Returns the bytes of pages that no block and no bin has. *O*(1).
+    pub fn free_run_bytes(&self) -> usize {
+        self.runs.free_pages() as usize * PAGE_BYTES
+    }
+
+    /// Returns the number of free runs of pages. *O*(1).
+    pub fn free_run_count(&self) -> usize {
+        self.runs.run_count() as usize
+    }
+
+    /// Returns how many allocations have succeeded. *O*(1).
+    pub fn alloc_count(&self) -> u64 {
+        self.alloc_count
+    }
+
+    /// Returns how many blocks were freed. *O*(1).
+    pub fn free_count(&self) -> u64 {
+        self.free_count
+    }
+
+    /// Returns how many indices have had their 2³¹ − 1 lives and will never be used again. *O*(1).
+    pub fn retired_count(&self) -> usize {
+        self.retired as usize
+    }
+
+    /// Returns the most lines of pages that a single allocation has read or written: the steps of the
+    /// dearest one, but for zeroing what it returns. *O*(1).
+    pub fn steps_max(&self) -> u64 {
+        self.steps_max
+    }
+
+    /// Returns the statistics of each class, smallest first. *O*(classes).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let mut blocks = slab_binned::BinnedAllocator::new();
+    /// blocks.alloc(100)?;
+    /// let bin = blocks.bins().find(|bin| bin.live == 1).expect("one block");
+    /// assert_eq!(bin.block_bytes, 128);
+    /// # Ok::<(), slab_binned::BinnedError>(())
+    /// ```
+    pub fn bins(&self) -> impl Iterator<Item = BinStats> {
+        self.classes.sizes.iter().zip(&self.bins).map(|(&bytes, bin)| BinStats {
+            block_bytes: bytes as usize,
+            live: (bin.blocks - bin.free.len) as usize,
+            free: bin.free.len as usize,
+        })
+    }
+
+    /// Returns how much of what is in use where, to be shown. *O*(indices).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let mut blocks = slab_binned::BinnedAllocator::new();
+    /// blocks.alloc(100)?;
+    /// let report = blocks.occupancy().to_string();
+    /// assert!(report.contains("128          1          0         100        78.1 %"), "{report}");
+    /// # Ok::<(), slab_binned::BinnedError>(())
+    /// ```
+    pub fn occupancy(&self) -> Occupancy {
+        let mut rows = [Row::default(); CLASS_COUNT_MAX];
+        for (row, stats) in rows.iter_mut().zip(self.bins()) {
+            row.stats = stats;
+        }
+        let mut overflow = Row::default();
+        for index in 0..self.record_count {
+            let Some(record) = self.store.record(index) else { continue };
+            if record.chunk == NONE || !record.is_live() {
+                continue;
+            }
+            let (len, class) = (record.len as usize, record.class());
+            if class == OVERFLOW {
+                overflow.stats.live += 1;
+                overflow.requested_bytes += len;
+                overflow.stats.block_bytes += record.overflow_pages() as usize * PAGE_BYTES;
+            } else if let Some(row) = rows.get_mut(class as usize) {
+                row.requested_bytes += len;
+            }
+        }
+        Occupancy {
+            rows,
+            row_count: self.classes.sizes.len(),
+            overflow,
+            storage_bytes: self.storage_bytes(),
+            free_run_bytes: self.free_run_bytes(),
+            free_run_count: self.free_run_count(),
+            metadata_bytes: self.metadata_bytes(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Row {
+    stats: BinStats,
+    requested_bytes: usize,
+}
+
+/// What is in use, for people: a line for each class that has blocks. Made by
+/// [`BinnedAllocator::occupancy`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occupancy {
+    rows: [Row; CLASS_COUNT_MAX],
+    row_count: usize,
+    /// Its `block_bytes` are those of all its blocks.
+    overflow: Row,
+    storage_bytes: usize,
+    free_run_bytes: usize,
+    free_run_count: usize,
+    metadata_bytes: usize,
+}
+
+impl Occupancy {
+    /// Returns the bytes that live blocks were asked for.
+    pub fn requested_bytes(&self) -> usize {
+        let binned: usize = self.rows.iter().map(|row| row.requested_bytes).sum();
+        binned + self.overflow.requested_bytes
+    }
+
+    /// Returns the bytes of live blocks, rounding included.
+    pub fn live_bytes(&self) -> usize {
+        let bytes = |row: &Row| row.stats.live * row.stats.block_bytes;
+        self.rows.iter().map(bytes).sum::<usize>() + self.overflow.stats.block_bytes
+    }
+}
+
+/// Returns `part` of `whole` in tenths of a per cent; 0 of nothing.
+fn permille(part: usize, whole: usize) -> usize {
+    (part as u64 * 1000).checked_div(whole as u64).unwrap_or(0) as usize
+}
+
+impl fmt::Display for Occupancy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:>10} {:>10} {:>10} {:>11} {:>13}",
+            "class", "live", "free", "asked B", "of live B"
+        )?;
+        let row = |f: &mut fmt::Formatter<'_>, row: &Row, live_bytes| {
+            let share = permille(row.requested_bytes, live_bytes);
+            let BinStats { live, free, .. } = row.stats;
+            let asked = row.requested_bytes;
+            writeln!(f, " {live:>10} {free:>10} {asked:>11} {:>9}.{} %", share / 10, share % 10)
+        };
+        for class in &self.rows[..self.row_count] {
+            let BinStats { block_bytes, live, free } = class.stats;
+            if live + free != 0 {
+                write!(f, "{block_bytes:>10}")?;
+                row(f, class, live * block_bytes)?;
+            }
+        }
+        if self.overflow.stats.live != 0 {
+            write!(f, "{:>10}", "larger")?;
+            row(f, &self.overflow, self.overflow.stats.block_bytes)?;
+        }
+        let Self { storage_bytes, free_run_bytes, free_run_count, metadata_bytes, .. } = self;
+        writeln!(
+            f,
+            "{storage_bytes} bytes of storage, {free_run_bytes} of them in {free_run_count} free runs; \
+             {metadata_bytes} of records"
+        )
+    }
+}

@@ -1,0 +1,164 @@
+//! Giving memory back, when asked to.
+
+use allocator_api2::alloc::Allocator;
+
+use crate::allocator::BinnedAllocator;
+use crate::bin::List;
+use crate::classes::PAGE_BYTES;
+use crate::crumb::Crumb;
+use crate::error::BinnedError;
+use crate::journal::Journal;
+use crate::record::{NONE, Record};
+use crate::space::{Kind, Line, Lines};
+
+/// What the line of a crumb page says, during a trim alone, if a live block lies in the page.
+const PINNED: u32 = 1;
+
+impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
+    /// Gives back what can be given back without moving a block, and returns how many bytes that
+    /// were. *O*(indices + chunks · log free runs).
+    ///
+    /// Dead blocks lose their classes: each page without a live block becomes free for blocks of any
+    /// size, and each chunk without one goes back to the memory source. Dead blocks that share a page
+    /// with a live one stay in their bins, in the same order. Indices that lose their block are used
+    /// again, with higher generations.
+    ///
+    /// # Errors
+    ///
+    /// With a log, [`BinnedError::OutOfMemory`]. Nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let mut blocks = slab_binned::BinnedAllocator::new();
+    /// let id = blocks.alloc(1 << 20)?;
+    /// blocks.free(id)?;
+    /// assert_eq!(blocks.storage_bytes(), 1 << 20);
+    /// assert_eq!(blocks.trim()?, 1 << 20);
+    /// assert_eq!(blocks.storage_bytes(), 0);
+    /// # Ok::<(), slab_binned::BinnedError>(())
+    /// ```
+    pub fn trim(&mut self) -> Result<usize, BinnedError> {
+        self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
+        self.pin_pages();
+        let crumb_page = self.first_page(self.crumb.chunk) + self.crumb.start / 256;
+        for class in 0..self.bins.len() {
+            self.dissolve_bin(class);
+        }
+        self.dissolve_retired();
+        if !self.is_pinned(crumb_page) {
+            self.crumb = Crumb::NONE;
+        }
+        let released_pages = self.release_chunks();
+        self.runs.take_steps();
+        self.journal.trimmed(released_pages);
+        Ok(released_pages as usize * PAGE_BYTES)
+    }
+
+    /// Writes into the line of each crumb page whether a live block lies in it.
+    fn pin_pages(&mut self) {
+        for live in [false, true] {
+            for index in 0..self.record_count {
+                let Some(&record) = self.store.record(index) else { continue };
+                let Some(page) = self.crumb_page(record) else { continue };
+                if record.is_live() == live {
+                    let line = self.store.lines().line(page);
+                    let left = if live { PINNED } else { 0 };
+                    self.store.lines_mut().set_line(page, Line { left, ..line });
+                }
+            }
+        }
+    }
+
+    /// Returns the page of a block that shares it.
+    fn crumb_page(&self, record: Record) -> Option<u32> {
+        if record.chunk == NONE {
+            return None;
+        }
+        let page = self.first_page(record.chunk) + record.page();
+        self.store.is_crumb_page(page).then_some(page)
+    }
+
+    fn is_pinned(&self, page: u32) -> bool {
+        let line = self.store.lines().line(page);
+        line.kind == Kind::Crumb && line.left == PINNED
+    }
+
+    /// Takes from a bin every block whose page can be given back.
+    fn dissolve_bin(&mut self, class: usize) {
+        let (mut old, mut last) = (self.bins[class].free, NONE);
+        let mut kept = List::EMPTY;
+        while let Some(index) = old.pop(&self.store) {
+            let Some(&record) = self.store.record(index) else { return };
+            let page = self.first_page(record.chunk) + record.page();
+            if self.is_pinned(page) {
+                self.append(&mut kept, &mut last, index);
+                continue;
+            }
+            match self.classes.pages(class) {
+                Some(pages) => self.runs.release(self.store.lines_mut(), page, pages),
+                None => self.release_crumb_page(page),
+            }
+            self.unplace(index);
+            self.spare.push(&mut self.store, index);
+            self.bins[class].blocks -= 1;
+        }
+        self.bins[class].free = kept;
+    }
+
+    /// Puts a record last, so that the order is kept.
+    fn append(&mut self, list: &mut List, last: &mut u32, index: u32) {
+        match self.store.record_mut(*last) {
+            Some(before) => before.tag = index,
+            None => list.head = index,
+        }
+        if let Some(record) = self.store.record_mut(index) {
+            record.tag = NONE;
+        }
+        *last = index;
+        list.len += 1;
+    }
+
+    /// Returns a crumb page to the free runs, unless one of its other blocks already made that
+    /// happen.
+    fn release_crumb_page(&mut self, page: u32) {
+        if self.store.is_crumb_page(page) {
+            // Inside a merged run nobody rewrites this line.
+            self.runs.mark(self.store.lines_mut(), page, 1, Kind::Taken);
+            self.runs.release(self.store.lines_mut(), page, 1);
+        }
+    }
+
+    /// Gives up the places of small blocks whose indices were retired.
+    fn dissolve_retired(&mut self) {
+        if self.retired == 0 {
+            return;
+        }
+        for index in 0..self.record_count {
+            let Some(&record) = self.store.record(index) else { continue };
+            if record.chunk == NONE || !record.is_retired() {
+                continue;
+            }
+            let page = self.first_page(record.chunk) + record.page();
+            if !self.is_pinned(page) {
+                self.release_crumb_page(page);
+                self.unplace(index);
+            }
+        }
+    }
+
+    /// Gives back each chunk that is one free run, and returns their pages.
+    fn release_chunks(&mut self) -> u32 {
+        let mut released_pages = 0;
+        for chunk in 0..self.store.chunks().count() {
+            let Some(&row) = self.store.chunks().get(chunk) else { continue };
+            let line = self.store.lines().line(row.first_page);
+            if row.pages != 0 && line.kind == Kind::Free && line.len == row.pages {
+                self.runs.withdraw(self.store.lines_mut(), row.first_page, row.pages);
+                self.store.release_chunk(chunk);
+                released_pages += row.pages;
+            }
+        }
+        released_pages
+    }
+}
