@@ -6,10 +6,11 @@
 //! replay   every contender in a process of its own, rounds interleaved, medians
 //!          and what they recommend
 //! plot     a heap over time as an SVG drawing
+//! html     a replay as one page
 //! cli      arguments, tables, exit codes
 //! ```
 //!
-//! `trace` knows no allocator; `exec` no process; `replay` no terminal.
+//! `trace` knows no allocator; `exec` no process; `replay` no terminal; `html` measures nothing.
 //!
 //! # What is measured
 //!
@@ -28,6 +29,7 @@
 
 pub mod cli;
 pub mod exec;
+pub mod html;
 pub mod plot;
 pub mod replay;
 pub mod trace;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::replay::Measures;
+
 /// Replays the allocations of real programs over every allocator and compares them.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -18,6 +20,8 @@ pub(super) enum Command {
     Replay(ReplayArguments),
     /// Find the smallest region in which each allocator gets through, by bisection
     Arena(ArenaArguments),
+    /// Write all about recordings into one HTML file: who is fastest, who needs least, what to take and why
+    Report(ReportArguments),
     /// Draw the heap over time, one SVG file per trace and allocator
     Plot(PlotArguments),
     /// Turn a recording of heaptrack or valgrind into a small trace file
@@ -48,14 +52,21 @@ pub(super) struct TraceArguments {
     pub(super) first: Option<usize>,
 }
 
-/// What is run, and how it is shown.
+/// What is run.
 #[derive(Debug, Default, Args)]
-pub(super) struct RunArguments {
+pub(super) struct Selection {
     #[command(flatten)]
     pub(super) traces: TraceArguments,
     /// Run only this allocator; may be repeated
     #[arg(long = "allocator", value_name = "NAME")]
     pub(super) allocators: Vec<String>,
+}
+
+/// What is run, and how it is shown.
+#[derive(Debug, Default, Args)]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    pub(super) selection: Selection,
     /// Print JSON instead of tables
     #[arg(long)]
     pub(super) json: bool,
@@ -86,6 +97,37 @@ impl ReplayArguments {
 pub(super) struct ArenaArguments {
     #[command(flatten)]
     pub(super) run: RunArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    #[command(flatten)]
+    pub(super) options: ReportOptions,
+}
+
+/// How a report is made.
+#[derive(Debug, Args)]
+pub(super) struct ReportOptions {
+    /// The HTML file that is written
+    #[arg(long, short, value_name = "FILE", default_value = "report.html")]
+    pub(super) output: PathBuf,
+    /// Timed rounds
+    #[arg(long, default_value_t = 11)]
+    pub(super) rounds: u32,
+    /// Three rounds and no smallest regions, for a first look
+    #[arg(long, conflicts_with = "rounds")]
+    pub(super) quick: bool,
+}
+
+impl ReportOptions {
+    pub(super) fn measures(&self) -> Measures {
+        match self.quick {
+            true => Measures { rounds: 3, arena: false },
+            false => Measures { rounds: self.rounds, arena: true },
+        }
+    }
 }
 
 #[derive(Debug, Args)]

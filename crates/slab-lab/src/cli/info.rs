@@ -14,7 +14,10 @@ pub(super) fn run(arguments: &InfoArguments) -> Result<ExitCode, LabError> {
     for trace in arguments.traces.read() {
         let trace = trace?;
         rows.push(row(&trace));
-        notes += &note(&trace);
+        let oddities = trace.oddities().to_string();
+        if !oddities.is_empty() {
+            notes += &format!("{}: {oddities}\n", trace.name());
+        }
     }
     let head = [
         "trace",
@@ -46,21 +49,4 @@ fn row(trace: &Trace) -> Cells {
         bytes(trace.peak_live_bytes()),
         bytes(profile.largest_bytes),
     ]
-}
-
-/// Says what did not add up.
-fn note(trace: &Trace) -> String {
-    let oddities = trace.oddities();
-    let counts = [
-        (oddities.unknown_frees, "frees of unknown blocks"),
-        (oddities.replaced_blocks, "blocks that were never seen freed"),
-        (oddities.refused_requests, "requests refused when recorded"),
-        (oddities.foreign_lines, "lines of other processes"),
-    ];
-    let seen = counts.iter().filter(|(count, _)| *count > 0);
-    let seen: Vec<_> = seen.map(|(count, what)| format!("{count} {what}")).collect();
-    match seen.is_empty() {
-        true => String::new(),
-        false => format!("{}: {}\n", trace.name(), seen.join(", ")),
-    }
 }

@@ -4,8 +4,11 @@ mod args;
 mod error;
 mod import;
 mod info;
+mod measure;
 mod plot;
+mod provenance;
 mod replay;
+mod report;
 mod table;
 mod traces;
 
@@ -31,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Arena(arguments) => {
             replay::run(&arguments.run, Measures { rounds: 0, arena: true })
         }
+        Command::Report(arguments) => report::run(&arguments),
         Command::Plot(arguments) => plot::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),

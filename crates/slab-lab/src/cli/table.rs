@@ -4,7 +4,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use slab_peers::Side;
 
-use crate::replay::{ContenderReport, Report, TraceReport};
+use crate::replay::{Report, TraceReport};
 use crate::words::bytes;
 
 /// One row.
@@ -21,14 +21,6 @@ pub(super) fn table(head: &[&str], rows: Vec<Cells>) -> Table {
     table
 }
 
-/// One thing to show about a contender: its heading, and how it is worked out.
-type Figure = (&'static str, fn(&TraceReport, &ContenderReport) -> Option<f64>);
-
-const TIME: [Figure; 2] =
-    [("ns/op", |_, result| result.ns_per_op), ("× best rival", TraceReport::times_best_rival)];
-const ARENA: Figure = ("arena × peak", TraceReport::arena_times_peak);
-const FOOTPRINT: Figure = ("footprint × peak", TraceReport::times_peak);
-
 /// Lays out the results of one trace.
 pub(super) fn trace(report: &TraceReport) -> String {
     let timed = report.harness_ns_per_op.is_some();
@@ -42,7 +34,7 @@ pub(super) fn trace(report: &TraceReport) -> String {
     }
     head.extend(["footprint", "× peak", "status"]);
     let rows = report.results.iter().map(|result| {
-        let mut row = vec![label(result)];
+        let mut row = vec![label(result.allocator, result.side)];
         if timed {
             row.extend([number(result.ns_per_op), number(result.spread_ns)]);
             row.push(number(report.times_best_rival(result)));
@@ -70,29 +62,16 @@ pub(super) fn trace(report: &TraceReport) -> String {
 
 /// Lays out the geometric means over all traces.
 pub(super) fn summary(report: &Report) -> String {
-    let Some(first) = report.traces.first().filter(|_| report.traces.len() > 1) else {
-        return String::new();
-    };
-    let timed = first.harness_ns_per_op.is_some();
-    let arenas = first.results.iter().any(|result| result.smallest_arena_bytes.is_some());
-    let mut figures = Vec::new();
-    figures.extend(TIME.iter().filter(|_| timed));
-    figures.extend(Some(&ARENA).filter(|_| arenas));
-    figures.push(&FOOTPRINT);
-    let rows = first.results.iter().enumerate().map(|(row, contender)| {
-        let results = || report.traces.iter().map(|trace| (trace, &trace.results[row]));
-        let passed = results().filter(|(_, result)| result.status == "ok").count();
-        let means = figures.iter().map(|(_, figure)| {
-            let values = results().filter_map(|(trace, result)| figure(trace, result));
-            number(geometric_mean(values.filter(|&value| value > 0.0)))
-        });
-        let passed = format!("{passed}/{}", report.traces.len());
-        [label(contender)].into_iter().chain(means).chain([passed]).collect()
+    let Some(summary) = report.summary() else { return String::new() };
+    let rows = summary.rows.iter().map(|row| {
+        let means = row.means.iter().map(|&mean| number(mean));
+        let passed = format!("{}/{}", row.passed, report.traces.len());
+        [label(row.allocator, row.side)].into_iter().chain(means).chain([passed]).collect()
     });
     let mut head = vec!["geometric mean of all traces"];
-    head.extend(figures.iter().map(|(heading, _)| heading));
+    head.extend(&summary.headings);
     head.push("ok");
-    let note = match timed {
+    let note = match summary.timed {
         true => {
             "Best rival: the fastest region allocator that is not ours, on each trace anew. The \
              system allocator is a reference.\n"
@@ -105,19 +84,14 @@ pub(super) fn summary(report: &Report) -> String {
     )
 }
 
-fn label(result: &ContenderReport) -> String {
-    match result.side {
-        Side::Ours => format!("* {}", result.allocator),
-        Side::Rival => format!("  {}", result.allocator),
-        Side::Reference => format!("  ({})", result.allocator),
+fn label(allocator: &str, side: Side) -> String {
+    match side {
+        Side::Ours => format!("* {allocator}"),
+        Side::Rival => format!("  {allocator}"),
+        Side::Reference => format!("  ({allocator})"),
     }
 }
 
 fn number(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| format!("{value:.2}"))
-}
-
-fn geometric_mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value.ln(), count + 1));
-    (count > 0).then(|| (sum / f64::from(count)).exp())
 }

@@ -6,6 +6,7 @@ pub mod protocol;
 mod report;
 mod samples;
 mod session;
+mod summary;
 pub mod worker;
 
 use std::io;
@@ -18,6 +19,7 @@ pub use map::{Area, HeapMap, SHADES};
 pub use report::{ContenderReport, Middle, Report, TraceReport};
 pub use samples::{Moment, Samples};
 pub use session::Session;
+pub use summary::{Means, Summary};
 
 use crate::trace::{Trace, binary};
 use protocol::{Answer, Request};

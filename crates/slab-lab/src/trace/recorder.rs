@@ -1,6 +1,7 @@
 //! From the addresses of a recording to the slots of a trace.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::{Fault, MALLOC_ALIGN, Trace, TraceBuilder};
 
@@ -16,6 +17,21 @@ pub struct Oddities {
     pub refused_requests: u64,
     /// Lines of processes that the recorded one forked; they are left out.
     pub foreign_lines: u64,
+}
+
+/// Says what did not add up; nothing if everything did.
+impl fmt::Display for Oddities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            (self.unknown_frees, "frees of unknown blocks"),
+            (self.replaced_blocks, "blocks that were never seen freed"),
+            (self.refused_requests, "requests refused when recorded"),
+            (self.foreign_lines, "lines of other processes"),
+        ];
+        let seen = counts.iter().filter(|(count, _)| *count > 0);
+        let seen: Vec<_> = seen.map(|(count, what)| format!("{count} {what}")).collect();
+        f.write_str(&seen.join(", "))
+    }
 }
 
 /// Follows which block lives at which address.

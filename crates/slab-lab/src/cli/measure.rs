@@ -1,0 +1,70 @@
+//! Traces through all contenders, with a progress bar: what `replay`, `arena` and `report` share.
+
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use slab_peers::{Contender, Side};
+
+use super::LabError;
+use crate::replay::{Measures, Report, TraceReport, replay};
+use crate::trace::Trace;
+
+/// What is to be done.
+pub(super) struct Plan {
+    /// Who takes part.
+    pub(super) contenders: Vec<&'static Contender>,
+    /// What is measured.
+    pub(super) measures: Measures,
+    /// How many traces will come.
+    pub(super) traces: usize,
+    /// What the caller does with each contender on each trace besides.
+    pub(super) steps_besides: u32,
+    /// Whether the progress is shown.
+    pub(super) quiet: bool,
+}
+
+impl Plan {
+    /// Replays the traces one by one and hands each result to `done`.
+    pub(super) fn carry_out(
+        &self,
+        traces: impl Iterator<Item = Result<Trace, LabError>>,
+        mut done: impl FnMut(&Trace, &TraceReport, &ProgressBar) -> Result<(), LabError>,
+    ) -> Result<Report, LabError> {
+        let progress = self.progress();
+        let mut report = Report { traces: Vec::new() };
+        for trace in traces {
+            let trace = trace?;
+            let tick = |contender: &str| {
+                progress.set_message(format!("{} {contender}", trace.name()));
+                progress.inc(1);
+            };
+            let result = replay(&trace, &self.contenders, self.measures, &tick)?;
+            done(&trace, &result, &progress)?;
+            report.traces.push(result);
+        }
+        progress.finish_and_clear();
+        Ok(report)
+    }
+
+    /// A bar on standard error: hidden where that is no terminal.
+    fn progress(&self) -> ProgressBar {
+        let steps = self.measures.rounds + self.steps_besides + 1;
+        let steps = self.traces * self.contenders.len() * steps as usize;
+        let target = match self.quiet {
+            true => ProgressDrawTarget::hidden(),
+            false => ProgressDrawTarget::stderr(),
+        };
+        let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
+        match ProgressStyle::with_template("{elapsed:>4} {wide_bar} {msg}") {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
+    }
+}
+
+/// Returns 1 if an allocator of this workspace failed a trace, else 0.
+pub(super) fn exit_code(report: &Report) -> ExitCode {
+    let mut ours = report.traces.iter().flat_map(|trace| &trace.results);
+    let failed = ours.any(|result| result.side == Side::Ours && result.status != "ok");
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

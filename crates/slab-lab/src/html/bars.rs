@@ -1,0 +1,114 @@
+//! Horizontal bars that begin at zero, each with its name and its value.
+
+use maud::{Markup, html};
+
+/// One bar.
+pub(super) struct Bar {
+    /// What it stands for.
+    pub(super) name: String,
+    /// Its length; `None` is a row without a bar.
+    pub(super) value: Option<f64>,
+    /// What is written beside it: the value with its unit, or why there is none.
+    pub(super) said: String,
+    /// As CSS has it.
+    pub(super) colour: &'static str,
+}
+
+/// A chart of bars.
+pub(super) struct Bars<'a> {
+    /// What is shown, with the unit.
+    pub(super) title: &'a str,
+    /// What else has to be known to read it.
+    pub(super) note: &'a str,
+    /// From top to bottom.
+    pub(super) bars: Vec<Bar>,
+}
+
+/// A bar longer than this many times the median would make all others unreadably short.
+const TIMES_MEDIAN_MAX: f64 = 4.0;
+
+impl Bars<'_> {
+    /// Draws the chart.
+    pub(super) fn draw(&self) -> Markup {
+        let full = full_length(self.bars.iter().filter_map(|bar| bar.value));
+        let torn = self.bars.iter().any(|bar| bar.value.is_some_and(|value| value > full));
+        html! {
+            figure.chart {
+                figcaption {
+                    b { (self.title) }
+                    @if !self.note.is_empty() { " " (self.note) }
+                    @if torn { " Bars with a torn end go on beyond the chart." }
+                }
+                ul.bars {
+                    @for bar in &self.bars {
+                        li {
+                            span.name { (bar.name) }
+                            @match bar.value {
+                                Some(value) => {
+                                    span.track {
+                                        span.bar.torn[value > full] style=(bar.style(value / full)) {}
+                                        span.value { (bar.said) }
+                                    }
+                                }
+                                None => span.track { span.failed { (bar.said) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Bar {
+    /// The value stands behind the bar, for which a part of the track is kept free.
+    fn style(&self, part: f64) -> String {
+        format!("--part:{:.4};background:{}", part.clamp(0.0, 1.0), self.colour)
+    }
+}
+
+/// Returns the value that fills the chart: the largest one that is not out of proportion.
+fn full_length(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let Some(&median) = values.get(values.len() / 2) else { return 1.0 };
+    let fits = values.iter().copied().filter(|&value| value <= median * TIMES_MEDIAN_MAX);
+    fits.fold(f64::MIN_POSITIVE, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(values: &[f64]) -> String {
+        let bar = |&value: &f64| Bar {
+            name: "a".to_owned(),
+            value: Some(value),
+            said: String::new(),
+            colour: "red",
+        };
+        Bars { title: "t", note: "", bars: values.iter().map(bar).collect() }.draw().into_string()
+    }
+
+    #[test]
+    fn bars_are_in_proportion_and_begin_at_zero() {
+        let text = chart(&[2.0, 4.0, 8.0]);
+        for part in ["--part:0.2500", "--part:0.5000", "--part:1.0000"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(!text.contains("torn"), "{text}");
+    }
+
+    #[test]
+    fn one_that_is_out_of_proportion_is_torn() {
+        let text = chart(&[2.0, 4.0, 400.0]);
+        assert!(text.contains("--part:0.5000") && text.contains("torn end"), "{text}");
+        assert_eq!(text.matches("bar torn").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn nothing_and_zero_are_drawn_too() {
+        assert!(!chart(&[]).contains("NaN"));
+        assert!(chart(&[0.0, -3.0]).contains("--part:0.0000"));
+    }
+}

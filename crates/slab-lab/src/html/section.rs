@@ -1,0 +1,215 @@
+//! One trace: what to take, and the numbers behind it.
+
+use maud::{Markup, html};
+
+use super::bars::{Bar, Bars};
+use super::colours::colour;
+use super::{Detail, anchor, heap_map, timeline};
+use crate::replay::advice::Advice;
+use crate::replay::{ContenderReport, TraceReport};
+use crate::trace::Bin;
+use crate::words;
+
+/// The colour of bars that belong to no allocator.
+const NEUTRAL: &str = "var(--faint)";
+
+/// Draws everything about a trace.
+pub(super) fn draw(index: usize, report: &TraceReport, detail: &Detail, advice: &Advice) -> Markup {
+    let named: Vec<&str> =
+        [advice.pick, advice.fastest, advice.smallest].into_iter().flatten().collect();
+    html! {
+        section aria-labelledby=(anchor(index)) {
+            h2 id=(anchor(index)) { (report.trace) }
+            p.faint { (facts(report, detail)) }
+            div.advice {
+                p.headline { (advice.headline) }
+                ul { @for reason in &advice.reasons { li { (reason) } } }
+            }
+            h3 { "Speed and memory" }
+            div.charts {
+                @if report.harness_ns_per_op.is_some() { (speed(report)) }
+                @if has_arena(report) { (arena(report)) }
+                (footprint(report))
+            }
+            (table(report, advice))
+            @if !detail.watched.is_empty() {
+                h3 { "The heap over time" }
+                (timeline::draw(&detail.watched, report.operations))
+                (heap_map::draw(&detail.watched, &named))
+            }
+            h3 { "What the program asks for" }
+            div.charts { (sizes(detail)) (lifetimes(detail)) }
+        }
+    }
+}
+
+fn facts(report: &TraceReport, detail: &Detail) -> String {
+    let profile = &detail.profile;
+    let kinds = [
+        (profile.allocs + profile.zeroed, "allocation"),
+        (profile.reallocs, "realloc"),
+        (profile.frees, "free"),
+    ];
+    let kinds = kinds.iter().filter(|(count, _)| *count > 0);
+    let kinds: Vec<_> = kinds.map(|&(count, what)| words::counted(count, what)).collect();
+    format!(
+        "{}: {}. At most {} live, the largest block has {}.",
+        words::counted(report.operations, "request"),
+        words::list(&kinds),
+        words::bytes(report.peak_live_bytes),
+        words::bytes(profile.largest_bytes),
+    )
+}
+
+fn has_arena(report: &TraceReport) -> bool {
+    report.results.iter().any(|result| result.smallest_arena_bytes.is_some())
+}
+
+fn bar(result: &ContenderReport, value: Option<f64>, said: String) -> Bar {
+    Bar { name: result.allocator.to_owned(), value, said, colour: colour(result.allocator) }
+}
+
+/// Sorted, with those that failed at the end.
+fn sorted(mut bars: Vec<Bar>) -> Vec<Bar> {
+    let key = |bar: &Bar| bar.value.unwrap_or(f64::INFINITY);
+    bars.sort_by(|one, other| key(one).total_cmp(&key(other)));
+    bars
+}
+
+fn speed(report: &TraceReport) -> Markup {
+    let bars = report.results.iter().map(|result| match result.ns_per_op {
+        Some(ns) => bar(result, Some(ns), words::nanoseconds(ns)),
+        None => bar(result, None, result.status.clone()),
+    });
+    let note = "Median nanoseconds, without the harness's own; shorter is better.";
+    Bars { title: "Time per request.", note, bars: sorted(bars.collect()) }.draw()
+}
+
+fn arena(report: &TraceReport) -> Markup {
+    let note = "The smallest region in which the whole trace runs; shorter is better.";
+    memory(report, "Smallest region.", note, |result| result.smallest_arena_bytes)
+}
+
+fn footprint(report: &TraceReport) -> Markup {
+    let note = "What was written to of a generous region; shorter is better.";
+    memory(report, "Footprint.", note, |result| result.footprint_bytes)
+}
+
+/// Bytes of all contenders that have some, below those of the program itself.
+fn memory(
+    report: &TraceReport,
+    title: &str,
+    note: &str,
+    bytes: fn(&ContenderReport) -> Option<usize>,
+) -> Markup {
+    let peak = report.peak_live_bytes;
+    let ok = report.results.iter().filter(|result| result.status == "ok");
+    let bars = ok.filter_map(|result| {
+        let bytes = bytes(result)?;
+        let over = words::times(bytes as f64 / peak.max(1) as f64);
+        Some(bar(result, Some(bytes as f64), format!("{}, {over}", words::bytes(bytes))))
+    });
+    let live = Bar {
+        name: "live at the peak".to_owned(),
+        value: Some(peak as f64),
+        said: words::bytes(peak),
+        colour: NEUTRAL,
+    };
+    let bars = [live].into_iter().chain(sorted(bars.collect())).collect();
+    Bars { title, note, bars }.draw()
+}
+
+fn table(report: &TraceReport, advice: &Advice) -> Markup {
+    let timed = report.harness_ns_per_op.is_some();
+    let arenas = has_arena(report);
+    let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.2}"));
+    let bytes = |value: Option<usize>| value.map_or_else(String::new, words::bytes);
+    html! {
+        div.scroll tabindex="0" role="region" aria-label={ "All numbers of " (report.trace) } {
+            table {
+                caption {
+                    "All numbers. × live: as a multiple of the bytes live at the peak. The system \
+                     allocator takes its memory from elsewhere, which is not counted."
+                }
+                thead {
+                    tr {
+                        th scope="col" { "allocator" }
+                        @if timed {
+                            th scope="col" { "ns/request" }
+                            th scope="col" { "±" }
+                            th scope="col" { "× best rival" }
+                        }
+                        @if arenas {
+                            th scope="col" { "smallest region" }
+                            th scope="col" { "× live" }
+                        }
+                        th scope="col" { "footprint" }
+                        th scope="col" { "× live" }
+                        th.text scope="col" { "outcome" }
+                    }
+                }
+                tbody {
+                    @for result in &report.results {
+                        tr.pick[advice.pick == Some(result.allocator)] {
+                            th scope="row" {
+                                span.dot style={ "background:" (colour(result.allocator)) } {}
+                                (result.allocator)
+                            }
+                            @if timed {
+                                td { (number(result.ns_per_op)) }
+                                td { (number(result.spread_ns)) }
+                                td { (number(report.times_best_rival(result))) }
+                            }
+                            @if arenas {
+                                td { (bytes(result.smallest_arena_bytes)) }
+                                td { (number(report.arena_times_peak(result))) }
+                            }
+                            td { (bytes(result.footprint_bytes)) }
+                            td { (number(report.times_peak(result))) }
+                            td.text.bad[result.status != "ok"] { (result.status) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn sizes(detail: &Detail) -> Markup {
+    let range = |bin: &Bin| match bin.least {
+        0 => format!("up to {}", words::bytes(bin.most)),
+        _ => format!("to {}", words::bytes(bin.most)),
+    };
+    let bars = histogram(&detail.profile.sizes, range, 0);
+    let note = "How often each size was asked for, reallocs included.";
+    Bars { title: "Sizes.", note, bars }.draw()
+}
+
+fn lifetimes(detail: &Detail) -> Markup {
+    let range = |bin: &Bin| match bin.most {
+        1 => "freed at once".to_owned(),
+        most => format!("to {} requests", words::count(most)),
+    };
+    let bars = histogram(&detail.profile.lifetimes, range, detail.profile.never_freed);
+    let note = "How many requests pass between a block's birth and its end.";
+    Bars { title: "Lifetimes.", note, bars }.draw()
+}
+
+/// One bar per bin, and one for what is never freed, if there is any.
+fn histogram(bins: &[Bin], range: impl Fn(&Bin) -> String, never_freed: usize) -> Vec<Bar> {
+    let all: usize = bins.iter().map(|bin| bin.count).sum::<usize>() + never_freed;
+    let bar = |name: String, count: usize| {
+        let percent = 100.0 * count as f64 / all.max(1) as f64;
+        let said = match percent {
+            0.0 => "none".to_owned(),
+            ..0.1 => words::count(count),
+            _ => format!("{percent:.1} %"),
+        };
+        Bar { name, value: Some(count as f64), said, colour: NEUTRAL }
+    };
+    let mut bars: Vec<Bar> = bins.iter().map(|bin| bar(range(bin), bin.count)).collect();
+    if never_freed > 0 {
+        bars.push(bar("never freed".to_owned(), never_freed));
+    }
+    bars
+}
