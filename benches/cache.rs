@@ -1,2 +1,469 @@
-//! To be written.
-fn main() {}
+//! Object caches and allocators, side by side: 64-byte objects, each in a box that frees itself.
+//! `cargo bench -p slab-benches --bench cache [-- WORD…]` runs the lines that contain all words.
+//!
+//! All take turns round by round in a rotated order, and the table says medians. Nothing is
+//! subtracted. Lines of one thread say time on the processor, so that a busy machine disturbs them less.
+//! Each contender keeps its cache over the rounds, as a program would. A box is opaque to
+//! the optimiser once it is made. attachable-slab-allocator hands out boxes without a value, which is
+//! then assigned.
+#![expect(unsafe_code, reason = "rivals and counters that are raw allocators")]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::hint::black_box;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use attachable_slab_allocator as attachable;
+use lock_api::RawMutex;
+use mimalloc::MiMalloc;
+use slab_cache::{Checked, Global, Mode, NoLock, SlabBox, SlabCache, Unchecked};
+use slab_testkit::{Contender, race};
+
+/// Rounds of a line, but for short rounds.
+const ROUNDS: usize = 15;
+const ROUNDS_SHORT: usize = 201;
+const PAIRS: usize = 100_000;
+/// Pairs of each thread, where there are several.
+const PAIRS_EACH: usize = 2_000_000;
+const HELD: usize = 200_000;
+/// Boxes that go from one thread to another at once.
+const PARCEL: usize = 256;
+const PARCELS: usize = 1000;
+
+type Object = [u64; 8];
+
+fn object(number: usize) -> Object {
+    [number as u64; 8]
+}
+
+/// Where the rival gets its slabs.
+mod hooks {
+    use std::alloc::Layout;
+    use std::ptr::NonNull;
+
+    use attachable_slab_allocator::{Result, define_allocation_hooks};
+
+    define_allocation_hooks!(system_slab, free_slab);
+
+    unsafe fn system_slab(layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the rival asks for slabs of some bytes.
+        NonNull::new(unsafe { std::alloc::alloc(layout) })
+    }
+
+    unsafe fn free_slab(slab: NonNull<u8>, layout: Layout) -> Result<()> {
+        // SAFETY: the rival gives back what it got.
+        unsafe { std::alloc::dealloc(slab.as_ptr(), layout) };
+        Ok(())
+    }
+}
+
+/// Returns how long this thread has run.
+#[cfg(target_os = "linux")]
+fn processor_time() -> Duration {
+    #[repr(C)]
+    struct Time {
+        seconds: std::ffi::c_long,
+        nanoseconds: std::ffi::c_long,
+    }
+    unsafe extern "C" {
+        fn clock_gettime(clock: std::ffi::c_int, time: *mut Time) -> std::ffi::c_int;
+    }
+    const THREAD_CPUTIME: std::ffi::c_int = 3;
+    let mut time = Time { seconds: 0, nanoseconds: 0 };
+    // SAFETY: the C library writes the time there.
+    let outcome = unsafe { clock_gettime(THREAD_CPUTIME, &raw mut time) };
+    assert_eq!(outcome, 0, "every kernel has this clock");
+    Duration::new(time.seconds as u64, time.nanoseconds as u32)
+}
+
+/// Returns the time since the first call.
+#[cfg(not(target_os = "linux"))]
+fn processor_time() -> Duration {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+/// Makes objects in boxes.
+trait Heap {
+    type Held;
+    fn make(&mut self, value: Object) -> Self::Held;
+}
+
+struct Ours<R: RawMutex + 'static, M: Mode>(SlabCache<Object, R, Global, 4096, M>);
+
+impl<R: RawMutex + 'static, M: Mode> Ours<R, M> {
+    fn new() -> Self {
+        Self(SlabCache::new().expect("memory"))
+    }
+}
+
+type Spin = spin::Mutex<()>;
+
+impl<M: Mode> Ours<Spin, M> {
+    fn with_thread_caches() -> Self {
+        Self(SlabCache::with_thread_caches().expect("memory"))
+    }
+}
+
+impl<R: RawMutex + 'static, M: Mode> Heap for Ours<R, M> {
+    type Held = SlabBox<Object, R, Global, 4096, M>;
+
+    #[inline(always)]
+    fn make(&mut self, value: Object) -> Self::Held {
+        self.0.alloc(value).expect("memory")
+    }
+}
+
+struct Attachable<L: attachable::locks::LockTrait>(attachable::SlabCache<Object, L, 4096>);
+
+impl<L: attachable::locks::LockTrait> Attachable<L> {
+    fn new() -> Self {
+        Self(attachable::SlabCache::new().expect("memory"))
+    }
+}
+
+impl<L: attachable::locks::LockTrait> Heap for Attachable<L> {
+    type Held = attachable::SlabBox<Object, L, 4096>;
+
+    #[inline(always)]
+    fn make(&mut self, value: Object) -> Self::Held {
+        let mut held = self.0.alloc().expect("memory");
+        *held = value;
+        held
+    }
+}
+
+/// A box on an allocator of the language's.
+struct Raw<A: GlobalAlloc + Default>(NonNull<Object>, std::marker::PhantomData<A>);
+
+// SAFETY: it owns an object, and its allocator is for all threads.
+unsafe impl<A: GlobalAlloc + Default> Send for Raw<A> {}
+
+impl<A: GlobalAlloc + Default> Drop for Raw<A> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: the object came from there with this layout.
+        unsafe { A::default().dealloc(self.0.as_ptr().cast(), Layout::new::<Object>()) };
+    }
+}
+
+struct On<A>(std::marker::PhantomData<A>);
+
+impl<A: GlobalAlloc + Default> Heap for On<A> {
+    type Held = Raw<A>;
+
+    #[inline(always)]
+    fn make(&mut self, value: Object) -> Self::Held {
+        // SAFETY: the layout has a size.
+        let block = unsafe { A::default().alloc(Layout::new::<Object>()) };
+        let block = NonNull::new(block.cast()).expect("memory");
+        // SAFETY: it is a block for an object.
+        unsafe { block.write(value) };
+        Raw(block, std::marker::PhantomData)
+    }
+}
+
+#[derive(Default)]
+struct Mi;
+
+// SAFETY: as mimalloc's own.
+unsafe impl GlobalAlloc for Mi {
+    #[inline(always)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise is the same.
+        unsafe { MiMalloc.alloc(layout) }
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { MiMalloc.dealloc(block, layout) };
+    }
+}
+
+/// `Box` itself.
+struct Boxes;
+
+impl Heap for Boxes {
+    type Held = Box<Object>;
+
+    #[inline(always)]
+    fn make(&mut self, value: Object) -> Self::Held {
+        Box::new(value)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Pairs,
+    InOrder,
+    AtRandom,
+}
+
+struct Work {
+    kind: Kind,
+    order: Vec<u32>,
+}
+
+impl Work {
+    fn new(kind: Kind) -> Self {
+        let mut order: Vec<u32> = (0..HELD as u32).collect();
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        for last in (1..order.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            order.swap(last, (state >> 33) as usize % (last + 1));
+        }
+        Self { kind, order }
+    }
+
+    fn rounds(&self) -> usize {
+        if self.kind == Kind::Pairs { ROUNDS_SHORT } else { ROUNDS }
+    }
+
+    fn ops(&self) -> u64 {
+        if self.kind == Kind::Pairs { PAIRS as u64 } else { HELD as u64 }
+    }
+}
+
+struct Racer<H: Heap> {
+    name: &'static str,
+    heap: H,
+}
+
+impl<H: Heap> Contender<Work> for Racer<H> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn round(&mut self, work: &Work) -> Duration {
+        if work.kind == Kind::Pairs {
+            let start = processor_time();
+            for number in 0..PAIRS {
+                drop(black_box(self.heap.make(object(number))));
+            }
+            return processor_time() - start;
+        }
+        let mut held: Vec<Option<H::Held>> = Vec::with_capacity(HELD);
+        let start = processor_time();
+        for number in 0..HELD {
+            held.push(Some(self.heap.make(object(number))));
+        }
+        let mut time = processor_time() - start;
+        black_box(&mut held);
+        if work.kind == Kind::AtRandom {
+            // The boxes change places, so that the loop below is the same for both orders.
+            for (place, &other) in work.order.iter().enumerate() {
+                held.swap(place, other as usize);
+            }
+        }
+        let start = processor_time();
+        for held in &mut held {
+            drop(held.take());
+        }
+        time += processor_time() - start;
+        time
+    }
+}
+
+fn racer<H: Heap + 'static>(name: &'static str, heap: H) -> Box<dyn Contender<Work>> {
+    Box::new(Racer { name, heap })
+}
+
+fn on<A: GlobalAlloc + Default>() -> On<A> {
+    On(std::marker::PhantomData)
+}
+
+type NoLockRival = attachable::locks::NoLock;
+type SpinRival = attachable::locks::SpinLock;
+
+fn alone() -> Vec<Box<dyn Contender<Work>>> {
+    vec![
+        racer("slab-cache", Ours::<NoLock, Checked>::new()),
+        racer("slab-cache, unchecked", Ours::<NoLock, Unchecked>::new()),
+        racer("attachable", Attachable::<NoLockRival>::new()),
+        racer("Box", Boxes),
+        racer("mimalloc", on::<Mi>()),
+    ]
+}
+
+fn locked() -> Vec<Box<dyn Contender<Work>>> {
+    vec![
+        racer("slab-cache, spin", Ours::<Spin, Checked>::new()),
+        racer("slab-cache, parking_lot", Ours::<parking_lot::RawMutex, Checked>::new()),
+        racer("slab-cache, thread caches", Ours::<Spin, Checked>::with_thread_caches()),
+        racer("attachable, spin", Attachable::<SpinRival>::new()),
+        racer("Box", Boxes),
+        racer("mimalloc", on::<Mi>()),
+    ]
+}
+
+/// Threads that all allocate and drop on one cache.
+struct Crowd<'a, R: RawMutex + Send + Sync + 'static> {
+    name: String,
+    cache: &'a SlabCache<Object, R>,
+    threads: usize,
+}
+
+impl<R: RawMutex + Send + Sync + 'static> Contender<()> for Crowd<'_, R> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn round(&mut self, (): &()) -> Duration {
+        let barrier = std::sync::Barrier::new(self.threads);
+        let work = || {
+            barrier.wait();
+            let start = Instant::now();
+            for number in 0..PAIRS_EACH {
+                drop(black_box(self.cache.alloc(object(number)).expect("memory")));
+            }
+            start.elapsed()
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.threads).map(|_| scope.spawn(work)).collect();
+            let times = threads.into_iter().map(|thread| thread.join().expect("no panic"));
+            times.max().expect("there is a thread")
+        })
+    }
+}
+
+/// One thread makes objects, another drops them.
+struct Relay<H> {
+    name: &'static str,
+    heap: H,
+}
+
+impl<H: Heap> Contender<()> for Relay<H>
+where
+    H::Held: Send + 'static,
+{
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn round(&mut self, (): &()) -> Duration {
+        type Ends<T> = (SyncSender<T>, Receiver<T>);
+        let (full, from): Ends<Vec<H::Held>> = sync_channel(16);
+        let (empty, back): Ends<Vec<H::Held>> = sync_channel(32);
+        let start = Instant::now();
+        let other = std::thread::spawn(move || {
+            for mut parcel in from {
+                parcel.clear();
+                // Nobody takes it once all are made.
+                let _ = empty.try_send(parcel);
+            }
+        });
+        for parcel in 0..PARCELS {
+            let mut held = back.try_recv().unwrap_or_else(|_| Vec::with_capacity(PARCEL));
+            for number in 0..PARCEL {
+                held.push(self.heap.make(object(parcel + number)));
+            }
+            full.send(held).expect("the other thread takes it");
+        }
+        drop(full);
+        other.join().expect("no panic");
+        start.elapsed()
+    }
+}
+
+/// Counts what is asked for and not given back.
+#[derive(Clone, Copy)]
+struct Counting<'a>(&'a AtomicUsize);
+
+// SAFETY: blocks come from `Global` and go back to it.
+unsafe impl allocator_api2::alloc::Allocator for Counting<'_> {
+    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, allocator_api2::alloc::AllocError> {
+        self.0.fetch_add(layout.size(), Ordering::Relaxed);
+        Global.allocate(layout)
+    }
+
+    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        self.0.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is the same.
+        unsafe { Global.deallocate(block, layout) };
+    }
+}
+
+fn memory() {
+    for count in [1_000, 10_000, 100_000, HELD] {
+        let bytes = AtomicUsize::new(0);
+        let cache: SlabCache<Object, NoLock, _> =
+            SlabCache::new_in(Counting(&bytes)).expect("memory");
+        let held: Vec<_> = (0..count).map(|n| cache.alloc(object(n)).expect("memory")).collect();
+        let asked = bytes.load(Ordering::Relaxed) as f64;
+        let needed = (held.len() * size_of::<Object>()) as f64;
+        println!("{count} objects: {:.2} % beyond them", (asked / needed - 1.0) * 100.0);
+    }
+    println!();
+}
+
+fn main() {
+    let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let is_wanted = |line: &str| words.iter().all(|word| line.contains(word.as_str()));
+    let kinds = [
+        (Kind::Pairs, "alloc + drop"),
+        (Kind::AtRandom, "200 000 allocs, drop at random"),
+        (Kind::InOrder, "200 000 allocs, drop in order"),
+    ];
+    for (kind, title) in kinds {
+        let racers = [("one thread, no lock", alone as fn() -> _), ("one thread, locked", locked)];
+        for (lock, racers) in racers {
+            let line = format!("{title}, {lock}");
+            if is_wanted(&line) {
+                let work = Work::new(kind);
+                let results = race(&mut racers(), &work, work.rounds());
+                let reference =
+                    if lock.contains("no lock") { "attachable" } else { "attachable, spin" };
+                println!("{line}\n{}", results.against(reference).table(work.ops()));
+            }
+        }
+    }
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    let line = format!("{threads} threads, alloc + drop each");
+    if is_wanted(&line) {
+        crowds(&line, threads);
+    }
+    let line = "alloc on one thread, drop on another";
+    if is_wanted(line) {
+        relays(line);
+    }
+    if is_wanted("memory") {
+        memory();
+    }
+}
+
+fn crowds(line: &str, threads: usize) {
+    let cached = SlabCache::with_thread_caches().expect("memory");
+    let plain = SlabCache::new().expect("memory");
+    let crowd = |name: &str, cache, threads| {
+        let name = format!("{name}, {threads}");
+        Box::new(Crowd::<Spin> { name, cache, threads }) as Box<dyn Contender<()> + '_>
+    };
+    let mut contenders = vec![
+        crowd("thread caches", &cached, 1),
+        crowd("thread caches", &cached, threads),
+        crowd("spin", &plain, 1),
+        crowd("spin", &plain, threads),
+    ];
+    let results = race(&mut contenders, &(), ROUNDS).against("thread caches, 1");
+    println!("{line} (ns for one pair of each thread)\n{}", results.table(PAIRS_EACH as u64));
+}
+
+fn relays(line: &str) {
+    fn relay<H: Heap + 'static>(name: &'static str, heap: H) -> Box<dyn Contender<()>>
+    where
+        H::Held: Send,
+    {
+        Box::new(Relay { name, heap })
+    }
+    let mut contenders = vec![
+        relay("slab-cache, thread caches", Ours::<Spin, Checked>::with_thread_caches()),
+        relay("slab-cache, spin", Ours::<Spin, Checked>::new()),
+        relay("mimalloc", on::<Mi>()),
+        relay("Box", Boxes),
+    ];
+    let results = race(&mut contenders, &(), ROUNDS).against("mimalloc");
+    println!("{line}\n{}", results.table((PARCEL * PARCELS) as u64));
+}

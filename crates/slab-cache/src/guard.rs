@@ -1,0 +1,93 @@
+//! What is checked beyond the live bits: the seal of a header, and that dead slots stay untouched.
+#![expect(unsafe_code, reason = "reads and writes what lies beside values")]
+
+use core::ptr::NonNull;
+
+use slab_core::{Hardened, Mode, poison};
+
+use crate::geometry::{Geometry, LINK_BYTES};
+use crate::slab::SlabRef;
+
+/// Seals the header of a slab, and fills its slots as dead ones are.
+///
+/// # Safety
+///
+/// The slab's header was written, nobody uses its slots, and the geometry is hardened.
+pub unsafe fn prepare(slab: SlabRef, geometry: &Geometry) {
+    let cell = seal_cell(slab, geometry);
+    // SAFETY: a hardened slab has room for a seal there.
+    unsafe { cell.write(seal(slab)) };
+    let bytes = slab.slots() as usize * geometry.stride;
+    // SAFETY: that many bytes of slots lie from there, which nobody uses.
+    unsafe { poison::retire::<Hardened>(slab.slot_start(0, geometry), bytes) };
+}
+
+/// Returns whether the header of a hardened slab is as it was written. *O*(1).
+///
+/// What is not a slab at all is read like one: this finds mistakes, and is no proof.
+pub fn is_intact(slab: SlabRef, geometry: &Geometry) -> bool {
+    let cell = seal_cell(slab, geometry);
+    // SAFETY: `prepare` wrote it, unless the caller was given a pointer into something else.
+    let found = unsafe { cell.read() };
+    found == seal(slab)
+}
+
+/// Returns whether a slab's count fits its live map. *O*(words of the slab).
+pub fn is_counted(slab: SlabRef, geometry: &Geometry) -> bool {
+    let live: u32 = (0..geometry.words).map(|word| slab.live(word).len()).sum();
+    live == slab.used() && live <= slab.slots()
+}
+
+/// Marks a slot as dead, but for its link. *O*(1), in `Hardened` mode *O*(size of the value).
+///
+/// # Safety
+///
+/// The slot starts there, and nobody needs what is in it.
+#[inline(always)]
+pub unsafe fn bury<M: Mode>(start: NonNull<u8>, value_bytes: usize) {
+    let (offset, bytes) = dead_part::<M>(value_bytes);
+    // SAFETY: the part lies in the slot.
+    let part = unsafe { start.add(offset) };
+    // SAFETY: the caller gives the slot up.
+    unsafe { poison::retire::<M>(part, bytes) };
+}
+
+/// Makes a dead slot usable, and returns the first byte that was written since it was buried, where the
+/// mode can tell.
+///
+/// # Safety
+///
+/// The slot starts there, is the caller's, and was buried or, not in `Hardened` mode, never used.
+#[inline(always)]
+pub unsafe fn unearth<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Option<usize> {
+    let (offset, bytes) = dead_part::<M>(value_bytes);
+    // SAFETY: the part lies in the slot.
+    let part = unsafe { start.add(offset) };
+    // SAFETY: the caller's promise.
+    unsafe { poison::revive::<M>(part, bytes) }.map(|at| at + offset)
+}
+
+/// Returns where the part of a dead slot that nobody uses begins, and how long it is.
+const fn dead_part<M: Mode>(value_bytes: usize) -> (usize, usize) {
+    let offset = if M::HARDENED || value_bytes < LINK_BYTES { 0 } else { LINK_BYTES };
+    (offset, if value_bytes < LINK_BYTES && !M::HARDENED { 0 } else { value_bytes - offset })
+}
+
+fn seal_cell(slab: SlabRef, geometry: &Geometry) -> NonNull<u64> {
+    // SAFETY: the offset lies in the slab.
+    unsafe { slab.start().add(geometry.seal_offset()) }.cast()
+}
+
+/// Returns the seal that fits what never changes in a header.
+fn seal(slab: SlabRef) -> u64 {
+    let words = [slab.core().addr(), slab.chunk().addr(), slab.start().addr()];
+    let fields = u64::from(slab.slots()) << 8 | u64::from(slab.index());
+    words.iter().fold(scramble(fields), |seal, word| scramble(seal ^ word.get() as u64))
+}
+
+/// The finaliser of SplitMix64: each bit of the result depends on each bit of `word`.
+fn scramble(mut word: u64) -> u64 {
+    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^ (word >> 31)
+}
