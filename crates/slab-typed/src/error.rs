@@ -10,12 +10,14 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum SlabError {
     /// The handle or place lies in a slab that was never made, or that was forgotten by
-    /// [`shrink_to`](crate::SlabAllocator::shrink_to).
+    /// [`shrink_to`](crate::SlabAllocator::shrink_to); or beyond the bound of a
+    /// [`SecondaryMap`](crate::SecondaryMap::set_slots_max).
     #[error("slab index {0} is out of range (allocator has {1} slabs)")]
     SlabIndexOutOfRange(
         /// The slab.
         usize,
-        /// How many slabs the allocator tells apart, released ones below the last included.
+        /// How many slabs the allocator tells apart, released ones below the last included; or the
+        /// blocks that the map accepts.
         usize,
     ),
     /// The slot lies beyond the end of its slab.

@@ -9,7 +9,7 @@ use allocator_api2::alloc::Allocator;
 use crate::handle::{Key, SlotHandle};
 use crate::memory::Global;
 use crate::slab::SlabAllocator;
-use crate::storage::{Cursor, Storage, Walk, WalkMut};
+use crate::storage::{Loan, Span, Storage, Walk};
 
 impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// Returns an iterator over handles and values, in the order of their slots.
@@ -32,15 +32,87 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// ```
     #[inline]
     pub fn iter(&self) -> Iter<'_, T, K, A> {
-        Iter::new(&self.storage, self.live_count())
+        Iter::new(&self.storage)
     }
 
     /// Returns an iterator over handles and values that may be changed; otherwise as
     /// [`iter`](Self::iter).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut numbers = SlabAllocator::new(64);
+    /// let seven = numbers.allocate(7)?;
+    /// numbers.iter_mut().for_each(|(_, n)| *n += 1);
+    /// assert_eq!(numbers[seven], 8);
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     #[inline]
     pub fn iter_mut(&mut self) -> IterMut<'_, T, K, A> {
-        let remaining = self.live_count();
-        IterMut::new(&mut self.storage, remaining)
+        IterMut::new_mut(&mut self.storage)
+    }
+
+    /// Returns an iterator over handles; otherwise as [`iter`](Self::iter).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let (ada, bob) = (names.allocate("Ada")?, names.allocate("Bob")?);
+    /// assert!(names.keys().eq([ada, bob]));
+    /// assert!(names.keys().rev().eq([bob, ada]));
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
+    #[inline]
+    pub fn keys(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = K> + ExactSizeIterator + FusedIterator + Clone {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// Returns an iterator over values; otherwise as [`iter`](Self::iter).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut numbers = SlabAllocator::new(64);
+    /// for n in [3, 9, 4] {
+    ///     numbers.allocate(n)?;
+    /// }
+    /// assert_eq!(numbers.values().max(), Some(&9));
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
+    #[inline]
+    pub fn values(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator + FusedIterator + Clone {
+        self.iter().map(|(_, value)| value)
+    }
+
+    /// Returns an iterator over values that may be changed; otherwise as [`iter`](Self::iter).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let ada = names.allocate("Ada".to_owned())?;
+    /// names.values_mut().for_each(|name| name.push('!'));
+    /// assert_eq!(names[ada], "Ada!");
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
+    #[inline]
+    pub fn values_mut(
+        &mut self,
+    ) -> impl DoubleEndedIterator<Item = &mut T> + ExactSizeIterator + FusedIterator {
+        self.iter_mut().map(|(_, value)| value)
     }
 
     /// Takes all values out, one at a time, and keeps the memory. Values that were not taken when
@@ -58,7 +130,7 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
     pub fn drain(&mut self) -> Drain<'_, T, K, A> {
-        Drain { slab: self, cursor: Cursor::default() }
+        Drain::new(&mut self.storage)
     }
 
     /// Frees the values for which `keep` returns `false`. *O*(slots / 64 + values).
@@ -78,60 +150,71 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
     pub fn retain(&mut self, mut keep: impl FnMut(K, &mut T) -> bool) {
-        let mut cursor = Cursor::default();
-        while let Some(handle) = self.storage.next_live(&mut cursor) {
-            let value = self.storage.get_mut(handle);
-            if value.is_some_and(|value| !keep(K::from_handle(handle), value)) {
-                self.storage.free(handle);
-            }
-        }
+        self.storage.retain(|handle, value| keep(K::from_handle(handle), value));
     }
+}
+
+/// Handles and values, lent as `R`, from both ends; see [`Iter`] and [`IterMut`].
+pub struct Entries<'a, T, K, A: Allocator, R> {
+    walk: Walk<'a, T, A, R>,
+    remaining: usize,
+    key: PhantomData<fn() -> K>,
 }
 
 /// Handles and values. Made by [`SlabAllocator::iter`] and
 /// [`SecondaryMap::iter`](crate::SecondaryMap::iter).
-pub struct Iter<'a, T, K = SlotHandle, A: Allocator = Global> {
-    walk: Walk<'a, T, A>,
-    remaining: usize,
-    key: PhantomData<fn() -> K>,
-}
+pub type Iter<'a, T, K = SlotHandle, A = Global> = Entries<'a, T, K, A, &'a T>;
 
 /// Handles and values that may be changed. Made by [`SlabAllocator::iter_mut`] and
 /// [`SecondaryMap::iter_mut`](crate::SecondaryMap::iter_mut).
-pub struct IterMut<'a, T, K = SlotHandle, A: Allocator = Global> {
-    walk: WalkMut<'a, T, A>,
-    remaining: usize,
+pub type IterMut<'a, T, K = SlotHandle, A = Global> = Entries<'a, T, K, A, &'a mut T>;
+
+/// Handles and values taken out of a container that stays. Made by [`SlabAllocator::drain`] and
+/// [`SecondaryMap::drain`](crate::SecondaryMap::drain).
+pub struct Drain<'a, T, K: Key = SlotHandle, A: Allocator = Global> {
+    storage: &'a mut Storage<T, A>,
+    span: Span,
     key: PhantomData<fn() -> K>,
 }
 
-/// Handles and values taken out of an allocator that stays. Made by [`SlabAllocator::drain`].
-pub struct Drain<'a, T, K: Key = SlotHandle, A: Allocator = Global> {
-    slab: &'a mut SlabAllocator<T, K, A>,
-    cursor: Cursor,
-}
-
-/// Handles and values taken out of an allocator that goes. Made by its `into_iter`.
+/// Handles and values taken out of a container that goes. Made by the `into_iter` of
+/// [`SlabAllocator`] and [`SecondaryMap`](crate::SecondaryMap).
 pub struct IntoIter<T, K: Key = SlotHandle, A: Allocator = Global> {
-    slab: SlabAllocator<T, K, A>,
-    cursor: Cursor,
+    storage: Storage<T, A>,
+    span: Span,
+    key: PhantomData<fn() -> K>,
 }
 
-impl<'a, T, K, A: Allocator> Iter<'a, T, K, A> {
+impl<'a, T, K, A: Allocator> Entries<'a, T, K, A, &'a T> {
     #[inline]
-    pub(crate) fn new(storage: &'a Storage<T, A>, remaining: usize) -> Self {
+    pub(crate) fn new(storage: &'a Storage<T, A>) -> Self {
+        let remaining = storage.live_count();
         Self { walk: Walk::new(storage), remaining, key: PhantomData }
     }
 }
 
-impl<'a, T, K, A: Allocator> IterMut<'a, T, K, A> {
+impl<'a, T, K, A: Allocator> Entries<'a, T, K, A, &'a mut T> {
     #[inline]
-    pub(crate) fn new(storage: &'a mut Storage<T, A>, remaining: usize) -> Self {
-        Self { walk: WalkMut::new(storage), remaining, key: PhantomData }
+    pub(crate) fn new_mut(storage: &'a mut Storage<T, A>) -> Self {
+        let remaining = storage.live_count();
+        Self { walk: Walk::new_mut(storage), remaining, key: PhantomData }
     }
 }
 
-impl<'a, T, K: Key, A: Allocator> Iterator for Iter<'a, T, K, A> {
-    type Item = (K, &'a T);
+impl<'a, T, K: Key, A: Allocator> Drain<'a, T, K, A> {
+    pub(crate) fn new(storage: &'a mut Storage<T, A>) -> Self {
+        Self { storage, span: Span::default(), key: PhantomData }
+    }
+}
+
+impl<T, K: Key, A: Allocator> IntoIter<T, K, A> {
+    pub(crate) fn new(storage: Storage<T, A>) -> Self {
+        Self { storage, span: Span::default(), key: PhantomData }
+    }
+}
+
+impl<T, K: Key, A: Allocator, R: Loan<T>> Iterator for Entries<'_, T, K, A, R> {
+    type Item = (K, R);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -151,85 +234,79 @@ impl<'a, T, K: Key, A: Allocator> Iterator for Iter<'a, T, K, A> {
     }
 }
 
-impl<'a, T, K: Key, A: Allocator> Iterator for IterMut<'a, T, K, A> {
-    type Item = (K, &'a mut T);
-
+impl<T, K: Key, A: Allocator, R: Loan<T>> DoubleEndedIterator for Entries<'_, T, K, A, R> {
     #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        let (handle, value) = self.walk.next()?;
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let (handle, value) = self.walk.next_back()?;
         self.remaining -= 1;
         Some((K::from_handle(handle), value))
     }
+}
 
-    #[inline]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.remaining, Some(self.remaining))
-    }
+impl<T, K: Key, A: Allocator, R: Loan<T>> ExactSizeIterator for Entries<'_, T, K, A, R> {}
+impl<T, K: Key, A: Allocator, R: Loan<T>> FusedIterator for Entries<'_, T, K, A, R> {}
 
-    #[inline]
-    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
-        self.walk.fold(init, |folded, (handle, value)| f(folded, (K::from_handle(handle), value)))
+impl<T, K, A: Allocator, R: Copy> Clone for Entries<'_, T, K, A, R> {
+    fn clone(&self) -> Self {
+        Self { walk: self.walk.clone(), ..*self }
     }
 }
 
-/// Takes the next value out.
-fn take_next<T, K: Key, A: Allocator>(
-    slab: &mut SlabAllocator<T, K, A>,
-    cursor: &mut Cursor,
-) -> Option<(K, T)> {
-    let handle = slab.storage.next_live(cursor)?;
-    let value = slab.storage.take(handle)?;
-    Some((K::from_handle(handle), value))
-}
-
-impl<T, K: Key, A: Allocator> Iterator for Drain<'_, T, K, A> {
-    type Item = (K, T);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        take_next(self.slab, &mut self.cursor)
-    }
-
-    #[inline]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.slab.live_count(), Some(self.slab.live_count()))
+impl<T, K, A: Allocator, R> fmt::Debug for Entries<'_, T, K, A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entries").field("remaining", &self.remaining).finish_non_exhaustive()
     }
 }
 
 impl<T, K: Key, A: Allocator> Drop for Drain<'_, T, K, A> {
     fn drop(&mut self) {
-        self.slab.clear();
+        self.storage.clear();
     }
 }
 
-impl<T, K: Key, A: Allocator> Iterator for IntoIter<T, K, A> {
-    type Item = (K, T);
+/// What takes values out of its `storage`, at both ends of its `span`.
+macro_rules! takes_out {
+    ($name:ident $(, $lifetime:lifetime)?) => {
+        impl<T, K: Key, A: Allocator> Iterator for $name<$($lifetime,)? T, K, A> {
+            type Item = (K, T);
 
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        take_next(&mut self.slab, &mut self.cursor)
-    }
+            #[inline]
+            fn next(&mut self) -> Option<Self::Item> {
+                let handle = self.storage.next_live(&mut self.span)?;
+                Some((K::from_handle(handle), self.storage.take(handle)?))
+            }
 
-    #[inline]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.slab.live_count(), Some(self.slab.live_count()))
-    }
+            #[inline]
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                let remaining = self.storage.live_count();
+                (remaining, Some(remaining))
+            }
+        }
+
+        impl<T, K: Key, A: Allocator> DoubleEndedIterator for $name<$($lifetime,)? T, K, A> {
+            #[inline]
+            fn next_back(&mut self) -> Option<Self::Item> {
+                let handle = self.storage.next_live_back(&mut self.span)?;
+                Some((K::from_handle(handle), self.storage.take(handle)?))
+            }
+        }
+
+        impl<T, K: Key, A: Allocator> ExactSizeIterator for $name<$($lifetime,)? T, K, A> {}
+        impl<T, K: Key, A: Allocator> FusedIterator for $name<$($lifetime,)? T, K, A> {}
+
+        impl<T, K: Key, A: Allocator> fmt::Debug for $name<$($lifetime,)? T, K, A> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let remaining = self.storage.live_count();
+                f.debug_struct(stringify!($name))
+                    .field("remaining", &remaining)
+                    .finish_non_exhaustive()
+            }
+        }
+    };
 }
 
-impl<T, K: Key, A: Allocator> ExactSizeIterator for Iter<'_, T, K, A> {}
-impl<T, K: Key, A: Allocator> ExactSizeIterator for IterMut<'_, T, K, A> {}
-impl<T, K: Key, A: Allocator> ExactSizeIterator for Drain<'_, T, K, A> {}
-impl<T, K: Key, A: Allocator> ExactSizeIterator for IntoIter<T, K, A> {}
-impl<T, K: Key, A: Allocator> FusedIterator for Iter<'_, T, K, A> {}
-impl<T, K: Key, A: Allocator> FusedIterator for IterMut<'_, T, K, A> {}
-impl<T, K: Key, A: Allocator> FusedIterator for Drain<'_, T, K, A> {}
-impl<T, K: Key, A: Allocator> FusedIterator for IntoIter<T, K, A> {}
-
-impl<T, K: Key, A: Allocator> Clone for Iter<'_, T, K, A> {
-    fn clone(&self) -> Self {
-        Self { walk: self.walk.clone(), ..*self }
-    }
-}
+takes_out!(Drain, '_);
+takes_out!(IntoIter);
 
 impl<'a, T, K: Key, A: Allocator> IntoIterator for &'a SlabAllocator<T, K, A> {
     type Item = (K, &'a T);
@@ -256,32 +333,21 @@ impl<T, K: Key, A: Allocator> IntoIterator for SlabAllocator<T, K, A> {
     type IntoIter = IntoIter<T, K, A>;
 
     fn into_iter(self) -> Self::IntoIter {
-        IntoIter { slab: self, cursor: Cursor::default() }
+        IntoIter::new(self.storage)
     }
 }
 
-impl<T, K, A: Allocator> fmt::Debug for Iter<'_, T, K, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").field("remaining", &self.remaining).finish_non_exhaustive()
-    }
-}
-
-impl<T, K, A: Allocator> fmt::Debug for IterMut<'_, T, K, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IterMut").field("remaining", &self.remaining).finish_non_exhaustive()
-    }
-}
-
-impl<T, K: Key, A: Allocator> fmt::Debug for Drain<'_, T, K, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let remaining = self.slab.live_count();
-        f.debug_struct("Drain").field("remaining", &remaining).finish_non_exhaustive()
-    }
-}
-
-impl<T, K: Key, A: Allocator> fmt::Debug for IntoIter<T, K, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let remaining = self.slab.live_count();
-        f.debug_struct("IntoIter").field("remaining", &remaining).finish_non_exhaustive()
+impl<T, K: Key, A: Allocator> Extend<T> for SlabAllocator<T, K, A> {
+    /// Stores each value; [`keys`](SlabAllocator::keys) finds them again.
+    ///
+    /// # Panics
+    ///
+    /// If a value is refused, as [`allocate`](SlabAllocator::allocate) says; those before it stay.
+    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
+        for value in values {
+            if let Err(refused) = self.allocate(value) {
+                panic!("cannot extend: {refused}");
+            }
+        }
     }
 }

@@ -69,7 +69,7 @@ mod storage;
 pub use entry::VacantEntry;
 pub use error::{Inconsistency, InsertError, SlabError};
 pub use handle::{Key, SlotHandle, TypedHandle};
-pub use iter::{Drain, IntoIter, Iter, IterMut};
+pub use iter::{Drain, Entries, IntoIter, Iter, IterMut};
 pub use memory::Global;
 pub use secondary::SecondaryMap;
 pub use slab::SlabAllocator;

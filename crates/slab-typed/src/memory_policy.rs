@@ -5,7 +5,6 @@ use allocator_api2::alloc::Allocator;
 use crate::error::SlabError;
 use crate::handle::Key;
 use crate::slab::SlabAllocator;
-use crate::storage::Walk;
 
 impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// Acquires memory until `additional` values can be stored without asking for more.
@@ -159,18 +158,8 @@ impl<T: Clone, K: Key, A: Allocator + Clone> SlabAllocator<T, K, A> {
     ///
     /// [`SlabError::OutOfMemory`].
     pub fn try_clone(&self) -> Result<Self, SlabError> {
-        let source = self.storage.source().clone();
-        let mut copy = Self {
-            storage: self.storage.mirror(source)?,
-            spare_slabs: self.spare_slabs,
-            key: self.key,
-        };
-        let mut values = Walk::new(&self.storage);
-        while let Some((handle, value)) = values.next() {
-            let stored = copy.storage.occupy(handle, value.clone());
-            debug_assert!(stored.is_ok(), "a mirror has the same slots, all dead");
-        }
-        copy.storage.relist();
-        Ok(copy)
+        let mut storage = self.storage.try_clone(self.storage.source().clone())?;
+        storage.relist();
+        Ok(Self { storage, spare_slabs: self.spare_slabs, key: self.key })
     }
 }

@@ -1,6 +1,7 @@
 //! More values behind the handles of an allocator.
 
 use core::fmt;
+use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 
@@ -9,9 +10,9 @@ use allocator_api2::alloc::Allocator;
 use crate::error::{Inconsistency, InsertError, SlabError};
 use crate::geometry::CHUNK_SLOTS_MAX;
 use crate::handle::{Key, SlotHandle};
-use crate::iter::{Iter, IterMut};
+use crate::iter::{Drain, IntoIter, Iter, IterMut};
 use crate::memory::Global;
-use crate::storage::{Cursor, Storage};
+use crate::storage::Storage;
 
 /// Values behind the handles of a [`SlabAllocator`](crate::SlabAllocator), for what only some of its
 /// values have, or what is looked at apart from them.
@@ -21,8 +22,10 @@ use crate::storage::{Cursor, Storage};
 /// slot it holds the value for one generation at most, and a handle of another never reads it.
 ///
 /// Memory is acquired by the block of up to 1024 slots in which a value is stored, and kept until the
-/// map is dropped. Besides, 16 bytes for each such block up to the highest handle: a forged handle can
-/// make that 64 MiB.
+/// map is dropped. Besides, the directory has 16 bytes for each block up to the highest handle, which
+/// a forged handle can make 64 MiB: where handles come from strangers, ask the allocator first
+/// ([`contains`](crate::SlabAllocator::contains)), or set a bound
+/// ([`set_slots_max`](Self::set_slots_max)).
 ///
 /// # Examples
 ///
@@ -45,7 +48,8 @@ use crate::storage::{Cursor, Storage};
 pub struct SecondaryMap<K, V, A: Allocator = Global> {
     /// Its lists are never used: slots are filled by name.
     storage: Storage<V, A>,
-    len: usize,
+    /// Blocks that are accepted.
+    blocks_max: u32,
     key: PhantomData<fn() -> K>,
 }
 
@@ -53,6 +57,10 @@ pub struct SecondaryMap<K, V, A: Allocator = Global> {
 impl<K, V> SecondaryMap<K, V> {
     /// Returns an empty map for the handles of an allocator of this slab capacity. It has no memory
     /// yet.
+    ///
+    /// # Examples
+    ///
+    /// See [`SecondaryMap`].
     pub const fn new(slab_capacity: usize) -> Self {
         Self::new_in(slab_capacity, Global)
     }
@@ -60,19 +68,55 @@ impl<K, V> SecondaryMap<K, V> {
 
 impl<K, V, A: Allocator> SecondaryMap<K, V, A> {
     /// As [`new`](SecondaryMap::new), over a memory source of the caller's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use allocator_api2::alloc::Global;
+    /// use slab_testkit::FailingSource;
+    /// use slab_typed::{SecondaryMap, SlabAllocator};
+    ///
+    /// let source = FailingSource::new(Global);
+    /// let mut names = SlabAllocator::new(64);
+    /// let mut ages = SecondaryMap::new_in(64, &source);
+    /// assert_eq!(source.requests(), 0);
+    /// ages.insert(names.allocate("Ada")?, 36)?;
+    /// assert!(source.live_bytes() > 0);
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     pub const fn new_in(slab_capacity: usize, source: A) -> Self {
         let block = if slab_capacity < CHUNK_SLOTS_MAX { slab_capacity } else { CHUNK_SLOTS_MAX };
-        Self { storage: Storage::new(block, source), len: 0, key: PhantomData }
+        Self { storage: Storage::new(block, source), blocks_max: u32::MAX, key: PhantomData }
     }
 
     /// Returns the number of values. *O*(1).
-    pub const fn len(&self) -> usize {
-        self.len
+    pub fn len(&self) -> usize {
+        self.storage.live_count()
     }
 
     /// Returns whether there is no value. *O*(1).
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes [`insert`](Self::insert) refuse handles to slots of blocks beyond those that the first
+    /// `slots_max` slots take, so that no handle can make the directory larger than that: about 32
+    /// bytes for 1024 slots. What is stored stays. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SecondaryMap, SlabError, SlotHandle};
+    ///
+    /// let mut scores = SecondaryMap::new(1024);
+    /// scores.set_slots_max(1 << 20);
+    /// let forged = SlotHandle::from_bits(u64::MAX).unwrap();
+    /// let refused = scores.insert(forged, 7).unwrap_err();
+    /// assert_eq!(refused.reason(), &SlabError::SlabIndexOutOfRange(4_194_303, 1024));
+    /// ```
+    pub const fn set_slots_max(&mut self, slots_max: usize) {
+        let blocks = slots_max.div_ceil(self.storage.geometry.slab_capacity);
+        self.blocks_max = if blocks < u32::MAX as usize { blocks as u32 } else { u32::MAX };
     }
 
     /// Checks all bookkeeping. *O*(slots). For tests: nothing safe can break it.
@@ -90,11 +134,16 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     /// for an earlier handle to the same slot is dropped. *O*(1), but for a block that has to be
     /// acquired.
     ///
+    /// # Examples
+    ///
+    /// See [`SecondaryMap`].
+    ///
     /// # Errors
     ///
     /// The value comes back with [`SlabError::StaleHandle`] if something was stored for a later
     /// handle to the same slot, [`SlabError::SlotIndexOutOfRange`] if the handle is not of an
-    /// allocator of this slab capacity, [`SlabError::OutOfMemory`] or
+    /// allocator of this slab capacity, [`SlabError::SlabIndexOutOfRange`] if it lies beyond
+    /// [`set_slots_max`](Self::set_slots_max), [`SlabError::OutOfMemory`] or
     /// [`SlabError::IndexSpaceExhausted`].
     pub fn insert(&mut self, key: K, value: V) -> Result<Option<V>, InsertError<V>> {
         let handle = key.handle();
@@ -105,10 +154,47 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
             return Err(InsertError::new(value, reason));
         }
         match self.storage.occupy(handle, value) {
-            Ok(()) => self.len += 1,
+            Ok(()) => Ok(None),
             Err(_) => unreachable!("the slot was made vacant"),
         }
-        Ok(None)
+    }
+
+    /// Returns the value stored for a handle, and if there is none stores what `make` returns. *O*(1),
+    /// as [`insert`](Self::insert). If `make` panics no value is stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert); `make` is not called then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SecondaryMap, SlabAllocator};
+    ///
+    /// let mut players = SlabAllocator::new(64);
+    /// let mut scores = SecondaryMap::new(64);
+    /// let ada = players.allocate("Ada")?;
+    /// for points in [3, 4] {
+    ///     *scores.get_or_insert_with(ada, || 0)? += points;
+    /// }
+    /// assert_eq!(scores[ada], 7);
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
+    pub fn get_or_insert_with(
+        &mut self,
+        key: K,
+        make: impl FnOnce() -> V,
+    ) -> Result<&mut V, SlabError> {
+        let handle = key.handle();
+        if !self.contains(key) {
+            self.make_room(handle)?;
+            let stored = self.storage.occupy(handle, make());
+            debug_assert!(stored.is_ok(), "the slot was made vacant");
+        }
+        match self.storage.get_mut(handle) {
+            Some(value) => Ok(value),
+            None => unreachable!("just found or stored"),
+        }
     }
 
     /// Makes the slot of a handle vacant, and of an earlier generation.
@@ -117,6 +203,9 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
         let capacity = self.storage.geometry.slab_capacity;
         if slot >= capacity {
             return Err(SlabError::SlotIndexOutOfRange(slot, slab as usize, capacity));
+        }
+        if slab >= self.blocks_max {
+            return Err(SlabError::SlabIndexOutOfRange(slab as usize, self.blocks_max as usize));
         }
         if !self.storage.is_held(slab) {
             self.storage.hold(slab)?;
@@ -128,7 +217,7 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
             return Err(SlabError::StaleHandle { slab, slot, generation, current });
         }
         if let Some(earlier) = SlotHandle::from_parts(handle.index(), current) {
-            self.remove_handle(earlier);
+            self.storage.free(earlier);
         }
         Ok(())
     }
@@ -152,42 +241,139 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     }
 
     /// Takes out the value stored for a handle. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SecondaryMap, SlabAllocator};
+    ///
+    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
+    /// let mut scores = SecondaryMap::new(64);
+    /// scores.insert(ada, 10)?;
+    /// assert_eq!((scores.remove(ada), scores.remove(ada)), (Some(10), None));
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     pub fn remove(&mut self, key: K) -> Option<V> {
-        self.remove_handle(key.handle())
-    }
-
-    fn remove_handle(&mut self, handle: SlotHandle) -> Option<V> {
-        let value = self.storage.take(handle)?;
-        self.len -= 1;
-        Some(value)
+        self.storage.take(key.handle())
     }
 
     /// Drops all values and keeps the memory. If the drop of one panics the rest stay.
+    /// *O*(slots / 64 + values).
     pub fn clear(&mut self) {
-        self.retain(|_, _| false);
+        self.storage.clear();
     }
 
     /// Drops the values for which `keep` returns `false`. *O*(slots / 64 + values).
     ///
     /// If `keep` or a drop panics the values behind stay.
+    ///
+    /// # Examples
+    ///
+    /// See [`SecondaryMap`].
     pub fn retain(&mut self, mut keep: impl FnMut(K, &mut V) -> bool) {
-        let mut cursor = Cursor::default();
-        while let Some(handle) = self.storage.next_live(&mut cursor) {
-            let value = self.storage.get_mut(handle);
-            if value.is_some_and(|value| !keep(K::from_handle(handle), value)) {
-                drop(self.remove_handle(handle));
-            }
-        }
+        self.storage.retain(|handle, value| keep(K::from_handle(handle), value));
+    }
+
+    /// Takes all values out, one at a time, and keeps the memory. Values that were not taken when
+    /// the iterator is dropped are dropped with it; if it is leaked they stay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SecondaryMap, SlabAllocator};
+    ///
+    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
+    /// let mut scores = SecondaryMap::new(64);
+    /// scores.insert(ada, 10)?;
+    /// assert!(scores.drain().eq([(ada, 10)]));
+    /// assert!(scores.is_empty());
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
+    pub fn drain(&mut self) -> Drain<'_, V, K, A> {
+        Drain::new(&mut self.storage)
     }
 
     /// Returns an iterator over handles and values, in the order of their slots.
+    /// *O*(slots / 64 + values) in all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SecondaryMap, SlabAllocator};
+    ///
+    /// let mut players = SlabAllocator::new(64);
+    /// let (ada, bob) = (players.allocate("Ada")?, players.allocate("Bob")?);
+    /// let mut scores = SecondaryMap::new(64);
+    /// scores.extend([(bob, 7), (ada, 10)]);
+    /// assert!(scores.iter().eq([(ada, &10), (bob, &7)]));
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     pub fn iter(&self) -> Iter<'_, V, K, A> {
-        Iter::new(&self.storage, self.len)
+        Iter::new(&self.storage)
     }
 
-    /// Returns an iterator over handles and values that may be changed.
+    /// Returns an iterator over handles and values that may be changed, as [`iter`](Self::iter).
     pub fn iter_mut(&mut self) -> IterMut<'_, V, K, A> {
-        IterMut::new(&mut self.storage, self.len)
+        IterMut::new_mut(&mut self.storage)
+    }
+
+    /// Returns an iterator over handles, as [`iter`](Self::iter).
+    pub fn keys(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = K> + ExactSizeIterator + FusedIterator + Clone {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// Returns an iterator over values, as [`iter`](Self::iter).
+    pub fn values(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = &V> + ExactSizeIterator + FusedIterator + Clone {
+        self.iter().map(|(_, value)| value)
+    }
+
+    /// Returns an iterator over values that may be changed, as [`iter`](Self::iter).
+    pub fn values_mut(
+        &mut self,
+    ) -> impl DoubleEndedIterator<Item = &mut V> + ExactSizeIterator + FusedIterator {
+        self.iter_mut().map(|(_, value)| value)
+    }
+}
+
+impl<K: Key, V: Clone, A: Allocator + Clone> SecondaryMap<K, V, A> {
+    /// Copies the values under the same handles. *O*(slots).
+    ///
+    /// # Errors
+    ///
+    /// [`SlabError::OutOfMemory`].
+    pub fn try_clone(&self) -> Result<Self, SlabError> {
+        let storage = self.storage.try_clone(self.storage.source().clone())?;
+        Ok(Self { storage, blocks_max: self.blocks_max, key: PhantomData })
+    }
+}
+
+impl<K: Key, V: Clone, A: Allocator + Clone> Clone for SecondaryMap<K, V, A> {
+    /// Copies the values under the same handles. *O*(slots).
+    ///
+    /// # Panics
+    ///
+    /// If memory is refused; [`try_clone`](SecondaryMap::try_clone) says so instead.
+    fn clone(&self) -> Self {
+        self.try_clone().unwrap_or_else(|error| panic!("cannot clone: {error}"))
+    }
+}
+
+impl<K: Key, V, A: Allocator> Extend<(K, V)> for SecondaryMap<K, V, A> {
+    /// [Inserts](SecondaryMap::insert) each value.
+    ///
+    /// # Panics
+    ///
+    /// If one is refused; those before it stay.
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        for (key, value) in entries {
+            if let Err(refused) = self.insert(key, value) {
+                panic!("cannot extend: {refused}");
+            }
+        }
     }
 }
 
@@ -230,6 +416,15 @@ impl<'a, K: Key, V, A: Allocator> IntoIterator for &'a mut SecondaryMap<K, V, A>
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter_mut()
+    }
+}
+
+impl<K: Key, V, A: Allocator> IntoIterator for SecondaryMap<K, V, A> {
+    type Item = (K, V);
+    type IntoIter = IntoIter<V, K, A>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        IntoIter::new(self.storage)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Values kept beside those of an allocator.
 
+use std::collections::BTreeMap;
+
 use slab_typed::{SecondaryMap, SlabAllocator, SlabError, SlotHandle, TypedHandle};
 
 #[test]
@@ -55,4 +57,85 @@ fn a_handle_of_another_geometry_is_refused() {
     assert_eq!(refused.reason(), &SlabError::SlotIndexOutOfRange(5, 0, 4));
     let last = SlotHandle::from_bits(1 << 32 | u64::from(u32::MAX)).unwrap();
     assert!(map.insert(last, ()).is_err() && map.get(last).is_none());
+}
+
+#[test]
+fn a_bound_keeps_forged_handles_from_growing_the_directory() {
+    let handle = |index: u64| SlotHandle::from_bits(1 << 32 | index).unwrap();
+    let source = slab_testkit::FailingSource::new(allocator_api2::alloc::Global);
+    let mut map = SecondaryMap::new_in(1024, &source);
+    map.set_slots_max(2049);
+    assert_eq!(
+        map.insert(handle(2 << 10), 7),
+        Ok(None),
+        "the block of slot 2048 is accepted whole"
+    );
+    let bytes = source.live_bytes();
+    for index in [3 << 10, 1 << 31, u64::from(u32::MAX) - 1024] {
+        let refused = map.insert(handle(index), 7).unwrap_err();
+        assert!(matches!(refused.reason(), SlabError::SlabIndexOutOfRange(_, 3)), "{refused}");
+        assert!(map.get_or_insert_with(handle(index), || unreachable!()).is_err());
+    }
+    assert_eq!(source.live_bytes(), bytes);
+    map.set_slots_max(usize::MAX);
+    assert_eq!(map.insert(handle(3 << 10), 7), Ok(None));
+}
+
+#[test]
+fn agrees_with_a_map_after_each_step() {
+    let mut slab = SlabAllocator::new(5);
+    let handles: Vec<SlotHandle> = (0..40)
+        .flat_map(|n| {
+            let early = slab.allocate(n).unwrap();
+            slab.free(early).unwrap();
+            [early, slab.allocate(n).unwrap()]
+        })
+        .collect();
+    let (mut map, mut model) = (SecondaryMap::new(5), BTreeMap::new());
+    let mut state = 1_u64;
+    for step in 0..if cfg!(miri) { 300 } else { 20_000 } {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let handle = handles[(state >> 33) as usize % handles.len()];
+        match (state >> 50) % 32 {
+            0..12 => {
+                if let Ok(before) = map.insert(handle, step) {
+                    // The slot's other value is gone.
+                    let twin = handles.iter().position(|&other| other == handle).unwrap() ^ 1;
+                    model.remove(&handles[twin]);
+                    assert_eq!(model.insert(handle, step), before);
+                }
+            }
+            12..24 => assert_eq!(map.remove(handle), model.remove(&handle)),
+            24..28 => {
+                if let Ok(value) = map.get_or_insert_with(handle, || step) {
+                    let twin = handles.iter().position(|&other| other == handle).unwrap() ^ 1;
+                    model.remove(&handles[twin]);
+                    assert_eq!(*value, *model.entry(handle).or_insert(step));
+                }
+            }
+            28 => {
+                map.retain(|_, n| *n % 3 > 0);
+                model.retain(|_, n| *n % 3 > 0);
+            }
+            29 => map = map.clone(),
+            30 if step % 8 == 0 => {
+                assert!(
+                    map.drain()
+                        .rev()
+                        .take(3)
+                        .eq(std::mem::take(&mut model).into_iter().rev().take(3))
+                );
+            }
+            _ => {
+                let taken: Vec<_> = map.clone().into_iter().collect();
+                assert!(taken.into_iter().eq(model.clone()));
+                map.values_mut().for_each(|n| *n += 1);
+                model.values_mut().for_each(|n| *n += 1);
+            }
+        }
+        map.validate().unwrap();
+        assert_eq!((map.len(), map.iter().len()), (model.len(), model.len()));
+        assert!(map.keys().eq(model.keys().copied()) && map.values().eq(model.values()));
+    }
 }

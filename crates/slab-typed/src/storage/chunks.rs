@@ -46,12 +46,6 @@ impl<T, A: Allocator> Storage<T, A> {
         self.chunks_of(slab).map(|chunk| usize::from(self.record(chunk).live)).sum()
     }
 
-    /// Counts the live slots of all chunks.
-    #[cold]
-    pub(super) fn live_recount(&self) -> usize {
-        (0..self.directory.len()).map(|chunk| self.chunk_live(chunk) as usize).sum()
-    }
-
     /// Counts the live slots of a chunk.
     pub(super) fn chunk_live(&self, chunk: u32) -> u32 {
         self.generations(chunk).iter().map(|generation| generation % 2).sum()
@@ -167,7 +161,9 @@ impl<T, A: Allocator> Storage<T, A> {
             // All are even: nothing is live.
             let highest = self.generations(chunk).iter().fold(0, |highest, &g| highest.max(g));
             if highest == RETIRED {
-                self.retired -= self.chunk_retired(chunk);
+                let retired = self.chunk_retired(chunk);
+                self.retired -= retired;
+                self.settled -= retired;
             }
             self.release(chunk, highest);
         }

@@ -61,6 +61,7 @@ impl<T, A: Allocator> Storage<T, A> {
 
     /// Empties all lists: no slot can be filled but by name until [`relist`](Self::relist).
     pub(super) fn drop_lists(&mut self) {
+        self.settled = self.live_count() + self.retired;
         self.untouched = Untouched::NONE;
         (self.head, self.fresh, self.listed) = (Link::END, NONE, false);
     }
@@ -69,9 +70,11 @@ impl<T, A: Allocator> Storage<T, A> {
     /// those chunks that were filled and have vacant slots.
     pub fn relist(&mut self) {
         self.drop_lists();
+        let live = self.live_count();
         self.listed = true;
         self.vacant_from = 0;
         (0..self.directory.len()).rev().for_each(|chunk| self.relist_chunk(chunk));
+        debug_assert_eq!(self.live_count(), live, "values were counted right in between");
     }
 
     fn relist_chunk(&mut self, chunk: u32) {

@@ -1,5 +1,8 @@
 //! Which of a block of slots are live, as a word, from their generations.
-#![expect(unsafe_code, reason = "calls code for a processor feature")]
+#![cfg_attr(
+    all(target_arch = "x86_64", target_feature = "sse2"),
+    expect(unsafe_code, reason = "calls code for a processor feature")
+)]
 
 /// Slots in a word.
 pub(super) const BLOCK_SLOTS: u32 = u64::BITS;

@@ -32,7 +32,8 @@ use crate::geometry::{CHUNK_SLOTS_MAX, Geometry};
 use directory::Directory;
 use fill::Untouched;
 use slot::{Link, Slot};
-pub(crate) use walk::{Cursor, Walk, WalkMut};
+pub use walk::Loan;
+pub(crate) use walk::{Span, Walk};
 
 /// No chunk: ends the list of fresh ones.
 const NONE: u32 = u32::MAX;
@@ -58,7 +59,8 @@ static NEVER: [u32; CHUNK_SLOTS_MAX] = [0; CHUNK_SLOTS_MAX];
 ///   generation; and `fresh` and the records' links name such chunks, all slots of which are dead and
 ///   not retired. No slot is named twice. A listed slot may only be filled by the one that takes it off its list.
 /// - **S4 (counts)**: all live slots are in carved chunks; `carved` counts the slots of these, and
-///   `retired` those that are retired. If `listed`, each other dead slot of a carved chunk is listed.
+///   `retired` those that are retired. If `listed`, each other dead slot of a carved chunk is listed;
+///   otherwise `settled` counts the live slots, the listed ones and the retired ones.
 pub(crate) struct Storage<T, A: Allocator> {
     directory: Directory,
     /// The generations of a chunk: no handle to a slot beyond leads anywhere.
@@ -70,6 +72,8 @@ pub(crate) struct Storage<T, A: Allocator> {
     listed: bool,
     untouched: Untouched<T>,
     carved: usize,
+    /// What stands for `carved` while not every vacant slot is listed.
+    settled: usize,
     /// The chunk whose slots are untouched next.
     fresh: u32,
     /// No slab below this one can be acquired.
@@ -102,6 +106,7 @@ impl<T, A: Allocator> Storage<T, A> {
             listed: true,
             untouched: Untouched::NONE,
             carved: 0,
+            settled: 0,
             fresh: NONE,
             vacant_from: 0,
             held_slabs: 0,
@@ -115,14 +120,12 @@ impl<T, A: Allocator> Storage<T, A> {
 
     // Queries.
 
-    /// Returns the number of values. *O*(1), but while the lists are dropped.
+    /// Returns the number of values. *O*(1).
     #[inline]
     pub fn live_count(&self) -> usize {
-        if !self.listed {
-            return self.live_recount();
-        }
         let vacant = self.head.depth() as usize + self.untouched.count() as usize;
-        self.carved - vacant - self.retired
+        let slots = if self.listed { self.carved } else { self.settled };
+        slots - vacant - self.retired
     }
 
     /// Returns whether the live slots of each carved chunk are all but the untouched ones.

@@ -7,7 +7,7 @@
 use allocator_api2::alloc::Allocator;
 
 use super::directory::{Record, State};
-use super::{RETIRED, Storage};
+use super::{RETIRED, Storage, Walk};
 use crate::error::SlabError;
 use crate::geometry::{chunk_of, first_index};
 use crate::handle::SlotHandle;
@@ -37,6 +37,7 @@ impl<T, A: Allocator> Storage<T, A> {
         unsafe { place.generation().write(handle.generation() - 1) };
         // SAFETY: vacant as checked above, and the lists are empty.
         unsafe { self.occupy_place(&place, handle.index(), value) };
+        self.settled += 1;
         Ok(())
     }
 
@@ -54,7 +55,8 @@ impl<T, A: Allocator> Storage<T, A> {
         // SAFETY: a value by S1; it ceases to be one in the next line.
         let value = unsafe { slot.cast::<T>().read() };
         // SAFETY: found by this handle, and the value was moved out.
-        unsafe { self.vacate_unlisted(&place, from) };
+        let listable = unsafe { self.vacate_unlisted(&place, from) };
+        self.settled -= usize::from(listable);
         // The slot is vacant, as was just seen, and the value a plain one in between.
         self.occupy(to, value).ok()?;
         self.recount(from, u16::wrapping_sub);
@@ -92,11 +94,26 @@ impl<T, A: Allocator> Storage<T, A> {
         }
     }
 
-    /// Makes a storage of the same slabs and generations over another source, all slots dead. What is
-    /// live here can be [`occupy`](Self::occupy)ed there.
-    pub fn mirror<B: Allocator>(&self, source: B) -> Result<Storage<T, B>, SlabError> {
+    /// Copies the values, under the same handles, to a storage over another source. Nothing is listed
+    /// there.
+    pub fn try_clone<B: Allocator>(&self, source: B) -> Result<Storage<T, B>, SlabError>
+    where
+        T: Clone,
+    {
+        let mut copy = self.mirror(source)?;
+        let mut values = Walk::new(self);
+        while let Some((handle, value)) = values.next() {
+            let stored = copy.occupy(handle, value.clone());
+            debug_assert!(stored.is_ok(), "a mirror has the same slots, all dead");
+        }
+        Ok(copy)
+    }
+
+    /// Makes a storage of the same slabs and generations over another source, all slots dead and none
+    /// listed.
+    fn mirror<B: Allocator>(&self, source: B) -> Result<Storage<T, B>, SlabError> {
         let mut mirror = Storage::with_geometry(self.geometry, source);
-        mirror.floor = self.floor;
+        (mirror.floor, mirror.listed) = (self.floor, false);
         mirror.directory.extend(self.directory.len(), self.floor, &mirror.source)?;
         for slab in 0..self.slab_ids() {
             if self.is_held(slab) {
@@ -117,6 +134,7 @@ impl<T, A: Allocator> Storage<T, A> {
         for index in first..first + self.geometry.len_of(chunk) {
             let Some(generation) = self.generation(index) else { return };
             mirror.retired += usize::from(generation == RETIRED);
+            mirror.settled += usize::from(generation == RETIRED);
             // SAFETY: the same chunk is held there.
             let place = unsafe { mirror.place(index) };
             // SAFETY: owned there; even, and so dead.

@@ -1,4 +1,4 @@
-//! Visits the live slots, lowest first.
+//! Visits the live slots, from both ends.
 //!
 //! Which slots of a block of 64 are live comes from their generations, which lie side by side. While
 //! no slot is vacant chunks are walked without looking at them.
@@ -18,10 +18,31 @@ use super::slot::Slot;
 use crate::geometry::{chunk_of, first_index, slot_of};
 use crate::handle::SlotHandle;
 
-/// A position among the slots of a storage. It may be used while slots are filled and vacated:
-/// slots that are dead when it gets there are passed over.
+/// What is left to visit of a storage, from both ends. It may be used while slots are filled and
+/// vacated: slots that are dead when it gets there are passed over.
+///
+/// # Invariants
+///
+/// - **V1 (apart)**: no slot that the upper end has visited is below `to`, and none that the lower end
+///   has visited is `low.position()` or above. An end only visits what lies between the two, so that
+///   no slot is visited twice.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    low: Low,
+    high: High,
+    /// The lowest index that the upper end has visited.
+    to: u32,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self { low: Low::default(), high: High { block: 0, bits: 0, end: u32::MAX }, to: u32::MAX }
+    }
+}
+
+/// The lower end of a span, which moves up.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Cursor {
+struct Low {
     /// The first index of the block that `bits` is about.
     block: u32,
     /// Slots of that block that were live and have not been visited.
@@ -30,45 +51,115 @@ pub(crate) struct Cursor {
     next: u32,
 }
 
+impl Low {
+    /// The lowest index that may be visited yet.
+    const fn position(&self) -> u32 {
+        if self.bits == 0 { self.next } else { self.block + self.bits.trailing_zeros() }
+    }
+}
+
+/// The upper end of a span, which moves down.
+#[derive(Debug, Clone, Copy)]
+struct High {
+    /// The first index of the block that `bits` is about.
+    block: u32,
+    /// Slots of that block that were live and have not been visited.
+    bits: u64,
+    /// Blocks from this index on were visited; beyond the storage before the first was.
+    end: u32,
+}
+
 impl<T, A: Allocator> Storage<T, A> {
-    /// Returns the next live slot.
+    /// Returns the lowest live slot of a span, which it leaves.
     #[inline]
-    pub fn next_live(&self, cursor: &mut Cursor) -> Option<SlotHandle> {
-        self.next_value(cursor).map(|(handle, _)| handle)
+    pub fn next_live(&self, span: &mut Span) -> Option<SlotHandle> {
+        self.next_value(span).map(|(handle, _)| handle)
+    }
+
+    /// Returns the highest live slot of a span, which it leaves.
+    #[inline]
+    pub fn next_live_back(&self, span: &mut Span) -> Option<SlotHandle> {
+        self.next_value_back(span).map(|(handle, _)| handle)
     }
 
     /// Frees all values. If the drop of one panics the rest stay live.
     pub fn clear(&mut self) {
-        let mut cursor = Cursor::default();
-        while let Some(handle) = self.next_live(&mut cursor) {
+        let mut span = Span::default();
+        while let Some(handle) = self.next_live(&mut span) {
             self.free(handle);
         }
     }
 
-    /// Returns the next live slot and where its value lies.
-    #[inline]
-    fn next_value(&self, cursor: &mut Cursor) -> Option<(SlotHandle, NonNull<T>)> {
-        loop {
-            while cursor.bits == 0 {
-                self.next_block(cursor)?;
-            }
-            let index = cursor.block + cursor.bits.trailing_zeros();
-            cursor.bits &= cursor.bits - 1;
-            // SAFETY: only blocks of chunks below `directory.len` have bits, and the directory is
-            // only cut when nothing is live behind.
-            let place = unsafe { self.place(index) };
-            // SAFETY: readable and initialised by S2.
-            let generation = unsafe { place.generation().read() };
-            if let Some(handle) = SlotHandle::from_parts(index, generation) {
-                // SAFETY: live, and so a slot of a held chunk.
-                return Some((handle, unsafe { self.slot(&place) }.cast()));
+    /// Frees the values for which `keep` returns `false`. If it panics, or a drop, those behind stay.
+    pub fn retain(&mut self, mut keep: impl FnMut(SlotHandle, &mut T) -> bool) {
+        let mut span = Span::default();
+        while let Some(handle) = self.next_live(&mut span) {
+            if self.get_mut(handle).is_some_and(|value| !keep(handle, value)) {
+                self.free(handle);
             }
         }
     }
 
-    /// Moves a cursor to the next block.
+    /// As [`next_live`](Self::next_live), and where the value lies.
     #[inline]
-    fn next_block(&self, cursor: &mut Cursor) -> Option<()> {
+    fn next_value(&self, span: &mut Span) -> Option<(SlotHandle, NonNull<T>)> {
+        loop {
+            while span.low.bits == 0 {
+                self.next_block(&mut span.low)?;
+            }
+            let index = span.low.block + span.low.bits.trailing_zeros();
+            if index >= span.to {
+                return None;
+            }
+            span.low.bits &= span.low.bits - 1;
+            // SAFETY: the bit is of a block of a chunk below `directory.len`.
+            if let Some(live) = unsafe { self.live_at(index) } {
+                return Some(live);
+            }
+        }
+    }
+
+    /// As [`next_live_back`](Self::next_live_back), and where the value lies.
+    #[inline]
+    fn next_value_back(&self, span: &mut Span) -> Option<(SlotHandle, NonNull<T>)> {
+        loop {
+            while span.high.bits == 0 {
+                self.next_block_back(&mut span.high)?;
+            }
+            let bit = span.high.bits.ilog2();
+            let index = span.high.block + bit;
+            if index < span.low.position() {
+                return None;
+            }
+            span.high.bits ^= 1 << bit;
+            span.to = index;
+            // SAFETY: the bit is of a block of a chunk below `directory.len`.
+            if let Some(live) = unsafe { self.live_at(index) } {
+                return Some(live);
+            }
+        }
+    }
+
+    /// Returns the handle of a slot and where its value lies, if it is live.
+    ///
+    /// # Safety
+    ///
+    /// The index had its bit in a block: its chunk is below `directory.len`, which is only cut when
+    /// nothing is live behind, and its slot below `chunk_len`.
+    #[inline]
+    unsafe fn live_at(&self, index: u32) -> Option<(SlotHandle, NonNull<T>)> {
+        // SAFETY: the caller vouches for the index.
+        let place = unsafe { self.place(index) };
+        // SAFETY: readable and initialised by S2.
+        let generation = unsafe { place.generation().read() };
+        let handle = SlotHandle::from_parts(index, generation)?;
+        // SAFETY: live, and so a slot of a held chunk.
+        Some((handle, unsafe { self.slot(&place) }.cast()))
+    }
+
+    /// Moves the lower end to the next block.
+    #[inline]
+    fn next_block(&self, cursor: &mut Low) -> Option<()> {
         if !self.directory.contains(chunk_of(cursor.next) as usize) {
             return None;
         }
@@ -81,6 +172,24 @@ impl<T, A: Allocator> Storage<T, A> {
             if len == rest { first_index(chunk_of(cursor.block) + 1) } else { cursor.block + len };
         // SAFETY: so many slots are left in the chunk.
         cursor.bits = unsafe { self.bits(&place, len) };
+        Some(())
+    }
+
+    /// Moves the upper end to the block before.
+    #[inline]
+    fn next_block_back(&self, cursor: &mut High) -> Option<()> {
+        let end = cursor.end.min(first_index(self.directory.len()));
+        let last = end.checked_sub(1)?;
+        // Chunks may be shorter than the indices that they take up.
+        let len = (slot_of(last) + 1).min(self.geometry.chunk_len);
+        let first = (len - 1) / BLOCK_SLOTS * BLOCK_SLOTS;
+        cursor.block = first_index(chunk_of(last)) + first;
+        cursor.end = cursor.block;
+        // SAFETY: the chunk is below `directory.len`, because `last` is below its end, and `first`
+        // is below `chunk_len`.
+        let place = unsafe { self.place(cursor.block) };
+        // SAFETY: `len - first` slots are left below `len`, 64 at most.
+        cursor.bits = unsafe { self.bits(&place, len - first) };
         Some(())
     }
 
@@ -101,11 +210,11 @@ impl<T, A: Allocator> Storage<T, A> {
         }
     }
 
-    /// Visits all live slots from a cursor on: the loop without its state in memory.
+    /// Visits all live slots from a position on: the loop without its state in memory.
     #[inline]
     fn fold_places<B>(
         &self,
-        mut cursor: Cursor,
+        mut cursor: Low,
         init: B,
         mut visit: impl FnMut(B, SlotHandle, NonNull<T>) -> B,
     ) -> B {
@@ -174,7 +283,7 @@ impl<T> Run<T> {
         folded
     }
 
-    /// Visits the slots of a cursor's block that have their bits set.
+    /// Visits the slots of a position's block that have their bits set.
     ///
     /// # Safety
     ///
@@ -182,7 +291,7 @@ impl<T> Run<T> {
     #[inline]
     unsafe fn fold_bits<B>(
         &self,
-        cursor: Cursor,
+        cursor: Low,
         mut folded: B,
         visit: &mut impl FnMut(B, SlotHandle, NonNull<T>) -> B,
     ) -> B {
@@ -213,71 +322,96 @@ impl<T> Run<T> {
     }
 }
 
-/// Lends all values of a storage, one after the other.
-pub(crate) struct Walk<'a, T, A: Allocator> {
-    storage: &'a Storage<T, A>,
-    cursor: Cursor,
+/// How a value is lent: `&T` or `&mut T`.
+pub trait Loan<T> {
+    /// Lends a value.
+    ///
+    /// # Safety
+    ///
+    /// There is a value, which may be lent like this as long as the loan lives.
+    unsafe fn of(value: NonNull<T>) -> Self;
 }
 
-impl<'a, T, A: Allocator> Walk<'a, T, A> {
+impl<T> Loan<T> for &T {
+    #[inline]
+    unsafe fn of(value: NonNull<T>) -> Self {
+        // SAFETY: the caller vouches for it.
+        unsafe { value.as_ref() }
+    }
+}
+
+impl<T> Loan<T> for &mut T {
+    #[inline]
+    unsafe fn of(mut value: NonNull<T>) -> Self {
+        // SAFETY: the caller vouches for it.
+        unsafe { value.as_mut() }
+    }
+}
+
+/// Lends all values of a storage, each once.
+///
+/// # Invariants
+///
+/// - **W1 (lent)**: the storage may be lent as `R` for `'a`. While `R` is `&mut T` nobody else reads
+///   or writes its values, which lie behind raw pointers, so that the reference to it does not cover
+///   them.
+pub(crate) struct Walk<'a, T, A: Allocator, R> {
+    storage: &'a Storage<T, A>,
+    span: Span,
+    loans: PhantomData<R>,
+}
+
+// SAFETY: what is reached through the shared reference are values, only lent as `R`, and the
+// directory, which is only read.
+unsafe impl<T, A: Allocator + Sync, R: Send> Send for Walk<'_, T, A, R> {}
+
+impl<'a, T, A: Allocator> Walk<'a, T, A, &'a T> {
     #[inline]
     pub fn new(storage: &'a Storage<T, A>) -> Self {
-        Self { storage, cursor: Cursor::default() }
+        Self { storage, span: Span::default(), loans: PhantomData }
+    }
+}
+
+impl<'a, T, A: Allocator> Walk<'a, T, A, &'a mut T> {
+    #[inline]
+    pub fn new_mut(storage: &'a mut Storage<T, A>) -> Self {
+        Self { storage, span: Span::default(), loans: PhantomData }
+    }
+}
+
+impl<T, A: Allocator, R: Loan<T>> Walk<'_, T, A, R> {
+    #[inline]
+    pub fn next(&mut self) -> Option<(SlotHandle, R)> {
+        let (handle, value) = self.storage.next_value(&mut self.span)?;
+        // SAFETY: live, and so by S1 a value; it may be lent by W1, and is lent once by V1.
+        Some((handle, unsafe { R::of(value) }))
     }
 
     #[inline]
-    pub fn next(&mut self) -> Option<(SlotHandle, &'a T)> {
-        let (handle, value) = self.storage.next_value(&mut self.cursor)?;
-        // SAFETY: live, and so by S1 a value; the storage is borrowed as long.
-        Some((handle, unsafe { value.as_ref() }))
+    pub fn next_back(&mut self) -> Option<(SlotHandle, R)> {
+        let (handle, value) = self.storage.next_value_back(&mut self.span)?;
+        // SAFETY: as in `next`.
+        Some((handle, unsafe { R::of(value) }))
     }
 
     #[inline]
-    pub fn fold<B>(self, init: B, mut visit: impl FnMut(B, (SlotHandle, &'a T)) -> B) -> B {
-        self.storage.fold_places(self.cursor, init, |folded, handle, value| {
-            // SAFETY: as in `next`.
-            visit(folded, (handle, unsafe { value.as_ref() }))
+    pub fn fold<B>(mut self, init: B, mut visit: impl FnMut(B, (SlotHandle, R)) -> B) -> B {
+        if self.span.to != u32::MAX {
+            let mut folded = init;
+            while let Some(lent) = self.next() {
+                folded = visit(folded, lent);
+            }
+            return folded;
+        }
+        self.storage.fold_places(self.span.low, init, |folded, handle, value| {
+            // SAFETY: as in `next`; the upper end has visited nothing.
+            visit(folded, (handle, unsafe { R::of(value) }))
         })
     }
 }
 
-impl<T, A: Allocator> Clone for Walk<'_, T, A> {
+impl<T, A: Allocator, R: Copy> Clone for Walk<'_, T, A, R> {
     fn clone(&self) -> Self {
         Self { ..*self }
-    }
-}
-
-/// Lends all values of a storage mutably, each once.
-pub(crate) struct WalkMut<'a, T, A: Allocator> {
-    /// Borrowed mutably by `new`. The values lie behind raw pointers, so that this reference does
-    /// not cover them.
-    storage: &'a Storage<T, A>,
-    cursor: Cursor,
-    values: PhantomData<&'a mut T>,
-}
-
-// SAFETY: what is reached through the shared reference are values, which are lent mutably and to
-// nobody else, and the directory, which is only read.
-unsafe impl<T: Send, A: Allocator + Sync> Send for WalkMut<'_, T, A> {}
-
-impl<'a, T, A: Allocator> WalkMut<'a, T, A> {
-    #[inline]
-    pub fn new(storage: &'a mut Storage<T, A>) -> Self {
-        Self { storage, cursor: Cursor::default(), values: PhantomData }
-    }
-
-    #[inline]
-    pub fn next(&mut self) -> Option<(SlotHandle, &'a mut T)> {
-        let (handle, mut value) = self.storage.next_value(&mut self.cursor)?;
-        // SAFETY: live, and so by S1 a value; the cursor passes each slot once.
-        Some((handle, unsafe { value.as_mut() }))
-    }
-
-    #[inline]
-    pub fn fold<B>(self, init: B, mut visit: impl FnMut(B, (SlotHandle, &'a mut T)) -> B) -> B {
-        self.storage.fold_places(self.cursor, init, |folded, handle, mut value| {
-            // SAFETY: as in `next`.
-            visit(folded, (handle, unsafe { value.as_mut() }))
-        })
     }
 }

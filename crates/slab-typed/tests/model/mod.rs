@@ -195,10 +195,17 @@ impl Run {
                 self.forget(|_, _| true);
             }
             Op::Drain(count) => {
-                let taken: Vec<_> = self.subject.drain().take(count.into()).collect();
-                for (handle, value) in taken {
-                    assert_eq!(value.number, self.model[&handle]);
+                let mut drain = self.subject.drain();
+                let mut left = self.model.iter();
+                for n in 0..count {
+                    let from_back = (count ^ n) & 1 == 1;
+                    let taken = if from_back { drain.next_back() } else { drain.next() };
+                    let expected = if from_back { left.next_back() } else { left.next() };
+                    let taken = taken.map(|(handle, value)| (handle, value.number));
+                    assert_eq!(taken, expected.map(|(&handle, &number)| (handle, number)));
+                    assert_eq!(drain.len(), left.len());
                 }
+                drop(drain);
                 self.forget(|_, _| true);
             }
             Op::IterateMut => {
@@ -332,6 +339,7 @@ impl Run {
         assert_eq!(subject.total_slots(), subject.slab_count() * subject.slab_capacity());
         let listed = subject.iter().map(|(handle, value)| (handle, value.number));
         assert!(listed.eq(self.model.iter().map(|(&handle, &number)| (handle, number))));
+        assert!(subject.keys().rev().eq(self.model.keys().rev().copied()));
         let mut folded = Vec::new();
         subject.iter().for_each(|(handle, value)| folded.push((handle, value.number)));
         assert!(
