@@ -7,6 +7,10 @@
 
 pub use imp::{UnsafeCell, atomic, hint};
 
+/// The lock of a model. Outside of models a crate brings its own: `core` has none.
+#[cfg(loom)]
+pub use imp::Mutex;
+
 #[cfg(not(loom))]
 mod imp {
     pub use core::hint;
@@ -51,5 +55,6 @@ mod imp {
 mod imp {
     pub use loom::cell::UnsafeCell;
     pub use loom::hint;
+    pub use loom::sync::Mutex;
     pub use loom::sync::atomic;
 }

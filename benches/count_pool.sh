@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Instructions per acquire and release of slab-pool, and per alloc and free of mimalloc, from callgrind:
+# benches/count_pool.sh
+# Two runs that differ in the number of pairs alone, so that start-up cancels out; the loop without a pair is
+# subtracted.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo build --quiet --release -p slab-benches --example pool_pair
+program="${CARGO_TARGET_DIR:-target}/release/examples/pool_pair"
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+
+total() { # total WORK BYTES PAIRS
+    valgrind --tool=callgrind --callgrind-out-file="$out" "$program" "$@" 2>/dev/null
+    awk '/^(totals|summary):/ { print $2; exit }' "$out"
+}
+per_pair() { # per_pair WORK BYTES
+    echo $((($(total "$1" "$2" 30000) - $(total "$1" "$2" 10000)) / 20000))
+}
+
+loop=$(per_pair nothing 4096)
+for work in clean unzeroed for-write mimalloc; do
+    for bytes in 4096 65536 1048576; do
+        printf '%-10s %8d  %4d\n' "$work" "$bytes" $(($(per_pair "$work" "$bytes") - loop))
+    done
+done

@@ -1,0 +1,118 @@
+//! A stack whose links lie in its items: pushing and popping allocate nothing.
+
+use std::mem;
+
+/// Something that can lie in a [`Stack`], because it has room for a link.
+pub trait Linked: Sized {
+    /// Returns the link, which is `None` while the item is in nobody's stack.
+    fn link(&mut self) -> &mut Option<Box<Self>>;
+}
+
+/// A last-in-first-out list of boxed items. All operations are *O*(1), dropping it is *O*(items).
+#[derive(Debug)]
+pub struct Stack<T: Linked> {
+    head: Option<Box<T>>,
+}
+
+impl<T: Linked> Stack<T> {
+    /// Returns a stack without items.
+    pub const fn new() -> Self {
+        Self { head: None }
+    }
+
+    /// Puts an item on top.
+    #[inline(always)]
+    pub fn push(&mut self, mut item: Box<T>) {
+        let below = self.head.take();
+        let unlinked = mem::replace(item.link(), below);
+        debug_assert!(unlinked.is_none(), "an item is in one stack at most");
+        // Both are `None`; forgetting them spares the hot path two checks that say so.
+        mem::forget(unlinked);
+        mem::forget(self.head.replace(item));
+    }
+
+    /// Takes the item that was pushed last.
+    #[inline(always)]
+    pub fn pop(&mut self) -> Option<Box<T>> {
+        let below = self.head.as_mut()?.link().take();
+        mem::replace(&mut self.head, below)
+    }
+
+    /// Returns whether there is no item.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.head.is_none()
+    }
+
+    /// Puts all items of another stack on top, in reverse order. *O*(items of the other).
+    pub fn append(&mut self, mut other: Self) {
+        while let Some(item) = other.pop() {
+            self.push(item);
+        }
+    }
+}
+
+impl<T: Linked> Default for Stack<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Linked> Drop for Stack<T> {
+    /// One by one: the nested boxes would recurse as deep as the stack is high.
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
+    }
+}
+
+/// A stack that is moved as a whole and knows how many items it has.
+#[derive(Debug)]
+pub struct Magazine<T: Linked> {
+    items: Stack<T>,
+    len: usize,
+}
+
+impl<T: Linked> Magazine<T> {
+    /// Returns a magazine without items.
+    pub const fn new() -> Self {
+        Self { items: Stack::new(), len: 0 }
+    }
+
+    /// Makes a magazine of a stack of `len` items.
+    pub(super) fn from_parts(items: Stack<T>, len: usize) -> Self {
+        Self { items, len }
+    }
+
+    pub(super) fn into_parts(self) -> (Stack<T>, usize) {
+        (self.items, self.len)
+    }
+
+    /// Puts an item on top.
+    pub fn push(&mut self, item: Box<T>) {
+        self.items.push(item);
+        self.len += 1;
+    }
+
+    /// Takes the item that was pushed last.
+    pub fn pop(&mut self) -> Option<Box<T>> {
+        let item = self.items.pop()?;
+        self.len -= 1;
+        Some(item)
+    }
+
+    /// Returns the number of items.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<T: Linked> Default for Magazine<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

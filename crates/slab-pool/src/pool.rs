@@ -1,0 +1,386 @@
+//! The pool as its users see it.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::buffer::Buffer;
+use crate::classes::DirectMap;
+use crate::config::{BufferPoolBuilder, Zeroing};
+use crate::core::{Core, Plan};
+use crate::error::PoolError;
+use crate::leaks::Outstanding;
+use crate::pooled::PooledBuffer;
+use crate::raw::hot_pop;
+use crate::stats::{BufferPoolStats, ClassStats, DetailedStats};
+use crate::wait::{AcquireFuture, Patience, enter};
+
+/// A pool of byte buffers of a few sizes, shared between threads.
+///
+/// Acquiring and releasing take a few nanoseconds and no atomic read-modify-write as long as the thread's
+/// own cache has a buffer, or room for one. The pool is open for as long as somebody has an [`Arc`] of it;
+/// buffers outlive it, and are then freed when they are dropped.
+///
+/// # Limits
+///
+/// Idle buffers never exceed the capacity of their class nor the limit of retained bytes. A thread that used
+/// a class may keep room for a few buffers of it ([`ClassStats::thread_share`]), which others then cannot use. A thread
+/// that stops using the pool keeps what is in its cache, at most that share, until it ends or releases another
+/// buffer; [`BufferPool::trim`] reaches it then.
+///
+/// # After a fork
+///
+/// In the child of a fork of a program with threads, [`acquire`](Self::acquire) without a limit of outstanding bytes, `try_acquire`,
+/// and releases work: no lock that another thread may have held is ever waited for. Everything that waits,
+/// and statistics, `trim`, `decay` and leak tracking, may hang there.
+///
+/// # Examples
+///
+/// ```
+/// use slab_pool::BufferPool;
+///
+/// let pool = BufferPool::new(16);
+/// let mut buffer = pool.acquire(1000);
+/// assert_eq!(buffer.len(), 4096);
+/// buffer.write_at(0, b"header")?;
+/// drop(buffer);
+///
+/// let again = pool.acquire(1000);
+/// assert!(again.iter().all(|&byte| byte == 0));
+/// assert_eq!(pool.stats().recycles, 1);
+/// # Ok::<(), slab_pool::PoolError>(())
+/// ```
+pub struct BufferPool {
+    id: u64,
+    direct: DirectMap,
+    core: Arc<Core>,
+}
+
+impl BufferPool {
+    /// Returns a pool of the nine power-of-two classes from 4 KiB to 1 MiB, which keeps up to so many idle
+    /// buffers in each.
+    pub fn new(capacity_per_class: usize) -> Arc<Self> {
+        let built = Self::builder().capacity_per_class(capacity_per_class).build();
+        built.unwrap_or_else(|error| unreachable!("the defaults are sound: {error}"))
+    }
+
+    /// Returns a builder with the settings of [`BufferPool::new`], but for a capacity of 64.
+    pub fn builder() -> BufferPoolBuilder {
+        BufferPoolBuilder::default()
+    }
+
+    pub(crate) fn over(core: Arc<Core>) -> Self {
+        Self { id: core.id, direct: *core.classes.direct_map(), core }
+    }
+
+    // Acquiring.
+
+    /// Returns a buffer of the smallest class that holds `min_size` bytes: visible are all of the class, and all are
+    /// zero unless the pool was told otherwise. What is not dirty is not written to. *O*(1), and
+    /// *O*(dirty bytes) for the zeroing.
+    ///
+    /// With a limit of outstanding bytes it waits for its turn.
+    ///
+    /// # Panics
+    ///
+    /// If no waiting could help: the size is beyond the address space, beyond the limit of outstanding bytes or
+    /// refused, or there is no memory. [`BufferPool::try_acquire`] and [`BufferPool::acquire_timeout`] say so
+    /// instead.
+    #[inline]
+    #[track_caller]
+    pub fn acquire(&self, min_size: usize) -> PooledBuffer {
+        match hot_pop(self.id, self.direct.class(min_size)) {
+            Some(buffer) if buffer.dirty() == 0 => PooledBuffer::new(buffer),
+            Some(buffer) => self.cleaned(buffer),
+            None => self.acquire_slow(min_size),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cleaned(&self, mut buffer: Box<Buffer>) -> PooledBuffer {
+        self.prepare(&mut buffer);
+        PooledBuffer::new(buffer)
+    }
+
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn acquire_slow(&self, min_size: usize) -> PooledBuffer {
+        expect(self.request(min_size, Patience::Endless).map(|buffer| self.cleaned(buffer)))
+    }
+
+    /// Returns a buffer of `len` visible bytes, all zero whatever the pool was told.
+    ///
+    /// # Panics
+    ///
+    /// As [`BufferPool::acquire`].
+    #[inline]
+    #[track_caller]
+    pub fn acquire_zeroed(&self, len: usize) -> PooledBuffer {
+        let mut buffer = self.any(len);
+        if buffer.dirty() > 0 {
+            buffer.clean(len);
+        }
+        buffer.set_len(len);
+        PooledBuffer::new(buffer)
+    }
+
+    /// Returns a buffer with room for `capacity` bytes and nothing in it yet, to be appended to. Nothing is made zero,
+    /// unless the pool was told [`Zeroing::Always`].
+    ///
+    /// # Panics
+    ///
+    /// As [`BufferPool::acquire`].
+    #[inline]
+    #[track_caller]
+    pub fn acquire_for_write(&self, capacity: usize) -> PooledBuffer {
+        let mut buffer = self.any(capacity);
+        if buffer.dirty() > 0 {
+            self.prepare_for_write(&mut buffer);
+        }
+        buffer.set_len(0);
+        PooledBuffer::new(buffer)
+    }
+
+    /// As [`BufferPool::acquire`], but never waits and never panics.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::WouldWait`] if the limit of outstanding bytes is reached or others wait; [`PoolError::TooLarge`],
+    /// [`PoolError::Oversize`], [`PoolError::ExceedsLimit`] or [`PoolError::OutOfMemory`] if waiting would not help.
+    #[track_caller]
+    pub fn try_acquire(&self, min_size: usize) -> Result<PooledBuffer, PoolError> {
+        self.request(min_size, Patience::None).map(|buffer| self.cleaned(buffer))
+    }
+
+    /// As [`BufferPool::acquire_for_write`], but never waits and never panics.
+    ///
+    /// # Errors
+    ///
+    /// As [`BufferPool::try_acquire`].
+    #[track_caller]
+    pub fn try_acquire_for_write(&self, capacity: usize) -> Result<PooledBuffer, PoolError> {
+        let mut buffer = self.request(capacity, Patience::None)?;
+        self.prepare_for_write(&mut buffer);
+        buffer.set_len(0);
+        Ok(PooledBuffer::new(buffer))
+    }
+
+    /// As [`BufferPool::acquire`], but waits for so long at most. Turns go in order of arrival.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::TimedOut`]; or as [`BufferPool::try_acquire`], but for `WouldWait`.
+    #[track_caller]
+    pub fn acquire_timeout(
+        &self,
+        min_size: usize,
+        timeout: Duration,
+    ) -> Result<PooledBuffer, PoolError> {
+        self.request(min_size, Patience::Timeout(timeout)).map(|buffer| self.cleaned(buffer))
+    }
+
+    /// Returns a future of what [`BufferPool::acquire`] returns. It needs no runtime, queues up when it is first polled,
+    /// is served in order with everybody else who waits, and loses nothing when it is dropped.
+    #[track_caller]
+    pub fn acquire_async(self: &Arc<Self>, min_size: usize) -> AcquireFuture {
+        AcquireFuture::new(Arc::clone(self), self.core.plan(min_size), Location::caller())
+    }
+
+    /// Gives a buffer back, as dropping it does. It returns to the pool that it came from.
+    #[inline]
+    pub fn release(&self, buffer: PooledBuffer) {
+        drop(buffer);
+    }
+
+    /// Returns a buffer as it is.
+    #[inline]
+    #[track_caller]
+    fn any(&self, bytes: usize) -> Box<Buffer> {
+        match hot_pop(self.id, self.direct.class(bytes)) {
+            Some(buffer) => buffer,
+            None => expect(self.request(bytes, Patience::Endless)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn request(&self, bytes: usize, patience: Patience) -> Result<Box<Buffer>, PoolError> {
+        let plan = self.core.plan(bytes)?;
+        enter(&self.core, plan, patience)?;
+        self.core.obtain(plan, Location::caller())
+    }
+
+    /// Makes a buffer fit to be handed out by [`BufferPool::acquire`].
+    pub(crate) fn prepare(&self, buffer: &mut Buffer) {
+        if self.core.config.zeroing != Zeroing::Never {
+            buffer.clean(buffer.capacity());
+        }
+    }
+
+    fn prepare_for_write(&self, buffer: &mut Buffer) {
+        if self.core.config.zeroing == Zeroing::Always {
+            buffer.clean(buffer.capacity());
+        }
+    }
+
+    // Idle buffers.
+
+    /// Allocates idle buffers ahead, so that the first acquires find some; returns how many it could keep. They
+    /// count as recycled when they are acquired. `class` as in [`BufferPool::class_sizes`].
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::NoSuchClass`], or [`PoolError::OutOfMemory`], in which case those before it are kept.
+    pub fn prefill(&self, class: usize, buffers: usize) -> Result<usize, PoolError> {
+        let sizes = self.core.classes.sizes();
+        let no_class = || PoolError::NoSuchClass { class, count: sizes.len() };
+        let bytes = *sizes.get(class).ok_or_else(no_class)?;
+        let alignment = self.core.config.alignment;
+        for made in 0..buffers {
+            // A look before the allocation: most callers ask for as many as there is room for.
+            if self.core.depot.credits_left(class) == 0 || self.core.depot.bytes_left() < bytes {
+                return Ok(made);
+            }
+            let plan = Plan { class: Some(class), bytes };
+            let buffer = self.core.make(plan);
+            let buffer = buffer.ok_or(PoolError::OutOfMemory { bytes, alignment })?;
+            if self.core.depot.try_put_one(class, buffer).is_err() {
+                return Ok(made);
+            }
+        }
+        Ok(buffers)
+    }
+
+    /// Frees all idle buffers, and returns how many bytes that were. Those in caches of other threads follow when
+    /// these threads release their next buffer, and are not counted.
+    pub fn trim(&self) -> usize {
+        let depot = &self.core.depot;
+        let own = self.core.with_own_cache(|cache| cache.local.trim(depot)).unwrap_or(0);
+        own + depot.trim()
+    }
+
+    /// Frees idle buffers that were not needed since the last time this was done, if that was an
+    /// [interval](BufferPoolBuilder::idle_decay) ago (without one: at once), and returns how many bytes that were. What a thread
+    /// keeps to itself follows later, as it comes by.
+    pub fn decay(&self, now: Instant) -> usize {
+        let freed_bytes = self.core.decay(now, true);
+        let depot = &self.core.depot;
+        self.core.with_own_cache(|cache| cache.local.settle(depot));
+        freed_bytes
+    }
+
+    // Queries.
+
+    /// Returns the sizes of buffers: those that were set, and after them those that larger requests
+    /// get.
+    pub fn class_sizes(&self) -> &[usize] {
+        self.core.classes.sizes()
+    }
+
+    /// Returns the class that a request of so many bytes gets; `None` if none is large enough.
+    pub fn class_of(&self, bytes: usize) -> Option<usize> {
+        self.core.classes.class_of(bytes)
+    }
+
+    /// Returns how many buffers of a class are idle, those in thread caches included; 0 if there is no such
+    /// class. Exact while no thread acquires or releases. *O*(threads × classes).
+    pub fn idle(&self, class: usize) -> usize {
+        if class < self.class_sizes().len() { self.core.depot.idle(class) } else { 0 }
+    }
+
+    /// Returns how many buffers were handed out. *O*(threads × classes), as all of these.
+    pub fn allocations(&self) -> u64 {
+        self.stats().allocations
+    }
+
+    /// Returns how many of those were reused.
+    pub fn recycles(&self) -> u64 {
+        self.stats().recycles
+    }
+
+    /// Returns how many of those had to be allocated.
+    pub fn misses(&self) -> u64 {
+        self.stats().misses
+    }
+
+    /// Returns all three, and never such that they contradict one another. No number ever falls, and all are exact as soon
+    /// as the threads that did the work were joined.
+    pub fn stats(&self) -> BufferPoolStats {
+        let totals = self.core.depot.totals();
+        let recycles = totals.iter().map(|class| class.recycles).sum();
+        let misses: u64 = totals.iter().map(|class| class.misses).sum();
+        BufferPoolStats::new(recycles, misses + self.core.unclassed.load(Ordering::Relaxed))
+    }
+
+    /// Returns what the pool knows of itself, class by class.
+    pub fn detailed_stats(&self) -> DetailedStats {
+        let depot = &self.core.depot;
+        let totals = depot.totals();
+        let unclassed = self.core.unclassed.load(Ordering::Relaxed);
+        let class = |(index, total): (usize, &crate::magazine::Totals)| {
+            let shape = depot.shape(index)?;
+            Some(ClassStats {
+                bytes: shape.item_bytes,
+                capacity: shape.capacity,
+                idle: depot.idle(index),
+                thread_share: shape.share.min(shape.capacity),
+                recycles: total.recycles,
+                misses: total.misses,
+                discards: total.discards,
+            })
+        };
+        let classes: Vec<_> = totals.iter().enumerate().filter_map(class).collect();
+        let recycles = totals.iter().map(|class| class.recycles).sum();
+        let misses: u64 = totals.iter().map(|class| class.misses).sum();
+        DetailedStats {
+            totals: BufferPoolStats::new(recycles, misses + unclassed),
+            unclassed,
+            retained_bytes: classes.iter().map(|class| class.idle * class.bytes).sum(),
+            retained_bytes_max: self.core.config.retained_bytes_max,
+            outstanding_bytes: self.core.gate.as_ref().map(|gate| gate.used_bytes()),
+            waiting: self.core.gate.as_ref().map_or(0, |gate| gate.waiting()),
+            classes,
+        }
+    }
+
+    /// Returns the buffers that are out, oldest first, if the pool [tracks](BufferPoolBuilder::leak_tracking) them;
+    /// `None` if not.
+    pub fn outstanding(&self) -> Option<Vec<Outstanding>> {
+        self.core.leaks.as_ref().map(|leaks| leaks.list())
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+}
+
+/// Returns the value, or panics where the caller's caller asked for it.
+#[track_caller]
+fn expect<T>(outcome: Result<T, PoolError>) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(error) => panic!("no buffer: {error}"),
+    }
+}
+
+impl Drop for BufferPool {
+    /// Frees all idle buffers but those in caches of other threads; these follow when the threads use a
+    /// pool or end.
+    fn drop(&mut self) {
+        self.core.close();
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferPool")
+            .field("id", &self.id)
+            .field("classes", &self.class_sizes())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,295 @@
+//! The handle of a buffer that one owner reads and writes.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+
+use crate::buffer::Buffer;
+use crate::cursor::Cursor;
+use crate::error::PoolError;
+use crate::raw::{Owned, Shared};
+use crate::shared::SharedBuffer;
+
+/// A byte buffer from a [`BufferPool`](crate::BufferPool), one pointer wide. Dropping it, on any thread and at any time, gives it
+/// back.
+///
+/// It has a *length*, the bytes that are visible, and a *capacity*, the size of its class. It notes up to where it
+/// was written to: [`write_at`](Self::write_at), [`cursor`](Self::cursor) and the appending methods mark what they write, while a mutable
+/// slice marks all that it shows. Who gets the buffer next pays for zeroing what was marked, and no more.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+/// use slab_pool::BufferPool;
+///
+/// let pool = BufferPool::new(16);
+/// let mut response = pool.acquire_for_write(512);
+/// write!(response, "HTTP/1.1 {} {}\r\n", 200, "OK")?;
+/// assert_eq!(&response[..8], b"HTTP/1.1");
+/// assert_eq!((response.len(), response.capacity()), (17, 4096));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct PooledBuffer {
+    owned: Owned,
+}
+
+impl PooledBuffer {
+    #[inline(always)]
+    pub(crate) fn new(buffer: Box<Buffer>) -> Self {
+        Self { owned: Owned::new(buffer) }
+    }
+
+    #[inline(always)]
+    fn buffer(&self) -> &Buffer {
+        self.owned.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn buffer_mut(&mut self) -> &mut Buffer {
+        self.owned.get_mut()
+    }
+
+    /// Returns the number of visible bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.buffer().len()
+    }
+
+    /// Returns whether no byte is visible.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the size of the buffer's class, or of its memory if it is larger than any class.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.buffer().capacity()
+    }
+
+    /// Returns what the address of the first byte is a multiple of, at least.
+    pub fn alignment(&self) -> usize {
+        self.buffer().alignment()
+    }
+
+    /// Returns up to where the buffer may be other than zero.
+    pub fn dirty_len(&self) -> usize {
+        self.buffer().dirty()
+    }
+
+    /// Returns the visible bytes.
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        self.buffer().as_slice()
+    }
+
+    /// Returns the visible bytes, to be written to. All of them count as dirty from now on; see
+    /// [`PooledBuffer::write_at`] for a way that marks less.
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.buffer_mut().as_mut_slice()
+    }
+
+    // Writing what is visible.
+
+    /// Writes bytes over visible ones. *O*(bytes).
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::OutOfBounds`], with nothing written, if they go beyond the length.
+    #[inline]
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), PoolError> {
+        let len = self.len();
+        match offset.checked_add(bytes.len()) {
+            Some(end) if end <= len => {
+                if !bytes.is_empty() {
+                    self.buffer_mut().range_mut(offset, end).copy_from_slice(bytes);
+                }
+                Ok(())
+            }
+            _ => Err(PoolError::OutOfBounds { offset, count: bytes.len(), len }),
+        }
+    }
+
+    /// Returns a [`Read`], [`Write`] and [`Seek`](std::io::Seek) over the visible bytes, from the first one on.
+    pub fn cursor(&mut self) -> Cursor<'_> {
+        Cursor::new(self)
+    }
+
+    // Changing the length.
+
+    /// Sets the length. Bytes that become visible are `value`. Beyond the capacity the contents move to a buffer of a
+    /// larger class, and this one goes back to the pool. *O*(added bytes), or *O*(new length) if they move.
+    ///
+    /// # Panics
+    ///
+    /// If they have to move and no larger buffer is to be had; [`PooledBuffer::try_resize`] says so instead.
+    #[track_caller]
+    pub fn resize(&mut self, new_len: usize, value: u8) {
+        if let Err(error) = self.try_resize(new_len, value) {
+            panic!("no larger buffer: {error}");
+        }
+    }
+
+    /// As [`PooledBuffer::resize`]. It never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`BufferPool::try_acquire`](crate::BufferPool::try_acquire); the buffer is as it was.
+    #[track_caller]
+    pub fn try_resize(&mut self, new_len: usize, value: u8) -> Result<(), PoolError> {
+        self.reserve_total(new_len)?;
+        let buffer = self.buffer_mut();
+        let len = buffer.len();
+        if len < new_len {
+            buffer.fill(len, new_len, value);
+        }
+        buffer.set_len(new_len);
+        Ok(())
+    }
+
+    /// Makes no byte visible. *O*(1): nothing is written.
+    pub fn clear(&mut self) {
+        self.truncate(0);
+    }
+
+    /// Makes bytes beyond `len` invisible. Does nothing if there are none. *O*(1).
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.len() {
+            self.buffer_mut().set_len(len);
+        }
+    }
+
+    /// Appends bytes. Beyond the capacity the contents move to a larger buffer. *O*(bytes), amortised.
+    ///
+    /// # Errors
+    ///
+    /// As [`PooledBuffer::try_resize`]; nothing was appended.
+    #[track_caller]
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), PoolError> {
+        self.reserve(bytes.len())?;
+        self.buffer_mut().append(bytes);
+        Ok(())
+    }
+
+    /// Reads once, appends what came, up to `max` bytes and to the capacity, and returns how much it was: 0 at the end of the
+    /// input, or if there is no room. As many bytes as the reader was offered count as dirty.
+    ///
+    /// # Errors
+    ///
+    /// The reader's; or `InvalidData` if it says that it read more than there was room for.
+    pub fn read_from(&mut self, reader: &mut impl Read, max: usize) -> io::Result<usize> {
+        let buffer = self.buffer_mut();
+        let len = buffer.len();
+        let end = len.saturating_add(max).min(buffer.capacity());
+        let count = reader.read(buffer.range_mut(len, end))?;
+        if count > end - len {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a reader wrote beyond its target",
+            ));
+        }
+        buffer.set_len(len + count);
+        Ok(count)
+    }
+
+    /// Writes all visible bytes.
+    ///
+    /// # Errors
+    ///
+    /// The writer's.
+    pub fn write_to(&self, writer: &mut impl Write) -> io::Result<()> {
+        writer.write_all(self)
+    }
+
+    /// Makes room for `more` bytes behind the visible ones; beyond all classes in doubling steps.
+    #[track_caller]
+    fn reserve(&mut self, more: usize) -> Result<(), PoolError> {
+        let capacity = self.capacity();
+        let needed = self.len().checked_add(more);
+        let needed = needed.ok_or(PoolError::TooLarge { bytes: usize::MAX, alignment: 1 })?;
+        if needed <= capacity {
+            return Ok(());
+        }
+        let doubled = needed.max(capacity.saturating_mul(2));
+        self.reserve_total(doubled).or_else(|_| self.reserve_total(needed))
+    }
+
+    /// Moves to a buffer of at least that capacity, if this one has less.
+    #[track_caller]
+    fn reserve_total(&mut self, capacity: usize) -> Result<(), PoolError> {
+        if capacity <= self.capacity() {
+            return Ok(());
+        }
+        let core = &self.buffer().core;
+        let plan = core.plan(capacity)?;
+        core.try_enter(plan)?;
+        let mut larger = core.obtain(plan, Location::caller())?;
+        larger.set_len(0);
+        larger.append(self.as_slice());
+        drop(Self::new(self.owned.replace(larger)));
+        Ok(())
+    }
+
+    // Sharing.
+
+    /// Returns the buffer for many to read: cheaply cloned and sliced, and mutable again once only one is left. No
+    /// allocation, no copy. *O*(1).
+    #[inline]
+    pub fn freeze(self) -> SharedBuffer {
+        SharedBuffer::new(Shared::new(self.owned.into_inner()))
+    }
+}
+
+impl Deref for PooledBuffer {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl DerefMut for PooledBuffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.as_mut_slice()
+    }
+}
+
+impl AsRef<[u8]> for PooledBuffer {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl AsMut<[u8]> for PooledBuffer {
+    #[inline]
+    fn as_mut(&mut self) -> &mut [u8] {
+        self
+    }
+}
+
+/// Appends, as for `Vec<u8>`, and moves to a larger buffer when one is full.
+impl Write for PooledBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.extend_from_slice(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for PooledBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledBuffer")
+            .field("len", &self.len())
+            .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,136 @@
+//! Waiting for one's turn: threads and futures in one queue.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use crate::core::{Core, Plan};
+use crate::error::PoolError;
+use crate::gate::Place;
+use crate::pool::BufferPool;
+use crate::pooled::PooledBuffer;
+
+/// How long a request waits.
+#[derive(Debug, Clone, Copy)]
+pub enum Patience {
+    None,
+    Timeout(Duration),
+    Endless,
+}
+
+/// Wakes a thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Enters the gate, if there is one, as soon as it is its turn.
+pub fn enter(core: &Core, plan: Plan, patience: Patience) -> Result<(), PoolError> {
+    match (core.try_enter(plan), patience) {
+        (Err(PoolError::WouldWait { .. }), Patience::Timeout(timeout)) => {
+            wait(core, plan, Some(timeout))
+        }
+        (Err(PoolError::WouldWait { .. }), Patience::Endless) => wait(core, plan, None),
+        (outcome, _) => outcome,
+    }
+}
+
+#[cold]
+fn wait(core: &Core, plan: Plan, timeout: Option<Duration>) -> Result<(), PoolError> {
+    let Some(gate) = &core.gate else { return Ok(()) };
+    // A time that the clock cannot show is none.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let place = gate.wait(plan.bytes, Waker::from(Arc::new(Unpark(thread::current()))));
+    while !place.is_granted() {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match left {
+            None => thread::park(),
+            Some(Duration::ZERO) => {
+                gate.cancel(place);
+                let waited = timeout.unwrap_or_default();
+                return Err(PoolError::TimedOut { buffer_bytes: plan.bytes, waited });
+            }
+            Some(left) => thread::park_timeout(left),
+        }
+    }
+    Ok(())
+}
+
+/// A buffer to come; see [`BufferPool::acquire_async`].
+#[must_use = "futures do nothing unless polled"]
+pub struct AcquireFuture {
+    pool: Arc<BufferPool>,
+    plan: Result<Plan, PoolError>,
+    place: Option<Place>,
+    location: &'static Location<'static>,
+}
+
+impl AcquireFuture {
+    pub(crate) fn new(
+        pool: Arc<BufferPool>,
+        plan: Result<Plan, PoolError>,
+        location: &'static Location<'static>,
+    ) -> Self {
+        Self { pool, plan, place: None, location }
+    }
+
+    /// Returns whether it is this one's turn; queues it up if not.
+    fn enter(&mut self, plan: Plan, waker: &Waker) -> bool {
+        let core = self.pool.core();
+        let Some(gate) = &core.gate else { return true };
+        let place = match self.place.take() {
+            Some(place) if place.is_granted() => return true,
+            Some(place) => {
+                gate.rewake(&place, waker);
+                place
+            }
+            None if gate.try_enter(plan.bytes) => return true,
+            None => gate.wait(plan.bytes, waker.clone()),
+        };
+        let granted = place.is_granted();
+        if !granted {
+            self.place = Some(place);
+        }
+        granted
+    }
+}
+
+impl Future for AcquireFuture {
+    type Output = Result<PooledBuffer, PoolError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let plan = self.plan.clone()?;
+        if !self.enter(plan, context.waker()) {
+            return Poll::Pending;
+        }
+        let mut buffer = self.pool.core().obtain(plan, self.location)?;
+        self.pool.prepare(&mut buffer);
+        Poll::Ready(Ok(PooledBuffer::new(buffer)))
+    }
+}
+
+impl Drop for AcquireFuture {
+    /// Gives up the place, and the turn if it had come.
+    fn drop(&mut self) {
+        if let (Some(place), Some(gate)) = (self.place.take(), &self.pool.core().gate) {
+            gate.cancel(place);
+        }
+    }
+}
+
+impl fmt::Debug for AcquireFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcquireFuture")
+            .field("plan", &self.plan)
+            .field("waiting", &self.place.is_some())
+            .finish_non_exhaustive()
+    }
+}
