@@ -71,6 +71,7 @@ extern crate std;
 
 mod allocator;
 mod bin;
+mod bytes;
 mod carve;
 mod classes;
 mod config;
@@ -89,6 +90,7 @@ mod trim;
 mod validate;
 
 pub use allocator::{BinnedAllocator, FingerprintedAllocator};
+pub use bytes::{BinnedByteAllocator, FreeError};
 pub use classes::SizeClasses;
 pub use config::{ALIGN_MAX, BLOCK_BYTES_MAX, Config};
 pub use error::{BinnedError, Inconsistency};

@@ -157,11 +157,6 @@ impl<A: Allocator> Store<A> {
         self.lines.memory_bytes() + self.records.memory_bytes() + self.chunks.memory_bytes()
     }
 
-    /// Returns all page numbers that were given to chunks, edges between them included.
-    pub fn page_numbers(&self) -> core::ops::RangeInclusive<u32> {
-        1..=self.pages
-    }
-
     /// Returns whether a page is one that is cut into small blocks.
     pub fn is_crumb_page(&self, page: u32) -> bool {
         self.lines.line(page).kind == Kind::Crumb

@@ -1,0 +1,321 @@
+//! The byte heap: its parts, and the paths that most blocks take.
+#![expect(unsafe_code, reason = "implements the unsafe traits over raw memory")]
+
+use core::alloc::Layout;
+use core::fmt;
+use core::ptr::NonNull;
+
+use slab_core::{Checked, FreeList, poison};
+use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionError};
+
+use super::code;
+use super::error::FreeError;
+use super::region::{DeadBlocks, Regions};
+use crate::classes::{
+    CLASS_BYTES_MAX, CLASS_COUNT_MAX, ClassMap, GRANULE_BYTES, PAGE_BYTES, SizeClasses,
+};
+use crate::crumb::Crumb;
+use crate::space::Runs;
+
+/// Bytes at the start of a dead block that keep their content: the link to the next one, and what
+/// else the sanitizer cannot tell from it.
+const LINK_BYTES: usize = 8;
+
+/// The deterministic allocator over raw memory regions: the same operations give blocks at the same
+/// offsets, for regions of equal sizes at addresses that are equal modulo 4096 and the largest
+/// alignment asked for.
+///
+/// It has the size classes, the LIFO bins and the best-fit runs of
+/// [`BinnedAllocator`](crate::BinnedAllocator). Differences: blocks have addresses instead of ids; the
+/// bookkeeping lies in the regions, 6.6 % of them; and before an allocation is refused, the dead
+/// blocks of all bins are merged ([`reclaim`](Self::reclaim)), so that no memory stays with a class.
+///
+/// Every free is checked in constant time: double frees, pointers into blocks, foreign pointers and
+/// layouts larger than the block are refused. A link between dead blocks that was overwritten is found
+/// before it is followed; that bin is then given up until the next reclaim.
+///
+/// # Examples
+///
+/// ```
+/// use core::alloc::Layout;
+/// use core::ptr::NonNull;
+/// use slab_binned::BinnedByteAllocator;
+/// use slab_traits::{BaseAllocator, ByteAllocator};
+///
+/// let mut memory = vec![0_u64; 8192];
+/// let first = NonNull::from(&mut memory[0]).cast::<u8>();
+/// let mut heap = BinnedByteAllocator::new();
+/// // SAFETY: the vector outlives the heap and is used through it alone.
+/// unsafe { heap.add_region(NonNull::slice_from_raw_parts(first, 65_536)) }?;
+///
+/// let layout = Layout::new::<[u64; 5]>();
+/// let block = heap.alloc(layout).expect("48 bytes of 64 KiB");
+/// assert_eq!(heap.used_bytes(), 48);
+/// // SAFETY: the block is live, has this layout, and is forgotten.
+/// unsafe { heap.dealloc(block, layout) };
+/// // SAFETY: a checked free accepts any pointer.
+/// assert!(unsafe { heap.try_dealloc(block, layout) }.is_err());
+/// # Ok::<(), slab_traits::RegionError>(())
+/// ```
+pub struct BinnedByteAllocator {
+    pub(super) regions: Regions,
+    pub(super) classes: &'static ClassMap,
+    pub(super) bins: [FreeList<u32>; CLASS_COUNT_MAX],
+    pub(super) runs: Runs,
+    /// Its `start` is the number of a granule; its chunk is not used.
+    pub(super) crumb: Crumb,
+    pub(super) allocated_bytes: usize,
+    pub(super) freed_bytes: usize,
+    pub(super) total_bytes: usize,
+    pub(super) page_total: usize,
+    pub(super) refused_frees: usize,
+    pub(super) corrupt_links: usize,
+    /// Frees so far when memory was last reclaimed in vain.
+    pub(super) freed_at_reclaim: Option<usize>,
+}
+
+impl BinnedByteAllocator {
+    /// Returns a heap of the 13 standard classes, without memory yet.
+    pub const fn new() -> Self {
+        Self::with_classes(SizeClasses::Standard)
+    }
+
+    /// Returns a heap of other size classes, without memory yet.
+    pub const fn with_classes(classes: SizeClasses) -> Self {
+        Self {
+            regions: Regions::new(),
+            classes: classes.map(),
+            bins: [const { FreeList::new() }; CLASS_COUNT_MAX],
+            runs: Runs::new(),
+            crumb: Crumb::NONE,
+            allocated_bytes: 0,
+            freed_bytes: 0,
+            total_bytes: 0,
+            page_total: 0,
+            refused_frees: 0,
+            corrupt_links: 0,
+            freed_at_reclaim: None,
+        }
+    }
+
+    /// Takes the block of a class that was freed last out of its bin. *O*(1).
+    #[inline]
+    pub(super) fn pop(&mut self, class: usize) -> Option<u32> {
+        let space = DeadBlocks { regions: &self.regions, class };
+        // SAFETY: the list is only used with the dead blocks of this class in these regions.
+        match unsafe { self.bins[class].pop(&space) } {
+            Ok(granule) => granule,
+            Err(_) => self.give_up(class),
+        }
+    }
+
+    /// Forgets a bin in which a link was overwritten. Its blocks stay dead; the next reclaim finds
+    /// them.
+    #[cold]
+    fn give_up(&mut self, class: usize) -> Option<u32> {
+        self.corrupt_links += 1;
+        self.bins[class] = FreeList::new();
+        None
+    }
+
+    /// Puts a block into its bin, whose code says already that it is dead.
+    #[inline]
+    pub(super) fn push(&mut self, class: usize, granule: u32) {
+        let space = DeadBlocks { regions: &self.regions, class };
+        debug_assert!(slab_core::SlotSpace::may_link(&space, granule));
+        // SAFETY: the code of a dead block of this class has just been written, where before was that
+        // of a live one or none: so it may link and is in no list. Nobody uses its bytes any more.
+        unsafe { self.bins[class].push(&space, granule) };
+    }
+
+    /// Marks the bytes of a block as dead, but for its link.
+    #[inline]
+    pub(super) fn retire(&self, granule: u32, bytes: usize) {
+        if !poison::is_active::<Checked>() {
+            return;
+        }
+        let Some(start) = self.regions.start_of(granule) else { return };
+        // SAFETY: every block has 16 bytes at least.
+        let rest = unsafe { start.add(LINK_BYTES) };
+        // SAFETY: the block's bytes lie in the pages, and nobody needs them.
+        unsafe { poison::retire::<Checked>(rest, bytes - LINK_BYTES) };
+        // SAFETY: as above; the link will be written here.
+        unsafe { poison::permit(start, LINK_BYTES) };
+    }
+
+    /// Makes the bytes of a block usable that is about to be handed out.
+    #[inline]
+    pub(super) fn revive(&self, granule: u32, bytes: usize) {
+        if !poison::is_active::<Checked>() {
+            return;
+        }
+        let Some(start) = self.regions.start_of(granule) else { return };
+        // SAFETY: the block's bytes lie in the pages; all were retired when they were freed, or never
+        // handed out. `Checked` inspects nothing.
+        unsafe { poison::revive::<Checked>(start, bytes) };
+    }
+
+    /// Takes a block back or says what is wrong. *O*(1); *O*(log free runs) for a block of more than
+    /// 64 KiB.
+    ///
+    /// # Errors
+    ///
+    /// [`FreeError`] with the numbers; nothing has changed.
+    ///
+    /// # Safety
+    ///
+    /// If the block is live and the layout fits it, the block is not used afterwards. Any other
+    /// pointer and layout are refused and need no promise.
+    #[inline]
+    pub unsafe fn try_free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), FreeError> {
+        let (address, size) = (block.addr().get(), layout.size());
+        if size <= CLASS_BYTES_MAX
+            && let Some(granule) = self.regions.granule_at(address)
+            && let Some(class) = self.classes.class_of(size)
+            && self.regions.code(granule) == code::live(class)
+        {
+            self.free_binned(granule, class);
+            return Ok(());
+        }
+        self.free_slow(address, size)
+    }
+
+    /// Puts a live block of a class into its bin.
+    #[inline]
+    pub(super) fn free_binned(&mut self, granule: u32, class: usize) {
+        let bytes = self.classes.bytes(class) as usize;
+        self.regions.set_code(granule, code::dead(class));
+        self.retire(granule, bytes);
+        self.push(class, granule);
+        self.freed_bytes = self.freed_bytes.wrapping_add(bytes);
+    }
+
+    /// Returns how many calls of `dealloc` were refused.
+    pub fn refused_frees(&self) -> usize {
+        self.refused_frees
+    }
+
+    /// Returns how many bins were given up because somebody wrote into a dead block.
+    pub fn corrupt_links(&self) -> usize {
+        self.corrupt_links
+    }
+
+    #[cold]
+    fn refused(&mut self, error: &FreeError) {
+        self.refused_frees += 1;
+        debug_assert!(false, "{error}");
+    }
+}
+
+impl Default for BinnedByteAllocator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BaseAllocator for BinnedByteAllocator {
+    /// Takes over a region. *O*(`size`): a sixteenth of it is written. At most 32 regions, and 64 GiB
+    /// of all of them, can be used.
+    unsafe fn add_region(&mut self, memory: NonNull<[u8]>) -> Result<(), RegionError> {
+        // SAFETY: the caller's promise is the same.
+        let region = unsafe { self.regions.add(memory) }?;
+        let page_bytes = region.page_count as usize * PAGE_BYTES;
+        if let Some(first) =
+            self.regions.start_of(region.first_page * (PAGE_BYTES / GRANULE_BYTES) as u32)
+        {
+            // SAFETY: the pages are the region's, and nobody has been handed any of them.
+            unsafe { poison::retire::<Checked>(first, page_bytes) };
+        }
+        self.runs.release(&mut self.regions, region.first_page, region.page_count);
+        self.total_bytes += memory.len();
+        self.page_total += region.page_count as usize;
+        self.freed_at_reclaim = None;
+        Ok(())
+    }
+}
+
+// SAFETY: a block is a stretch of granules whose code says where it starts. It is handed out when it
+// is cut from a page or a run, which leave the free runs as they are taken (R1), or popped from a
+// bin, in which only dead blocks are; so it overlaps no other live block. It lies in the pages of a
+// region (G2) and never moves. Alignment is looked after where a block is placed.
+unsafe impl ByteAllocator for BinnedByteAllocator {
+    /// Returns a block. *O*(1) where one of its class was freed before, else *O*(log free runs);
+    /// *O*(pages) before it is refused.
+    #[inline]
+    fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
+        if layout.size() <= CLASS_BYTES_MAX
+            && layout.align() <= GRANULE_BYTES
+            && let Some(class) = self.classes.class_of(layout.size())
+            && let Some(granule) = self.pop(class)
+        {
+            self.regions.set_code(granule, code::live(class));
+            let bytes = self.classes.bytes(class) as usize;
+            self.revive(granule, bytes);
+            self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes);
+            return self.regions.start_of(granule).ok_or(AllocError::NoMemory);
+        }
+        self.alloc_slow(layout)
+    }
+
+    /// Takes a block back; see [`try_free`](Self::try_free).
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, if the request is refused. Else a refused free changes nothing but
+    /// [`refused_frees`](Self::refused_frees).
+    #[inline]
+    unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller promises a live block and its layout, and gives it up.
+        if let Err(error) = unsafe { self.try_free(block, layout) } {
+            self.refused(&error);
+        }
+    }
+
+    fn total_bytes(&self) -> usize {
+        self.total_bytes
+    }
+
+    /// Returns the bytes of the blocks in use, rounding included. *O*(1).
+    fn used_bytes(&self) -> usize {
+        self.allocated_bytes.wrapping_sub(self.freed_bytes)
+    }
+
+    /// Returns the bytes of lines and codes, and those before and behind the pages.
+    fn metadata_bytes(&self) -> usize {
+        self.total_bytes - self.page_total * PAGE_BYTES
+    }
+
+    /// Changes a block within its class's block, or a run of pages at its end. *O*(log free runs).
+    unsafe fn resize_in_place(
+        &mut self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> AllocResult {
+        self.resize(block.addr().get(), old.size(), new.size())
+    }
+
+    /// Returns the bytes from the block's address to its end. *O*(1).
+    unsafe fn usable_size(&self, block: NonNull<u8>, layout: Layout) -> usize {
+        let found = self.find(block.addr().get());
+        found.map_or(layout.size(), |found| found.usable_bytes)
+    }
+
+    /// Takes a block back or reports what is wrong; [`try_free`](Self::try_free) says it with
+    /// numbers. The safety contract is the one of `try_free`.
+    #[inline]
+    unsafe fn try_dealloc(&mut self, block: NonNull<u8>, layout: Layout) -> AllocResult {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.try_free(block, layout) }.map_err(AllocError::from)
+    }
+}
+
+impl fmt::Debug for BinnedByteAllocator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BinnedByteAllocator")
+            .field("total_bytes", &self.total_bytes)
+            .field("used_bytes", &self.used_bytes())
+            .field("free_pages", &self.runs.free_pages())
+            .finish_non_exhaustive()
+    }
+}

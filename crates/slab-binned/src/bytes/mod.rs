@@ -1,0 +1,14 @@
+//! The same engine over raw memory regions: pointers instead of ids.
+
+mod code;
+mod error;
+mod free;
+mod heap;
+mod place;
+mod reclaim;
+mod region;
+mod resize;
+mod validate;
+
+pub use error::FreeError;
+pub use heap::BinnedByteAllocator;
