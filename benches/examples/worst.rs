@@ -30,7 +30,7 @@ fn layout(size: usize, align: usize) -> Layout {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [name, mebibytes, work] = &arguments[..] else {
-        eprintln!("usage: worst ALLOCATOR MIB small|large|aligned|merge|refused");
+        eprintln!("usage: worst ALLOCATOR MIB small|large|aligned|merge|unaligned|refused");
         return ExitCode::from(2);
     };
     let peer = slab_peers::Contender::named(name);
@@ -42,7 +42,8 @@ fn main() -> ExitCode {
     // SAFETY: the arena outlives the heap and is given to nobody else.
     let mut heap = unsafe { peer.build(arena.region()) }.expect("the region is large enough");
     let heap = &mut *heap;
-    let (mut live, hole) = fragment(heap);
+    let hole_bytes = if work == "refused" { 72 * 1024 } else { 8 * 1024 };
+    let (mut live, hole) = fragment(heap, hole_bytes);
     match work.as_str() {
         "small" => assert!(counted_alloc(heap, layout(1500, 16)).is_ok()),
         "large" => assert!(counted_alloc(heap, hole).is_ok()),
@@ -51,20 +52,26 @@ fn main() -> ExitCode {
             let (block, layout) = live.swap_remove(live.len() / 2);
             counted_free(heap, block, layout);
         }
+        "unaligned" => assert!(counted_alloc(heap, layout(6000, 1 << 19)).is_err()),
         "refused" => assert!(counted_alloc(heap, layout(hole.size() + 1024, 16)).is_err()),
         _ => return ExitCode::from(2),
     }
     ExitCode::SUCCESS
 }
 
-/// Fills the heap with blocks of eight kibibytes and frees every second one. Returns the blocks left,
-/// and what fits a hole.
-fn fragment(heap: &mut dyn ByteAllocator) -> (Vec<(NonNull<u8>, Layout)>, Layout) {
-    let layout = layout(8 * 1024 - 64, 16);
+/// Fills the heap with blocks and frees every second one. Returns the blocks left, and what fits a
+/// hole.
+fn fragment(
+    heap: &mut dyn ByteAllocator,
+    hole_bytes: usize,
+) -> (Vec<(NonNull<u8>, Layout)>, Layout) {
+    let layout = layout(hole_bytes - 64, 16);
     let mut blocks = Vec::new();
     while let Ok(block) = heap.alloc(layout) {
         blocks.push((block, layout));
     }
+    // What is left would lengthen the hole beside it.
+    while heap.alloc(self::layout(1024, 16)).is_ok() {}
     let mut kept = Vec::new();
     for (index, (block, layout)) in blocks.into_iter().enumerate() {
         if index % 2 == 0 {

@@ -121,11 +121,9 @@ impl SizeClass {
     /// is so short.
     const fn filled(self, granules: u32) -> u32 {
         // Slots are an odd factor of 1 to 7 times a power of two, granules a larger power of two or
-        // the same: so many granules, or a multiple, are filled. Beyond 8 granules only even lengths
-        // begin a bin of free runs, and only such a one is found without looking at several runs.
+        // the same: so many granules, or a multiple, are filled.
         let odd = (self.slot_bytes() >> self.slot_bytes().trailing_zeros()) as u32;
-        let step = if granules > 8 { 2 * odd } else { odd };
-        if granules < step { granules } else { granules - granules % step }
+        if granules < odd { granules } else { granules - granules % odd }
     }
 
     const fn fits_one_word(self, granules: u32) -> bool {
@@ -262,7 +260,6 @@ mod tests {
                 let granules = class.segment_granules(segment_count);
                 assert!(granules >= previous && granules >= class.segment_granules_min());
                 assert!(granules <= SEGMENT_GRANULES_MAX);
-                assert!(granules <= 8 || granules % 2 == 0, "{class:?}: {granules}");
                 let slots = class.slot_count(granules);
                 assert!((1..=VacantWord::SLOT_COUNT_MAX).contains(&slots), "{class:?}");
                 let tail = granules as usize * GRANULE_BYTES - slots as usize * class.slot_bytes();

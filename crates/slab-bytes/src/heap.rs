@@ -31,7 +31,7 @@ use crate::runs::RunBins;
 /// |---|---|---|
 /// | `alloc`, `dealloc` to 4096 bytes | *O*(1) | looks at no user memory |
 /// | larger blocks | *O*(1) | |
-/// | any of them before `NoMemory` | *O*(classes + free runs) | returns unused segments, then scans |
+/// | any of them before `NoMemory` | *O*(classes) | returns unused segments, then looks at 256 free runs at most |
 /// | `dealloc` with many regions | *O*(log regions) expected | *O*(1) in the region used last |
 /// | `Hardened`, any | + *O*(block size) | fills and inspects blocks |
 ///
@@ -172,7 +172,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     /// Gives the class a further segment, as long as suits it or as short as can be. *O*(1), but for
-    /// a scan of one bin of free runs if there is none.
+    /// a bounded scan of free runs if there is none.
     fn grow(&mut self, class: SizeClass) -> bool {
         let wished = class.segment_granules(self.fronts[class].segment_count);
         self.carve_segment(class, wished) || self.carve_segment(class, class.segment_granules_min())
@@ -305,7 +305,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     /// Returns the bytes of the largest block at an alignment to 16 that can be had without
-    /// reclaiming anything; 0 if there is none. *O*(classes + free runs of the largest bin).
+    /// reclaiming anything; 0 if there is none. *O*(classes), and at most 256 free runs are looked at.
     pub fn largest_free(&self) -> usize {
         let longest = self.runs.longest() as usize * GRANULE_BYTES;
         let has_slot = |front: &&Front| {

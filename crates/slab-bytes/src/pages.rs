@@ -56,7 +56,7 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
         PAGE
     }
 
-    /// Returns a run of pages. *O*(1), but for a scan of the free runs before `NoMemory`.
+    /// Returns a run of pages. *O*(1), the bounded scan before `NoMemory` included.
     fn alloc_pages(&mut self, count: usize, align: usize) -> AllocResult<NonNull<u8>> {
         let len = Self::page_granules(count)?;
         if !align.is_power_of_two() {

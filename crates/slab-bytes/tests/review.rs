@@ -148,29 +148,32 @@ fn misuse_of_a_run_that_covers_old_segments_is_refused() {
     free(&mut heap, small, layout(640, 1));
 }
 
-/// Runs of eight and nine granules share a bin.
+/// Runs of eight and nine granules have a bin each; those of 66 and 67 share one.
 #[test]
 fn a_run_that_fits_is_found_behind_a_shorter_one() {
-    let arena = Arena::new(24 * KIB, 0);
-    let mut heap = heap_over::<Checked>(&arena);
-    let (nine, eight, one) = (layout(9 * KIB, 1), layout(8 * KIB, 1), layout(KIB, 1));
-    let longer = heap.alloc(nine).expect("room");
-    heap.alloc(one).expect("room");
-    let shorter = heap.alloc(eight).expect("room");
-    fill(&mut heap, one);
-    for (block, layout) in [(longer, nine), (shorter, eight)] {
-        free(&mut heap, block, layout);
-        heap.reclaim();
+    for granules in [8, 66] {
+        let arena = Arena::new((2 * granules + 8) * KIB + granules * KIB / 14, 0);
+        let mut heap = heap_over::<Checked>(&arena);
+        let (long, short) = (layout((granules + 1) * KIB, 1), layout(granules * KIB, 1));
+        let one = layout(KIB, 1);
+        let longer = heap.alloc(long).expect("room");
+        heap.alloc(one).expect("room");
+        let shorter = heap.alloc(short).expect("room");
+        fill(&mut heap, one);
+        for (block, layout) in [(longer, long), (shorter, short)] {
+            free(&mut heap, block, layout);
+            heap.reclaim();
+        }
+        assert_eq!(heap.alloc(long), Ok(longer));
+        assert_eq!(heap.alloc(short), Ok(shorter));
     }
-    assert_eq!(heap.alloc(nine), Ok(longer));
-    assert_eq!(heap.alloc(eight), Ok(shorter));
 }
 
 #[test]
 fn a_block_grows_into_a_run_that_is_kept_behind_it() {
-    let arena = Arena::new(16 * KIB, 0);
+    let arena = Arena::new(32 * KIB, 0);
     let mut heap = heap_over::<Checked>(&arena);
-    let (short, long) = (layout(5 * KIB, 1), layout(9 * KIB, 1));
+    let (short, long) = (layout(9 * KIB, 1), layout(17 * KIB, 1));
     let block = heap.alloc(short).expect("room");
     let behind = heap.alloc(short).expect("room");
     free(&mut heap, behind, short);
