@@ -1,0 +1,350 @@
+//! The misuse matrix: each wrong free and each wrong write in each mode that promises to find it. First
+//! through `try_free`, which names what is wrong; then through the global allocator's face, in a child
+//! process, because there a refused free ends the program.
+#![expect(unsafe_code, reason = "misuses raw memory")]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, Output};
+use std::ptr::NonNull;
+
+use slab_bytes::{FreeError, SlabByteAllocator};
+use slab_core::{Checked, Hardened, Mode, Unchecked};
+use slab_testkit::Arena;
+use slab_traits::{BaseAllocator, ByteAllocator, Locked};
+
+const REGION_BYTES: usize = 32 * 1024;
+
+fn bytes(size: usize) -> Layout {
+    Layout::from_size_align(size, 1).expect("a valid layout")
+}
+
+/// The layout of the blocks that are misused: 112 bytes in every mode.
+const SMALL: usize = 100;
+/// One that is a run of its own.
+const LARGE: usize = 9000;
+
+/// What a program does wrong with a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Misuse {
+    DoubleFree,
+    /// Another block has the memory by then.
+    DoubleFreeAfterReuse,
+    Interior,
+    /// A pointer to a block's sixteenth byte: aligned as blocks are.
+    AlignedInterior,
+    /// A block of another heap.
+    Foreign,
+    /// An address that no block could have.
+    Unaligned,
+    Stack,
+    /// Memory of the heap that was never part of a block.
+    NeverHandedOut,
+    SmallerLayout,
+    LargerLayout,
+    StricterLayout,
+}
+
+const ALL: [Misuse; 11] = {
+    use Misuse::*;
+    [
+        DoubleFree,
+        DoubleFreeAfterReuse,
+        Interior,
+        AlignedInterior,
+        Foreign,
+        Unaligned,
+        Stack,
+        NeverHandedOut,
+        SmallerLayout,
+        LargerLayout,
+        StricterLayout,
+    ]
+};
+
+impl Misuse {
+    /// Allocates what it takes from a heap with `alloc` and `free`, and returns the pointer and the
+    /// layout of the wrong free.
+    fn prepare(
+        self,
+        size: usize,
+        mut alloc: impl FnMut(Layout) -> NonNull<u8>,
+        mut free: impl FnMut(NonNull<u8>, Layout),
+        other: NonNull<u8>,
+    ) -> (NonNull<u8>, Layout) {
+        let layout = bytes(size);
+        let block = alloc(layout);
+        let inside = |offset| {
+            // SAFETY: within the block.
+            unsafe { block.add(offset) }
+        };
+        match self {
+            Self::DoubleFree => {
+                free(block, layout);
+                (block, layout)
+            }
+            Self::DoubleFreeAfterReuse => {
+                free(block, layout);
+                // Blocks of the class until the memory is taken again.
+                while alloc(layout) != block {}
+                (block, layout)
+            }
+            Self::Interior => (inside(8), layout),
+            Self::AlignedInterior => (inside(16), layout),
+            Self::Foreign => (other, layout),
+            Self::Unaligned => (inside(1), layout),
+            Self::Stack => {
+                let local = 0_u64;
+                (NonNull::from(&local).cast(), layout)
+            }
+            Self::NeverHandedOut => (inside(16 * 1024), layout),
+            Self::SmallerLayout => (block, bytes(size / 2)),
+            Self::LargerLayout => (block, bytes(size * 2)),
+            Self::StricterLayout => {
+                let align = 2 << block.addr().get().trailing_zeros();
+                (block, Layout::from_size_align(size, align).expect("valid"))
+            }
+        }
+    }
+
+    /// Returns whether an error is the one documented.
+    fn is_named_by(self, size: usize, error: &FreeError) -> bool {
+        let small = size == SMALL;
+        match self {
+            Self::DoubleFree if small => matches!(error, FreeError::DoubleFree { .. }),
+            Self::Interior | Self::AlignedInterior | Self::Unaligned if small => {
+                matches!(error, FreeError::Interior { .. })
+            }
+            Self::Foreign | Self::Stack => matches!(error, FreeError::Foreign { .. }),
+            Self::SmallerLayout | Self::LargerLayout | Self::StricterLayout => {
+                matches!(error, FreeError::WrongLayout { .. })
+            }
+            Self::DoubleFreeAfterReuse => false,
+            // A large block that ended leaves nothing to tell what it was.
+            _ => matches!(error, FreeError::NotLive { .. }),
+        }
+    }
+}
+
+struct Fixture<M: Mode> {
+    heap: SlabByteAllocator<M>,
+    _arena: Arena,
+}
+
+impl<M: Mode> Fixture<M> {
+    fn new() -> Self {
+        let arena = Arena::new(REGION_BYTES, 0);
+        let mut heap = SlabByteAllocator::new();
+        // SAFETY: the arena is dropped after the heap and used by nobody else.
+        unsafe { heap.add_region(arena.region()) }.expect("large enough");
+        Self { heap, _arena: arena }
+    }
+}
+
+fn refused_and_nothing_changed<M: Mode>(misuse: Misuse, size: usize) {
+    let (mut fixture, mut other) = (Fixture::<M>::new(), Fixture::<M>::new());
+    let foreign = other.heap.alloc(bytes(size)).expect("room");
+    let heap = std::cell::RefCell::new(&mut fixture.heap);
+    let (pointer, layout) = misuse.prepare(
+        size,
+        |layout| heap.borrow_mut().alloc(layout).expect("room"),
+        // SAFETY: live, with this layout.
+        |block, layout| unsafe { heap.borrow_mut().try_free(block, layout) }.expect("live"),
+        foreign,
+    );
+    let used = fixture.heap.used_bytes();
+    // SAFETY: the heap refuses what is no live block's, and nobody uses what is.
+    let outcome = unsafe { fixture.heap.try_free(pointer, layout) };
+    fixture.heap.validate().expect("consistent whatever was passed");
+    if misuse == Misuse::DoubleFreeAfterReuse {
+        // The address names a live block, and is taken for that. Whose block it was finds out.
+        assert_eq!(outcome, Ok(()), "{misuse:?}");
+        // SAFETY: a checked heap refuses what is not live.
+        unsafe { fixture.heap.try_free(pointer, layout) }.expect_err("freed by another's mistake");
+        return;
+    }
+    let error = outcome.expect_err("misuse");
+    assert!(misuse.is_named_by(size, &error), "{misuse:?} of {size} bytes: {error:?}");
+    assert_eq!(fixture.heap.used_bytes(), used, "{misuse:?}");
+    // The pointer's own block, if it is one, is live still.
+    if error.to_string().contains("size") || error.to_string().contains("layout") {
+        // SAFETY: live, with this layout.
+        unsafe { fixture.heap.try_free(pointer, bytes(size)) }.expect("live");
+    }
+}
+
+#[test]
+fn every_wrong_free_is_refused_by_name() {
+    for misuse in ALL {
+        for size in [SMALL, LARGE] {
+            refused_and_nothing_changed::<Checked>(misuse, size);
+            refused_and_nothing_changed::<Hardened>(misuse, size);
+        }
+    }
+}
+
+/// What an unchecked heap still promises.
+#[test]
+fn unchecked_refuses_what_lies_in_no_region_and_in_no_large_block() {
+    for (misuse, size) in [
+        (Misuse::Foreign, SMALL),
+        (Misuse::Stack, SMALL),
+        (Misuse::Foreign, LARGE),
+        (Misuse::Stack, LARGE),
+        (Misuse::DoubleFree, LARGE),
+        (Misuse::Interior, LARGE),
+        (Misuse::NeverHandedOut, LARGE),
+    ] {
+        refused_and_nothing_changed::<Unchecked>(misuse, size);
+    }
+}
+
+#[test]
+fn a_write_after_free_is_found_before_the_memory_is_handed_out_in_hardened_mode() {
+    for offset in [0, 1, 50, 99] {
+        let mut fixture = Fixture::<Hardened>::new();
+        let block = fixture.heap.alloc(bytes(SMALL)).expect("room");
+        // SAFETY: live, with this layout.
+        unsafe { fixture.heap.try_free(block, bytes(SMALL)) }.expect("live");
+        poke(block, offset);
+        let message = panic_of(|| while fixture.heap.alloc(bytes(SMALL)).is_ok() {});
+        assert!(message.contains("written after it was freed"), "{message}");
+    }
+}
+
+#[test]
+fn an_overflow_into_the_neighbour_is_found_on_free_in_hardened_mode() {
+    for offset in [SMALL, SMALL + 7] {
+        let mut fixture = Fixture::<Hardened>::new();
+        let block = fixture.heap.alloc(bytes(SMALL)).expect("room");
+        poke(block, offset);
+        // SAFETY: live, with this layout.
+        let outcome = unsafe { fixture.heap.try_free(block, bytes(SMALL)) };
+        let address = block.addr().get();
+        assert_eq!(outcome, Err(FreeError::Overrun { address, size: SMALL, offset }));
+        fixture.heap.validate().expect("consistent");
+    }
+}
+
+/// `Checked` does not look at user memory. What is written there damages other users, never the heap.
+#[test]
+#[cfg(not(any(miri, slab_sanitizer = "address")))]
+fn wrong_writes_never_damage_the_bookkeeping() {
+    let mut fixture = Fixture::<Checked>::new();
+    let blocks: Vec<_> = (0..20).map(|_| fixture.heap.alloc(bytes(SMALL)).expect("room")).collect();
+    for &block in &blocks[..10] {
+        // SAFETY: live, with this layout.
+        unsafe { fixture.heap.try_free(block, bytes(SMALL)) }.expect("live");
+    }
+    for &block in &blocks {
+        (0..SMALL + 8).for_each(|offset| poke(block, offset));
+    }
+    fixture.heap.validate().expect("its bookkeeping lies elsewhere");
+    while fixture.heap.alloc(bytes(SMALL)).is_ok() {}
+    fixture.heap.validate().expect("consistent");
+}
+
+/// Writes one byte, as a program would that forgot whose it is.
+fn poke(block: NonNull<u8>, offset: usize) {
+    // SAFETY: within the region. The sanitizer would report it, and is told to let it pass.
+    let byte = unsafe { block.add(offset) };
+    // SAFETY: as above.
+    unsafe { slab_core::poison::permit(byte, 1) };
+    // SAFETY: as above.
+    unsafe { byte.write(0x5A) };
+}
+
+fn panic_of(action: impl FnOnce()) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(action)).expect_err("a panic");
+    let text = payload.downcast_ref::<String>().cloned();
+    text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .expect("panics have messages")
+}
+
+// The other face: a program whose allocator it is.
+
+/// Names the cell that the child process is to act out.
+const CELL: &str = "SLAB_MISUSE";
+
+fn act_out<M: Mode>(misuse: Misuse, size: usize) {
+    let (heap, other) = (shared::<M>(), shared::<M>());
+    let alloc = |heap: &Locked<spin::Mutex<()>, SlabByteAllocator<M>>, layout| {
+        // SAFETY: the layout is not empty.
+        NonNull::new(unsafe { heap.alloc(layout) }).expect("room")
+    };
+    let foreign = alloc(&other, bytes(size));
+    let (pointer, layout) = misuse.prepare(
+        size,
+        |layout| alloc(&heap, layout),
+        // SAFETY: live, with this layout.
+        |block, layout| unsafe { heap.dealloc(block.as_ptr(), layout) },
+        foreign,
+    );
+    eprintln!("about to");
+    // SAFETY: none: the misuse.
+    unsafe { heap.dealloc(pointer.as_ptr(), layout) };
+    eprintln!("it passed");
+}
+
+fn shared<M: Mode>() -> Locked<spin::Mutex<()>, SlabByteAllocator<M>> {
+    let heap = Locked::new(SlabByteAllocator::new());
+    let region = NonNull::from(Box::leak(vec![0; REGION_BYTES].into_boxed_slice()));
+    // SAFETY: leaked memory that nobody else uses.
+    unsafe { heap.add_region(region) }.expect("large enough");
+    heap
+}
+
+/// The child's part; on its own it does nothing.
+#[test]
+fn child() {
+    let Ok(cell) = std::env::var(CELL) else { return };
+    // The default one looks up names for a backtrace, which takes most of a second.
+    std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
+    for misuse in ALL {
+        for size in [SMALL, LARGE] {
+            if cell == name_of::<Checked>(misuse, size) {
+                act_out::<Checked>(misuse, size);
+            } else if cell == name_of::<Hardened>(misuse, size) {
+                act_out::<Hardened>(misuse, size);
+            }
+        }
+    }
+}
+
+fn name_of<M: Mode>(misuse: impl Debug, size: usize) -> String {
+    format!("{} {misuse:?} {size}", M::NAME)
+}
+
+fn run_child(cell: &str) -> Output {
+    let program = std::env::current_exe().expect("a test has a program");
+    Command::new(program)
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .env(CELL, cell)
+        .output()
+        .expect("a program can run itself")
+}
+
+fn ends_the_program<M: Mode>(misuse: Misuse, size: usize) {
+    let cell = name_of::<M>(misuse, size);
+    let output = run_child(&cell);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("about to"), "{cell}: {text}");
+    if misuse == Misuse::DoubleFreeAfterReuse {
+        assert!(text.contains("it passed"), "{cell}: {text}");
+        return;
+    }
+    assert!(!output.status.success() && !text.contains("it passed"), "{cell}: {text}");
+    assert!(text.contains("was refused") && text.contains("must not unwind"), "{cell}: {text}");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri runs no other program")]
+fn every_wrong_free_ends_a_program_whose_global_allocator_it_is() {
+    for misuse in ALL {
+        for size in [SMALL, LARGE] {
+            ends_the_program::<Checked>(misuse, size);
+            ends_the_program::<Hardened>(misuse, size);
+        }
+    }
+}
