@@ -1,0 +1,51 @@
+//! Fixed programs against the model, long enough that each kind of operation does something. Miri runs
+//! these.
+
+mod model;
+
+use model::{OP_BYTES, Op, Report, check, check_all};
+use slab_cache::{Checked, Global, NoLock};
+use slab_testkit::FailingSource;
+
+/// A program of pseudo-random operations.
+fn program(seed: u64, len: usize) -> Vec<Op> {
+    let mut state = seed;
+    let mut byte = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as u8
+    };
+    Op::decode_all(&(0..len * OP_BYTES).map(|_| byte()).collect::<Vec<_>>())
+}
+
+#[test]
+fn each_kind_of_operation_does_something() {
+    let (len, seeds) = if cfg!(miri) { (40, 1) } else { (400, 8) };
+    let mut sum = Report::default();
+    for seed in 0..seeds {
+        let report = check_all(&program(seed, len));
+        assert_eq!(report.executed, len);
+        sum.made += report.made;
+        sum.dropped += report.dropped;
+        sum.reclaimed += report.reclaimed;
+        sum.panicked += report.panicked;
+    }
+    assert!(sum.made > len * seeds as usize / 2 && sum.dropped > sum.made / 3, "{sum:?}");
+    assert!(cfg!(miri) || (sum.reclaimed > 0 && sum.panicked > 0), "{sum:?}");
+}
+
+#[test]
+fn programs_survive_a_source_that_refuses() {
+    let len = if cfg!(miri) { 30 } else { 300 };
+    let mut refused = 0;
+    for nth in 2..10 {
+        for source in
+            [FailingSource::failing_at(Global, nth), FailingSource::failing_from(Global, nth)]
+        {
+            let ops = program(nth as u64, len);
+            refused += check::<NoLock, Checked, model::Here, 20>(&source, &ops).refused;
+            assert_eq!(source.live_blocks(), 0);
+        }
+    }
+    assert!(refused > 0);
+}

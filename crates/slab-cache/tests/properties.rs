@@ -1,0 +1,19 @@
+//! Random programs against the model.
+#![cfg(not(miri))]
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+mod model;
+
+use model::{OP_BYTES, Op, check_all};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn caches_do_as_the_model(bytes in vec(any::<u8>(), OP_BYTES..200 * OP_BYTES)) {
+        let ops = Op::decode_all(&bytes);
+        prop_assert_eq!(check_all(&ops).executed, ops.len());
+    }
+}
