@@ -19,11 +19,12 @@ fn heap(arena: &Arena) -> SlabByteAllocator {
 #[test]
 fn every_page_can_be_had_and_is_aligned() {
     let pages = if cfg!(miri) { 5 } else { 40 };
-    for offset in [0, 1, 1024, 4095] {
-        let arena = Arena::new(pages * PAGE, offset);
+    let places = [(0, 0), (1, 0), (1024, 0), (4095, 0), (1024, 1024), (2048, 3072), (3072, 2048)];
+    for (offset, more) in places {
+        let arena = Arena::new(pages * PAGE + more, offset);
         let mut heap = heap(&arena);
         let total = heap.total_pages();
-        assert!((pages - 3..pages).contains(&total), "{total} pages at offset {offset}");
+        assert!((pages - 3..=pages).contains(&total), "{total} pages at offset {offset}");
         let mut pages = Vec::new();
         while let Ok(page) = heap.alloc_pages(1, 1) {
             assert!(page.addr().get().is_multiple_of(PAGE));

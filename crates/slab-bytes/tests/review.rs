@@ -203,6 +203,38 @@ fn an_alignment_that_a_run_has_not_is_refused() {
 }
 
 #[test]
+fn an_aligned_block_is_found_behind_runs_that_are_long_enough_but_lie_wrong() {
+    let arena = Arena::new(160 * KIB, 0);
+    let mut heap = heap_over::<Checked>(&arena);
+    let (nine, aligned) = (layout(9 * KIB, 1), layout(9 * KIB, 16 * KIB));
+    let blocks = fill(&mut heap, nine);
+    let mut unaligned = (5..).filter(|&at| !blocks[at].addr().get().is_multiple_of(16 * KIB));
+    let wrong = unaligned.next().expect("one of many");
+    for at in [1, 2, 3, wrong] {
+        free(&mut heap, blocks[at], nine);
+    }
+    heap.reclaim();
+    let block = heap.alloc(aligned).expect("three blocks in a row were freed");
+    assert!(block.addr().get().is_multiple_of(16 * KIB));
+    assert!((blocks[1]..blocks[4]).contains(&block));
+}
+
+#[test]
+fn what_lies_behind_the_last_slot_of_a_segment_is_no_slot() {
+    let arena = Arena::new(5 * KIB, 0);
+    let mut heap = heap_over::<Checked>(&arena);
+    let slot = layout(2560, 1);
+    let block = heap.alloc(slot).expect("room for one");
+    assert_eq!(fill(&mut heap, slot), []);
+    // SAFETY: the segment has three granules.
+    let behind = unsafe { block.add(2560) };
+    // SAFETY: a checked heap refuses what is no live block.
+    let refused = unsafe { heap.try_free(behind, slot) };
+    assert_eq!(refused, Err(FreeError::NotLive { address: behind.addr().get() }));
+    free(&mut heap, block, slot);
+}
+
+#[test]
 fn regions_may_touch_on_either_side() {
     let arena = Arena::new(12 * KIB, 0);
     let mut heap: SlabByteAllocator = SlabByteAllocator::new();
