@@ -4,6 +4,10 @@
 //! All take turns round by round in a rotated order, and the table says medians. Nothing is
 //! subtracted: the loops over keys are the same for all. Values and keys are used as a program would
 //! use them; the container is opaque to the optimiser once a round, not once a call.
+//!
+//! Insertion is measured over memory that the allocator below has kept from the rounds before, and
+//! over memory that it has given back to the system and acquires anew, as a program does that grows.
+#![expect(unsafe_code, reason = "asks the system's allocator to give back what it keeps")]
 
 use std::hint::black_box;
 use std::marker::PhantomData;
@@ -168,15 +172,17 @@ store!(
 enum Kind {
     Get,
     Insert,
+    InsertFresh,
     Churn,
     RemoveAll,
     IterateFull,
     IterateSparse,
 }
 
-const KINDS: [(Kind, &str); 6] = [
+const KINDS: [(Kind, &str); 7] = [
     (Kind::Get, "random get"),
     (Kind::Insert, "insert into empty, and drop"),
+    (Kind::InsertFresh, "insert into empty, memory fresh from the system, and drop"),
     (Kind::Churn, "remove + insert at random"),
     (Kind::RemoveAll, "remove all in random order"),
     (Kind::IterateFull, "iterate, all live"),
@@ -221,7 +227,29 @@ impl<S: Store<T>, T: Value> Racer<S, T> {
         let keys = work.order.iter().map(|&at| keys[at as usize]).collect();
         (store, keys)
     }
+
+    fn fill_and_drop(work: &Work) -> u64 {
+        let mut store = S::default();
+        for number in 0..work.order.len() {
+            black_box(store.insert(T::new(number as u64)));
+        }
+        black_box(&store);
+        0
+    }
 }
+
+/// Makes the system's allocator give back the memory that nobody uses.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn give_back_memory() {
+    unsafe extern "C" {
+        // SAFETY: as `man malloc_trim` declares it; it may be called at any time.
+        safe fn malloc_trim(pad: usize) -> std::ffi::c_int;
+    }
+    malloc_trim(0);
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_back_memory() {}
 
 fn timed(repeats: usize, mut action: impl FnMut() -> u64) -> Duration {
     let start = Instant::now();
@@ -250,14 +278,13 @@ impl<S: Store<T>, T: Value> Contender<Work> for Racer<S, T> {
                     keys.iter().map(|&key| store.get(key).map_or(0, Value::number)).sum()
                 })
             }
-            Kind::Insert => timed(work.repeats, || {
-                let mut store = S::default();
-                for number in 0..work.order.len() {
-                    black_box(store.insert(T::new(number as u64)));
-                }
-                black_box(&store);
-                0
-            }),
+            Kind::Insert => timed(work.repeats, || Self::fill_and_drop(work)),
+            Kind::InsertFresh => (0..work.repeats)
+                .map(|_| {
+                    give_back_memory();
+                    timed(1, || Self::fill_and_drop(work))
+                })
+                .sum(),
             Kind::Churn => {
                 let (mut store, mut keys) = Self::filled(work);
                 timed(work.repeats, || {
@@ -309,7 +336,7 @@ fn racers<T: Value>(kind: Kind) -> Vec<Box<dyn Contender<Work>>> {
     if kind != Kind::Churn {
         racers.push(racer::<stable_vec::StableVec<T>, T>());
     }
-    if matches!(kind, Kind::Get | Kind::Insert | Kind::IterateFull) {
+    if matches!(kind, Kind::Get | Kind::Insert | Kind::InsertFresh | Kind::IterateFull) {
         racers.push(racer::<Vec<T>, T>());
     }
     racers
