@@ -1,2 +1,505 @@
-//! To be written.
-fn main() {}
+//! Buffer pools and mimalloc, side by side:
+//! `cargo bench -p slab-benches --bench pool [-- WORD…]` runs the parts whose names contain all words.
+//!
+//! All take turns round by round in a rotated order, and the tables say medians. Nothing is subtracted but, between
+//! threads, what the channel costs. A buffer is opaque to the optimiser between acquire and release, and so is
+//! its size. The rivals that pool objects get vectors of the right size, so they find no size class.
+//! Blocks of mimalloc are aligned as our buffers are; the rivals' vectors are not.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mimalloc::MiMalloc;
+use parking_lot::Mutex;
+use slab_pool::{BufferPool, Zeroing};
+use slab_testkit::{Contender, Results, race};
+
+const ROUNDS: usize = 15;
+const PAIRS: usize = 100_000;
+const ALIGNMENT: usize = 4096;
+
+/// Something that hands out buffers, which return when they are dropped.
+trait Source: Sync {
+    type Buffer<'a>: Send
+    where
+        Self: 'a;
+    fn acquire(&self, bytes: usize) -> Self::Buffer<'_>;
+}
+
+struct Clean(Arc<BufferPool>);
+
+impl Source for Clean {
+    type Buffer<'a> = slab_pool::PooledBuffer;
+
+    #[inline(always)]
+    fn acquire(&self, bytes: usize) -> slab_pool::PooledBuffer {
+        self.0.acquire(bytes)
+    }
+}
+
+struct ForWrite(Arc<BufferPool>);
+
+impl Source for ForWrite {
+    type Buffer<'a> = slab_pool::PooledBuffer;
+
+    #[inline(always)]
+    fn acquire(&self, bytes: usize) -> slab_pool::PooledBuffer {
+        self.0.acquire_for_write(bytes)
+    }
+}
+
+/// A block of mimalloc's.
+struct Block(*mut u8, Layout);
+
+// SAFETY: the block is the value's own.
+#[expect(unsafe_code, reason = "an allocator's own interface")]
+unsafe impl Send for Block {}
+
+impl Drop for Block {
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "an allocator's own interface")]
+    fn drop(&mut self) {
+        // SAFETY: the block came from there with this layout, and is freed once.
+        unsafe { MiMalloc.dealloc(self.0, self.1) };
+    }
+}
+
+struct Mimalloc;
+
+impl Source for Mimalloc {
+    type Buffer<'a> = Block;
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "an allocator's own interface")]
+    fn acquire(&self, bytes: usize) -> Block {
+        let layout = Layout::from_size_align(bytes, ALIGNMENT).expect("small");
+        // SAFETY: the size is not zero.
+        Block(unsafe { MiMalloc.alloc(layout) }, layout)
+    }
+}
+
+struct MimallocZeroed;
+
+impl Source for MimallocZeroed {
+    type Buffer<'a> = Block;
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "an allocator's own interface")]
+    fn acquire(&self, bytes: usize) -> Block {
+        let layout = Layout::from_size_align(bytes, ALIGNMENT).expect("small");
+        // SAFETY: the size is not zero.
+        Block(unsafe { MiMalloc.alloc_zeroed(layout) }, layout)
+    }
+}
+
+struct Zeropool(zeropool::ZeroPool);
+
+impl Source for Zeropool {
+    type Buffer<'a> = zeropool::BufUninit<'a>;
+
+    #[inline(always)]
+    fn acquire(&self, bytes: usize) -> zeropool::BufUninit<'_> {
+        self.0.alloc_uninit(bytes)
+    }
+}
+
+struct ZeropoolZeroed(zeropool::ZeroPool);
+
+impl Source for ZeropoolZeroed {
+    type Buffer<'a> = zeropool::Buf<'a>;
+
+    #[inline(always)]
+    fn acquire(&self, bytes: usize) -> zeropool::Buf<'_> {
+        self.0.alloc(bytes)
+    }
+}
+
+struct ObjectPool(object_pool::Pool<Vec<u8>>);
+
+impl Source for ObjectPool {
+    type Buffer<'a> = object_pool::Reusable<'a, Vec<u8>>;
+
+    #[inline(always)]
+    fn acquire(&self, bytes: usize) -> object_pool::Reusable<'_, Vec<u8>> {
+        self.0.pull(|| vec![0; bytes])
+    }
+}
+
+struct LockFree(lockfree_object_pool::LinearObjectPool<Vec<u8>>);
+
+impl Source for LockFree {
+    type Buffer<'a> = lockfree_object_pool::LinearReusable<'a, Vec<u8>>;
+
+    #[inline(always)]
+    fn acquire(&self, _: usize) -> lockfree_object_pool::LinearReusable<'_, Vec<u8>> {
+        self.0.pull()
+    }
+}
+
+struct VecMaker(usize);
+
+impl opool::PoolAllocator<Vec<u8>> for VecMaker {
+    fn allocate(&self) -> Vec<u8> {
+        vec![0; self.0]
+    }
+}
+
+struct Opool(opool::Pool<VecMaker, Vec<u8>>);
+
+impl Source for Opool {
+    type Buffer<'a> = opool::RefGuard<'a, VecMaker, Vec<u8>>;
+
+    #[inline(always)]
+    fn acquire(&self, _: usize) -> opool::RefGuard<'_, VecMaker, Vec<u8>> {
+        self.0.get()
+    }
+}
+
+/// The scheme of the pool that ours grew out of: a mutex per class over a `Vec`, the whole class cleared on
+/// every acquire, three shared counters.
+struct SeedScheme {
+    lists: [Mutex<Vec<Vec<u8>>>; 9],
+    counters: [AtomicUsize; 3],
+}
+
+struct SeedBuffer<'a> {
+    bytes: Vec<u8>,
+    class: usize,
+    pool: &'a SeedScheme,
+}
+
+impl SeedScheme {
+    const CAPACITY: usize = 64;
+
+    fn new() -> Self {
+        let lists = std::array::from_fn(|_| Mutex::new(Vec::new()));
+        Self { lists, counters: std::array::from_fn(|_| AtomicUsize::new(0)) }
+    }
+}
+
+impl Source for SeedScheme {
+    type Buffer<'a> = SeedBuffer<'a>;
+
+    fn acquire(&self, bytes: usize) -> SeedBuffer<'_> {
+        self.counters[0].fetch_add(1, Ordering::Relaxed);
+        let class = (0..9).find(|class| 4096 << class >= bytes).expect("a mebibyte at most");
+        let kept = self.lists[class].lock().pop();
+        self.counters[if kept.is_some() { 1 } else { 2 }].fetch_add(1, Ordering::Relaxed);
+        let mut bytes = kept.unwrap_or_default();
+        bytes.clear();
+        bytes.resize(4096 << class, 0);
+        SeedBuffer { bytes, class, pool: self }
+    }
+}
+
+impl Drop for SeedBuffer<'_> {
+    fn drop(&mut self) {
+        let mut list = self.pool.lists[self.class].lock();
+        if list.len() < SeedScheme::CAPACITY {
+            list.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// A source, and what is done with it once a round.
+struct Racer<S, F>(&'static str, S, F);
+
+impl<S, F: FnMut(&S, usize) -> Duration> Contender<usize> for Racer<S, F> {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn round(&mut self, &bytes: &usize) -> Duration {
+        self.2(&self.1, bytes)
+    }
+}
+
+fn boxed<'a, S: 'a, F: FnMut(&S, usize) -> Duration + 'a>(
+    name: &'static str,
+    source: S,
+    action: F,
+) -> Box<dyn Contender<usize> + 'a> {
+    Box::new(Racer(name, source, action))
+}
+
+/// Acquires and releases one buffer after the other.
+fn pairs<S: Source>(source: &S, bytes: usize) -> Duration {
+    let count = if bytes < 1 << 20 { PAIRS } else { PAIRS / 10 };
+    drop(source.acquire(bytes));
+    let start = Instant::now();
+    for _ in 0..count {
+        drop(black_box(source.acquire(black_box(bytes))));
+    }
+    start.elapsed() * (PAIRS / count) as u32
+}
+
+fn pool_of(zeroing: Zeroing) -> Arc<BufferPool> {
+    BufferPool::builder().zeroing(zeroing).build().expect("sound")
+}
+
+/// A pool that clears nothing, with a buffer that would have to be cleared.
+fn unzeroed(bytes: usize) -> Clean {
+    let pool = pool_of(Zeroing::Never);
+    pool.acquire(bytes).fill(1);
+    Clean(pool)
+}
+
+fn best_of<'a>(results: &'a Results, names: &[&'a str]) -> &'a str {
+    names.iter().min_by_key(|name| results.median(name)).expect("there are some")
+}
+
+fn hot_pairs() {
+    for bytes in [4 << 10, 64 << 10, 1 << 20] {
+        let rivals = ["zeropool", "object-pool", "lockfree-object-pool", "opool"];
+        let objects = object_pool::Pool::new(1, || vec![0; bytes]);
+        let linear = lockfree_object_pool::LinearObjectPool::new(move || vec![0; bytes], |_| {});
+        let mut contenders = [
+            boxed("slab-pool, clean", Clean(pool_of(Zeroing::OnAcquire)), pairs),
+            boxed("slab-pool, unzeroed", unzeroed(bytes), pairs),
+            boxed("slab-pool, for write", ForWrite(pool_of(Zeroing::OnAcquire)), pairs),
+            boxed("mimalloc", Mimalloc, pairs),
+            boxed(rivals[0], Zeropool(zeropool::ZeroPool::new()), pairs),
+            boxed(rivals[1], ObjectPool(objects), pairs),
+            boxed(rivals[2], LockFree(linear), pairs),
+            boxed(rivals[3], Opool(opool::Pool::new(64, VecMaker(bytes))), pairs),
+        ];
+        let results = race(&mut contenders, &bytes, ROUNDS).against("mimalloc");
+        println!("acquire + release, one thread, {bytes} bytes\n{}", results.table(PAIRS as u64));
+        let best = best_of(&results, &rivals);
+        let ratio =
+            results.median("slab-pool, clean").as_secs_f64() / results.median(best).as_secs_f64();
+        println!("slab-pool, clean, over the best rival pool, {best}: {ratio:.2}\n");
+    }
+}
+
+/// Writes a hundred bytes into each buffer, then releases it and acquires a zeroed one.
+fn dirtied<S: Source>(
+    source: &S,
+    bytes: usize,
+    mut write: impl FnMut(&mut S::Buffer<'_>, &[u8; 100]),
+) -> Duration {
+    let count = PAIRS / (bytes >> 12);
+    let contents = black_box([7; 100]);
+    drop(source.acquire(bytes));
+    let start = Instant::now();
+    for _ in 0..count {
+        let mut buffer = source.acquire(black_box(bytes));
+        write(&mut buffer, &contents);
+        drop(black_box(buffer));
+    }
+    start.elapsed() * (bytes >> 12) as u32
+}
+
+#[expect(unsafe_code, reason = "an allocator's own interface")]
+fn write_block(block: &mut Block, contents: &[u8; 100]) {
+    // SAFETY: the block is longer than that, and its owner's alone.
+    unsafe { block.0.cast::<[u8; 100]>().write(*contents) };
+}
+
+fn zeroed_after_writing() {
+    for bytes in [4 << 10, 64 << 10] {
+        let mut contenders = [
+            boxed("slab-pool", Clean(pool_of(Zeroing::OnAcquire)), |source, bytes| {
+                dirtied(source, bytes, |buffer, contents| {
+                    buffer.write_at(0, contents).expect("inside");
+                })
+            }),
+            boxed("seed scheme", SeedScheme::new(), |source, bytes| {
+                dirtied(source, bytes, |buffer, contents| {
+                    buffer.bytes[..100].copy_from_slice(contents);
+                })
+            }),
+            boxed("mimalloc, zeroed", MimallocZeroed, |source, bytes| {
+                dirtied(source, bytes, write_block)
+            }),
+            boxed(
+                "zeropool, zeroed",
+                ZeropoolZeroed(zeropool::ZeroPool::new()),
+                |source, bytes| {
+                    dirtied(source, bytes, |buffer, contents| {
+                        buffer[..100].copy_from_slice(contents)
+                    })
+                },
+            ),
+        ];
+        let results = race(&mut contenders, &bytes, ROUNDS).against("seed scheme");
+        println!("zeroed acquire, 100 bytes written, release, {bytes} bytes");
+        println!("{}", results.table(PAIRS as u64));
+    }
+}
+
+/// So many threads, each with its own buffers; the time of the slowest.
+fn on_threads<S: Source>(source: &S, bytes: usize, threads: usize) -> Duration {
+    let barrier = Barrier::new(threads);
+    let work = || {
+        drop(source.acquire(bytes));
+        barrier.wait();
+        let start = Instant::now();
+        for _ in 0..20 * PAIRS {
+            drop(black_box(source.acquire(black_box(bytes))));
+        }
+        start.elapsed()
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().expect("no panic")).max().expect("threads")
+    })
+}
+
+fn scaling() {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let counts: Vec<usize> =
+        (0..).map(|bits| 1 << bits).take_while(|&count| count <= cores).collect();
+    let names: Vec<&'static str> =
+        counts.iter().map(|count| &*format!("{count} thread(s)").leak()).collect();
+    let pool = Clean(pool_of(Zeroing::OnAcquire));
+    let racer = |(&threads, &name): (&usize, &&'static str)| {
+        boxed(name, &pool, move |source: &&Clean, bytes| on_threads(*source, bytes, threads))
+    };
+    let mut contenders: Vec<_> = counts.iter().zip(&names).map(racer).collect();
+    let results = race(&mut contenders, &4096, ROUNDS).against(names[0]);
+    println!(
+        "threads on their own buffers, 4096 bytes: time of the slowest for the same work each"
+    );
+    println!("{}", results.table(20 * PAIRS as u64));
+    for (count, name) in counts.iter().zip(&names) {
+        let speed = results.ratio(name).map_or(0.0, |ratio| 1.0 / ratio);
+        println!("{count} thread(s): {speed:.2} x {count} x one thread");
+    }
+    println!();
+}
+
+/// Buffers that travel together: the channel shall not be what is measured.
+const CRATE: usize = 32;
+
+/// One thread acquires, another one releases.
+fn handed_over<S: Source>(source: &S, bytes: usize) -> Duration {
+    thread::scope(|scope| {
+        let (full, to_consume) = sync_channel::<Vec<S::Buffer<'_>>>(4);
+        let (empty, to_fill) = sync_channel(8);
+        let start = Instant::now();
+        scope.spawn(move || {
+            for mut buffers in to_consume {
+                buffers.clear();
+                // The producer may have gone.
+                let _ = empty.send(buffers);
+            }
+        });
+        for _ in 0..PAIRS / CRATE {
+            let mut buffers = to_fill.try_recv().unwrap_or_default();
+            buffers.extend((0..CRATE).map(|_| source.acquire(black_box(bytes))));
+            full.send(buffers).expect("the consumer stays");
+            // Or the consumer would wait for room.
+        }
+        drop((full, to_fill));
+        start.elapsed()
+    })
+}
+
+/// Numbers instead of buffers.
+struct Nothing;
+
+impl Source for Nothing {
+    type Buffer<'a> = usize;
+
+    fn acquire(&self, bytes: usize) -> usize {
+        bytes
+    }
+}
+
+fn producer_and_consumer() {
+    for bytes in [4 << 10, 64 << 10] {
+        let pool = BufferPool::builder().capacity_per_class(1024).build().expect("sound");
+        let mut contenders = [
+            boxed("channel alone", Nothing, handed_over),
+            boxed("slab-pool", Clean(pool), handed_over),
+            boxed("mimalloc", Mimalloc, handed_over),
+            boxed("zeropool", Zeropool(zeropool::ZeroPool::new()), handed_over),
+        ];
+        let results =
+            race(&mut contenders, &bytes, ROUNDS).less("channel alone").against("mimalloc");
+        println!("acquired here, released there, {bytes} bytes");
+        println!("{}", results.table((PAIRS / CRATE * CRATE) as u64));
+    }
+}
+
+/// The system's allocator, and what it holds of large blocks.
+struct Counting;
+
+static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: all is the system's doing; counting changes no block.
+#[expect(unsafe_code, reason = "a global allocator")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= 4096 {
+            HELD_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= 4096 {
+            HELD_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if layout.size() >= 4096 {
+            HELD_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static GLOBAL: Counting = Counting;
+
+fn memory_after_a_burst() {
+    const LIMIT: usize = 4 << 20;
+    let builder = BufferPool::builder().capacity_per_class(1 << 20).retained_bytes_max(LIMIT);
+    let pool = builder.build().expect("sound");
+    let before = HELD_BYTES.load(Ordering::Relaxed);
+    let held = || HELD_BYTES.load(Ordering::Relaxed).saturating_sub(before) >> 10;
+    let buffers: Vec<_> = (0..10 * LIMIT / (64 << 10)).map(|_| pool.acquire(64 << 10)).collect();
+    println!(
+        "bytes held, limit {} KiB\nin a burst of ten times the limit: {} KiB",
+        LIMIT >> 10,
+        held()
+    );
+    drop(buffers);
+    println!("after it: {} KiB", held());
+    for _ in 0..2 {
+        pool.decay(Instant::now());
+    }
+    println!("after two decays: {} KiB", held());
+    pool.trim();
+    println!("after trim: {} KiB\n", held());
+}
+
+type Part = (&'static str, fn());
+
+fn main() {
+    let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let parts: [Part; 5] = [
+        ("pairs", hot_pairs),
+        ("zeroed", zeroed_after_writing),
+        ("scaling", scaling),
+        ("handover", producer_and_consumer),
+        ("memory", memory_after_a_burst),
+    ];
+    for (name, part) in parts {
+        if words.iter().all(|word| name.contains(word.as_str())) {
+            part();
+        }
+    }
+}

@@ -7,29 +7,42 @@ use crate::magazine::Linked;
 use crate::raw::Block;
 use crate::sync::AtomicUsize;
 
-/// In [`Buffer::kind`]: something is to be done on release that the hot path does not do.
-const ATTENTION: u8 = 0x80;
-/// In [`Buffer::kind`]: the length is not the capacity.
-const RESIZED: u8 = 0x40;
+/// In a key: something is to be done on release that the hot path does not do.
+const ATTENTION: u64 = 0x80;
+/// In a key: the length is not the capacity.
+const RESIZED: u64 = 0x40;
 /// The class of a buffer that is not kept.
 pub const NO_CLASS: u8 = 0x3f;
+/// Bits of a key below the pool's id.
+const CLASS_BITS: u32 = 8;
+
+/// Returns the key of a pool's class: the id, and below it the class and two flags. A key without its pool's
+/// base is a shelf of a thread cache, or beyond all shelves if the pool is another one or there is anything to
+/// do: one comparison asks both.
+#[inline(always)]
+pub const fn key(pool: u64, class: u8) -> u64 {
+    base(pool) | class as u64
+}
+
+/// Returns what the keys of a pool have in common; not zero, as no id is.
+#[inline(always)]
+pub const fn base(pool: u64) -> u64 {
+    pool << CLASS_BITS
+}
 
 /// What a handle points to.
 ///
 /// # Invariants
 ///
 /// - **Z1 (zero)**: the bytes from `dirty` to the capacity are zero.
-/// - **Z2 (length)**: `len` is at most the capacity; if it is less, `kind` says so.
+/// - **Z2 (length)**: `len` is at most the capacity; if it is less, `key` says so.
 #[derive(Debug)]
 pub struct Buffer {
     next: Option<Box<Self>>,
-    /// The class, below the two flags; beyond the shelves of a cache if there is anything to do, so that
-    /// the hot path's look for a shelf is its look for flags as well.
-    kind: u8,
+    /// See [`key`].
+    key: u64,
     len: usize,
     dirty: usize,
-    /// The pool's id again: the hot path compares it without going to the core.
-    pool: u64,
     block: Block,
     /// How many share it, while it is shared.
     pub owners: AtomicUsize,
@@ -51,10 +64,9 @@ impl Buffer {
         let block = Block::zeroed(bytes, core.config.alignment)?;
         Some(Box::new(Self {
             next: None,
-            kind: if attention { class | ATTENTION } else { class },
+            key: key(core.id, class) | if attention { ATTENTION } else { 0 },
             len: block.bytes(),
             dirty: 0,
-            pool: core.id,
             block,
             owners: AtomicUsize::new(0),
             ticket: 0,
@@ -62,20 +74,15 @@ impl Buffer {
         }))
     }
 
+    /// Returns its [`key`], whose flags are set if a release has more to do than to keep it.
     #[inline(always)]
-    pub fn pool(&self) -> u64 {
-        self.pool
-    }
-
-    /// Returns the class, or more than any class if a release has more to do than to keep it.
-    #[inline(always)]
-    pub fn shelf(&self) -> usize {
-        usize::from(self.kind)
+    pub fn key(&self) -> u64 {
+        self.key
     }
 
     /// Returns the class, if it is one that is kept.
     pub fn class(&self) -> Option<usize> {
-        let class = self.kind & !(ATTENTION | RESIZED);
+        let class = self.key as u8 & NO_CLASS;
         (class != NO_CLASS).then_some(usize::from(class))
     }
 
@@ -120,7 +127,7 @@ impl Buffer {
     pub fn set_len(&mut self, len: usize) {
         debug_assert!(len <= self.capacity());
         self.len = len;
-        if len == self.capacity() { self.kind &= !RESIZED } else { self.kind |= RESIZED }
+        if len == self.capacity() { self.key &= !RESIZED } else { self.key |= RESIZED }
     }
 
     /// Writes behind what is visible, which there must be room for, and makes it visible.

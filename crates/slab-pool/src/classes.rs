@@ -1,5 +1,6 @@
 //! From a size to its class.
 
+use crate::buffer::{NO_CLASS, key};
 use crate::error::PoolError;
 use crate::magazine::CLASSES_MAX;
 
@@ -7,26 +8,29 @@ use crate::magazine::CLASSES_MAX;
 pub const DEFAULT_CLASSES: [usize; 9] =
     [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20];
 
-/// In a [`DirectMap`]: ask [`ClassMap::class_of`]. Beyond any shelf.
-const UNSURE: u8 = u8::MAX;
+/// In a table: ask [`ClassMap::class_of`]. Beyond any shelf.
+const UNSURE: u8 = NO_CLASS;
 
 /// By bit: the class of all sizes `s` whose `s - 1` has its highest bit there, if it is the same for all.
-#[derive(Debug, Clone, Copy)]
-pub struct DirectMap([u8; usize::BITS as usize]);
+type ByBits<T> = [T; usize::BITS as usize];
 
-impl DirectMap {
-    /// Returns the class of a size, or something beyond all classes if it does not know.
+/// The keys of the classes of most sizes.
+#[derive(Debug)]
+pub struct KeyMap(ByBits<u64>);
+
+impl KeyMap {
+    /// Returns the key of the class of a size, or one beyond all classes if it does not know.
     #[inline(always)]
-    pub fn class(&self, bytes: usize) -> usize {
+    pub fn key(&self, bytes: usize) -> u64 {
         let bits = (usize::BITS - 1) - (bytes.wrapping_sub(1) | 1).leading_zeros();
-        usize::from(self.0[bits as usize])
+        self.0[bits as usize]
     }
 }
 
 /// Rising sizes, and a table that knows most answers.
 #[derive(Debug)]
 pub struct ClassMap {
-    direct: DirectMap,
+    direct: ByBits<u8>,
     sizes: Box<[usize]>,
     configured: usize,
 }
@@ -49,20 +53,20 @@ impl ClassMap {
         let doublings = std::iter::successors(largest.checked_mul(2), |size| size.checked_mul(2))
             .take_while(|&size| size <= oversize_max);
         let all: Box<[usize]> = sizes.iter().copied().chain(doublings).take(CLASSES_MAX).collect();
-        let mut map = Self { direct: DirectMap([UNSURE; _]), sizes: all, configured: sizes.len() };
+        let mut map = Self { direct: [UNSURE; _], sizes: all, configured: sizes.len() };
         for bits in (0..usize::BITS - 1).filter(|_| direct) {
             let least = if bits == 0 { 1 } else { (1 << bits) + 1 };
             let class = map.class_of(least);
             if class == map.class_of(1 << (bits + 1)) {
-                map.direct.0[bits as usize] = class.map_or(UNSURE, |class| class as u8);
+                map.direct[bits as usize] = class.map_or(UNSURE, |class| class as u8);
             }
         }
         Ok(map)
     }
 
-    /// Returns the table, which is for copying to where it is needed.
-    pub fn direct_map(&self) -> &DirectMap {
-        &self.direct
+    /// Returns the table of a pool's keys.
+    pub fn keys(&self, pool: u64) -> KeyMap {
+        KeyMap(self.direct.map(|class| key(pool, class)))
     }
 
     /// Returns the smallest class that is large enough.
@@ -85,6 +89,7 @@ impl ClassMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::base;
 
     #[test]
     fn the_table_never_contradicts_the_search() {
@@ -95,7 +100,7 @@ mod tests {
             let sizes = map.sizes.iter().flat_map(near).chain((0..64).map(|bits| 1 << bits));
             let mut direct = 0;
             for size in sizes.chain([0, 1, 2, 3, usize::MAX]) {
-                let answer = map.direct.class(size);
+                let answer = (map.keys(5).key(size) - base(5)) as usize;
                 if answer < CLASSES_MAX {
                     direct += 1;
                     assert_eq!(map.class_of(size), Some(answer), "{size} of {classes:?}");
@@ -109,9 +114,10 @@ mod tests {
     fn powers_of_two_are_all_direct() {
         let map = ClassMap::new(&DEFAULT_CLASSES, 1 << 20, true).expect("rising");
         for size in (1..=1 << 20).step_by(97) {
-            assert_eq!(Some(map.direct.class(size)), map.class_of(size));
+            let class = (map.keys(1).key(size) - base(1)) as usize;
+            assert_eq!(Some(class), map.class_of(size));
         }
         let locked = ClassMap::new(&DEFAULT_CLASSES, 1 << 20, false).expect("rising");
-        assert!(locked.direct.class(4096) >= CLASSES_MAX);
+        assert_eq!(locked.keys(1).key(4096), key(1, UNSURE));
     }
 }

@@ -216,8 +216,9 @@ impl BufferPoolBuilder {
             .collect();
         let of_all =
             classes.configured().iter().fold(0_usize, |sum, &size| sum.saturating_add(size));
-        let retained_bytes_max =
-            self.retained_bytes_max.unwrap_or_else(|| of_all.saturating_mul(capacity).saturating_mul(2));
+        let retained_bytes_max = self
+            .retained_bytes_max
+            .unwrap_or_else(|| of_all.saturating_mul(capacity).saturating_mul(2));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let depot = Depot::new(&shapes, retained_bytes_max, threads.min(SHARDS_MAX));
         let config = Config {

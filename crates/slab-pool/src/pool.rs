@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::buffer::Buffer;
-use crate::classes::DirectMap;
+use crate::classes::KeyMap;
 use crate::config::{BufferPoolBuilder, Zeroing};
 use crate::core::{Core, Plan};
 use crate::error::PoolError;
@@ -53,8 +53,9 @@ use crate::wait::{AcquireFuture, Patience, enter};
 /// # Ok::<(), slab_pool::PoolError>(())
 /// ```
 pub struct BufferPool {
-    id: u64,
-    direct: DirectMap,
+    keys: KeyMap,
+    /// How many bytes of an acquired buffer may be other than zero.
+    dirty_max: usize,
     core: Arc<Core>,
 }
 
@@ -72,7 +73,8 @@ impl BufferPool {
     }
 
     pub(crate) fn over(core: Arc<Core>) -> Self {
-        Self { id: core.id, direct: *core.classes.direct_map(), core }
+        let dirty_max = if core.config.zeroing == Zeroing::Never { usize::MAX } else { 0 };
+        Self { keys: core.classes.keys(core.id), dirty_max, core }
     }
 
     // Acquiring.
@@ -91,8 +93,8 @@ impl BufferPool {
     #[inline]
     #[track_caller]
     pub fn acquire(&self, min_size: usize) -> PooledBuffer {
-        match hot_pop(self.id, self.direct.class(min_size)) {
-            Some(buffer) if buffer.dirty() == 0 => PooledBuffer::new(buffer),
+        match hot_pop(self.keys.key(min_size)) {
+            Some(buffer) if buffer.dirty() <= self.dirty_max => PooledBuffer::new(buffer),
             Some(buffer) => self.cleaned(buffer),
             None => self.acquire_slow(min_size),
         }
@@ -200,7 +202,7 @@ impl BufferPool {
     #[inline]
     #[track_caller]
     fn any(&self, bytes: usize) -> Box<Buffer> {
-        match hot_pop(self.id, self.direct.class(bytes)) {
+        match hot_pop(self.keys.key(bytes)) {
             Some(buffer) => buffer,
             None => expect(self.request(bytes, Patience::Endless)),
         }
@@ -379,7 +381,7 @@ impl Drop for BufferPool {
 impl fmt::Debug for BufferPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BufferPool")
-            .field("id", &self.id)
+            .field("id", &self.core.id)
             .field("classes", &self.class_sizes())
             .finish_non_exhaustive()
     }

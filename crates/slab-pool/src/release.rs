@@ -9,7 +9,7 @@ use crate::raw::{hot_push, remove_cache, with_cache};
 /// Gives a buffer back to its pool.
 #[inline(always)]
 pub fn release(buffer: Box<Buffer>) {
-    if let Err(buffer) = hot_push(buffer.pool(), buffer.shelf(), buffer) {
+    if let Err(buffer) = hot_push(buffer) {
         release_slow(buffer);
     }
 }
@@ -19,7 +19,7 @@ pub fn release(buffer: Box<Buffer>) {
 fn release_slow(mut buffer: Box<Buffer>) {
     let capacity = buffer.capacity();
     buffer.set_len(capacity);
-    if let Err(buffer) = hot_push(buffer.pool(), buffer.shelf(), buffer) {
+    if let Err(buffer) = hot_push(buffer) {
         take_back(buffer);
     }
 }

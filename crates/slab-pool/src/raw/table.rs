@@ -6,35 +6,48 @@
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, base};
 use crate::cache::Cache;
-use crate::magazine::Local;
+use crate::magazine::{CLASSES_MAX, Local};
 
 /// The cache used last.
 ///
 /// # Invariants
 ///
-/// - **T1 (alive)**: while `id` is not zero, `local` points into a cache that a [`Slot`] of this thread owns.
+/// - **T1 (alive)**: while `base` is not zero, `local` points into a cache that a [`Slot`] of this thread owns.
 /// - **T2 (exclusive)**: a reference through `local` lives within [`hot_pop`] and [`hot_push`] alone, which call
-///   nothing that comes back here. Every other way to a cache sets `id` to zero before it begins.
+///   nothing that comes back here. Every other way to a cache sets `base` to zero before it begins.
 struct Hot {
-    id: Cell<u64>,
+    /// What the keys of that pool have in common, or zero.
+    base: Cell<u64>,
     local: Cell<*mut Local<Buffer>>,
 }
 
 thread_local! {
-    static HOT: Hot = const { Hot { id: Cell::new(0), local: Cell::new(ptr::null_mut()) } };
+    static HOT: Hot = const { Hot { base: Cell::new(0), local: Cell::new(ptr::null_mut()) } };
     static SLOTS: RefCell<Vec<Slot>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Hot {
+    /// Returns the class of a key of the pool used last; at least [`CLASSES_MAX`] for a key with flags, and for
+    /// keys of other pools, because their bases differ above the class.
+    #[inline(always)]
+    fn class(&self, key: u64) -> u64 {
+        key ^ self.base.get()
+    }
 }
 
 /// Takes a buffer from the cache of that pool, if it is the one used last and has one.
 #[inline(always)]
-pub fn hot_pop(id: u64, class: usize) -> Option<Box<Buffer>> {
+pub fn hot_pop(key: u64) -> Option<Box<Buffer>> {
     HOT.with(|hot| {
-        if hot.id.get() != id {
+        let class = hot.class(key);
+        if class >= CLASSES_MAX as u64 {
             return None;
         }
-        // SAFETY: ids are never zero, so T1 makes it good and T2 the only reference.
+        let class = class as usize;
+        // SAFETY: keys are at least as large as the smallest base, so with a base of zero this place is
+        // not reached: T1 makes it good and T2 the only reference.
         let local = unsafe { &mut *hot.local.get() };
         local.pop(class)
     })
@@ -42,12 +55,14 @@ pub fn hot_pop(id: u64, class: usize) -> Option<Box<Buffer>> {
 
 /// Puts a buffer into the cache of that pool, if it is the one used last and has room.
 #[inline(always)]
-pub fn hot_push(id: u64, class: usize, buffer: Box<Buffer>) -> Result<(), Box<Buffer>> {
+pub fn hot_push(buffer: Box<Buffer>) -> Result<(), Box<Buffer>> {
     HOT.with(|hot| {
-        if hot.id.get() != id {
+        let class = hot.class(buffer.key());
+        if class >= CLASSES_MAX as u64 {
             return Err(buffer);
         }
-        // SAFETY: ids are never zero, so T1 makes it good and T2 the only reference.
+        let class = class as usize;
+        // SAFETY: as in `hot_pop`.
         let local = unsafe { &mut *hot.local.get() };
         local.push(class, buffer)
     })
@@ -75,7 +90,7 @@ pub fn with_cache<R>(
         let result = action(slot.get_mut());
         HOT.with(|hot| {
             hot.local.set(slot.local());
-            hot.id.set(id);
+            hot.base.set(base(id));
         });
         Some(result)
     });
@@ -95,7 +110,7 @@ pub fn remove_cache(id: u64) {
 
 /// Sends everybody through the list, until somebody has come out of it again.
 fn forget_hot() {
-    HOT.with(|hot| hot.id.set(0));
+    HOT.with(|hot| hot.base.set(0));
 }
 
 /// A cache that does not move, so that [`Hot`] may point to it.
