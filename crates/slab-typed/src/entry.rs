@@ -40,12 +40,38 @@ impl<'a, T, K: Key, A: Allocator> VacantEntry<'a, T, K, A> {
     }
 
     /// Returns the handle that the value will have. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let entry = names.vacant_entry()?;
+    /// let key = entry.key();
+    /// entry.insert("Ada");
+    /// assert_eq!(names[key], "Ada");
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     #[inline]
     pub fn key(&self) -> K {
         K::from_handle(self.handle)
     }
 
     /// Stores the value. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let entry = names.vacant_entry()?;
+    /// let name = entry.insert("Ada".to_owned());
+    /// name.push('!');
+    /// assert_eq!(name, "Ada!");
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     #[inline]
     pub fn insert(self, value: T) -> &'a mut T {
         let Self { storage, handle, .. } = self;

@@ -114,11 +114,31 @@ impl<T> InsertError<T> {
     }
 
     /// Returns why the value was not stored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SlabAllocator, SlabError};
+    ///
+    /// let mut names: SlabAllocator<String> = SlabAllocator::new(usize::MAX); // More than handles can name.
+    /// let error = names.allocate("Ada".to_owned()).unwrap_err();
+    /// assert!(matches!(error.reason(), SlabError::IndexSpaceExhausted { .. }));
+    /// ```
     pub fn reason(&self) -> &SlabError {
         &self.reason
     }
 
     /// Returns the value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names: SlabAllocator<String> = SlabAllocator::new(usize::MAX); // More than handles can name.
+    /// let error = names.allocate("Ada".to_owned()).unwrap_err();
+    /// assert_eq!(error.into_value(), "Ada");
+    /// ```
     pub fn into_value(self) -> T {
         self.value
     }

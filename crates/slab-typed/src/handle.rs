@@ -41,18 +41,48 @@ impl SlotHandle {
     ///
     /// Any other bits make a handle that is safe to use everywhere: what it names is looked up, not
     /// trusted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlotHandle;
+    ///
+    /// assert_eq!(SlotHandle::from_bits(2 << 32), None);
+    /// assert_eq!(SlotHandle::from_bits(3 << 32 | 7).unwrap().generation(), 3);
+    /// ```
     #[inline]
     pub const fn from_bits(bits: u64) -> Option<Self> {
         Self::from_parts(bits as u32, (bits >> u32::BITS) as u32)
     }
 
     /// Returns the bits: the generation above, the index below. Never zero. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlotHandle;
+    ///
+    /// assert_eq!(SlotHandle::from_bits(3 << 32 | 7).unwrap().to_bits(), 3 << 32 | 7);
+    /// ```
     #[inline]
     pub const fn to_bits(self) -> u64 {
         (self.generation.get() as u64) << u32::BITS | self.index as u64
     }
 
     /// Returns the generation: odd, and higher in each life of the slot. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let ada = names.allocate("Ada")?;
+    /// names.free(ada)?;
+    /// let bob = names.allocate("Bob")?; // In the slot where Ada was.
+    /// assert!(bob.generation() > ada.generation());
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     #[inline]
     pub const fn generation(self) -> u32 {
         self.generation.get()
@@ -97,6 +127,30 @@ impl fmt::Debug for SlotHandle {
 /// around it, so that a key of one map does not compile on another.
 ///
 /// [`TypedHandle`] makes such types without an implementation of this trait.
+///
+/// # Examples
+///
+/// ```
+/// use slab_typed::{Key, SlabAllocator, SlotHandle};
+///
+/// #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// struct NodeKey(SlotHandle);
+///
+/// impl Key for NodeKey {
+///     fn from_handle(handle: SlotHandle) -> Self {
+///         Self(handle)
+///     }
+///
+///     fn handle(self) -> SlotHandle {
+///         self.0
+///     }
+/// }
+///
+/// let mut nodes: SlabAllocator<&str, NodeKey> = SlabAllocator::with_key(64);
+/// let root: NodeKey = nodes.allocate("root")?;
+/// assert_eq!(nodes[root], "root");
+/// # Ok::<(), slab_typed::SlabError>(())
+/// ```
 pub trait Key: Copy {
     /// Wraps a handle.
     fn from_handle(handle: SlotHandle) -> Self;

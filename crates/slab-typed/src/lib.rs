@@ -51,6 +51,7 @@
 #[cfg(feature = "serde")]
 extern crate alloc;
 
+mod counts;
 mod defragment;
 mod entry;
 mod error;
@@ -60,6 +61,7 @@ mod iter;
 mod locate;
 mod memory;
 mod memory_policy;
+mod read;
 mod secondary;
 #[cfg(feature = "serde")]
 mod serde;
@@ -78,3 +80,8 @@ pub use slab::SlabAllocator;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The same of the page for those who come from other crates.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/migration-typed.md")]
+struct Migration;

@@ -13,6 +13,17 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// # Errors
     ///
     /// As [`allocate`](Self::allocate). Slabs acquired before the refusal are given back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names: SlabAllocator<String> = SlabAllocator::new(64);
+    /// names.try_reserve(100)?;
+    /// assert_eq!(names.free_slots(), 128);
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     pub fn try_reserve(&mut self, additional: usize) -> Result<(), SlabError> {
         let before = self.slab_count();
         while self.free_slots() < additional {
@@ -29,11 +40,31 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     ///
     /// A program whose number of values swings around the end of a slab would otherwise acquire and
     /// release that slab each time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names: SlabAllocator<String> = SlabAllocator::new(64);
+    /// names.set_spare_slabs(1);
+    /// names.try_reserve(200)?;
+    /// assert_eq!((names.compact(), names.slab_count()), (3, 1));
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     pub const fn set_spare_slabs(&mut self, spare_slabs: usize) {
         self.spare_slabs = spare_slabs;
     }
 
     /// Returns how many empty slabs [`compact`](Self::compact) keeps.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// assert_eq!(SlabAllocator::<u8>::new(64).spare_slabs(), 0);
+    /// ```
     pub const fn spare_slabs(&self) -> usize {
         self.spare_slabs
     }
@@ -68,6 +99,20 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// the ids of the last ones, and makes the directory as small as it can be. *O*(slots).
     ///
     /// Handles stay valid or stale as in [`compact`](Self::compact).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names: SlabAllocator<String> = SlabAllocator::new(64);
+    /// names.try_reserve(200)?;
+    /// names.shrink_to(100);
+    /// assert_eq!(names.total_slots(), 128);
+    /// names.shrink_to(0);
+    /// assert_eq!(names.memory_bytes(), 0);
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     pub fn shrink_to(&mut self, slots: usize) {
         let needed = slots.div_ceil(self.slab_capacity());
         let releasable = self.slab_count().saturating_sub(needed).min(self.empty_slabs());
@@ -83,7 +128,9 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// it returns `false`, or panics, that value stays where it is, its handle stays valid, and
     /// nothing more is moved. Values move only out of slabs that can be emptied altogether.
     ///
-    /// *O*(slots of partly filled slabs + slabs × slabs emptied or filled + moves).
+    /// *O*(slots + slabs × slabs emptied or filled + moves): each call begins with a pass over all
+    /// generations, 4 bytes a slot, and ends with one that lists the vacant slots anew, and writes to
+    /// each of them. So a few calls that move thousands cost less than thousands that move a few.
     ///
     /// # Examples
     ///
@@ -118,6 +165,21 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     ///
     /// Each slot has 2³¹ − 1 lives, of which those up to `generation` are spent; at least one is
     /// always left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let of_an_earlier_run = names.allocate("Ada")?;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// names.raise_generation_floor(of_an_earlier_run.generation());
+    /// names.allocate("Bob")?;
+    /// assert_eq!(names.get(of_an_earlier_run), None);
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     pub fn raise_generation_floor(&mut self, generation: u32) {
         self.storage.raise_floor(generation);
     }
@@ -157,6 +219,18 @@ impl<T: Clone, K: Key, A: Allocator + Clone> SlabAllocator<T, K, A> {
     /// # Errors
     ///
     /// [`SlabError::OutOfMemory`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let ada = names.allocate("Ada".to_owned())?;
+    /// let copy = names.try_clone()?;
+    /// assert_eq!(copy[ada], "Ada");
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     pub fn try_clone(&self) -> Result<Self, SlabError> {
         let mut storage = self.storage.try_clone(self.storage.source().clone())?;
         storage.relist();

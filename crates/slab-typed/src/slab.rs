@@ -1,13 +1,12 @@
-//! The allocator: making it, storing values, reading them, taking them back.
+//! The allocator: making it, storing values and taking them back.
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::ops::{Index, IndexMut};
 
 use allocator_api2::alloc::Allocator;
 
 use crate::entry::VacantEntry;
-use crate::error::{Inconsistency, InsertError, SlabError};
+use crate::error::{InsertError, SlabError};
 use crate::handle::{Key, SlotHandle};
 use crate::memory::Global;
 use crate::storage::Storage;
@@ -103,72 +102,18 @@ impl<T, K, A: Allocator> SlabAllocator<T, K, A> {
     }
 
     /// Returns the memory source.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use allocator_api2::alloc::Global;
+    /// use slab_typed::{SlabAllocator, SlotHandle};
+    ///
+    /// let numbers: SlabAllocator<u64, SlotHandle, Global> = SlabAllocator::new_in(64, Global);
+    /// let _: &Global = numbers.allocator();
+    /// ```
     pub fn allocator(&self) -> &A {
         self.storage.source()
-    }
-
-    // Counts.
-
-    /// Returns the number of values. *O*(1).
-    #[inline]
-    pub fn live_count(&self) -> usize {
-        self.storage.live_count()
-    }
-
-    /// Returns whether there is no value. *O*(1).
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.live_count() == 0
-    }
-
-    /// Returns the number of slots for which memory is held: exactly `slab_count × slab_capacity`.
-    /// *O*(1).
-    pub fn total_slots(&self) -> usize {
-        self.slab_count() * self.slab_capacity()
-    }
-
-    /// Returns the number of slabs for which memory is held. *O*(1).
-    pub fn slab_count(&self) -> usize {
-        self.storage.held_slabs() as usize
-    }
-
-    /// Returns the number of slots of a slab. *O*(1).
-    pub const fn slab_capacity(&self) -> usize {
-        self.storage.geometry.slab_capacity
-    }
-
-    /// Returns how many values can be stored before memory is acquired. *O*(1).
-    pub fn free_slots(&self) -> usize {
-        self.total_slots() - self.live_count() - self.retired_slots()
-    }
-
-    /// Returns the number of slots that are not filled again, because their generations are used up.
-    /// They go with their slab. *O*(1).
-    pub fn retired_slots(&self) -> usize {
-        self.storage.retired_count()
-    }
-
-    /// Returns `live_count / total_slots`, or 0 if there are no slots. *O*(1).
-    pub fn utilisation(&self) -> f64 {
-        match self.total_slots() {
-            0 => 0.0,
-            slots => self.live_count() as f64 / slots as f64,
-        }
-    }
-
-    /// Returns the bytes held: slots, generations and directory. What the memory source adds is not
-    /// counted, nor is the allocator itself. *O*(slabs).
-    pub fn memory_bytes(&self) -> usize {
-        self.storage.bytes()
-    }
-
-    /// Checks all bookkeeping. *O*(slots). For tests: nothing safe can break it.
-    ///
-    /// # Errors
-    ///
-    /// The first [`Inconsistency`], which is a bug of this crate or of an `unsafe` elsewhere.
-    pub fn validate(&self) -> Result<(), Inconsistency> {
-        self.storage.validate()
     }
 }
 
@@ -183,6 +128,17 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     ///
     /// The value comes back if memory is refused ([`SlabError::OutOfMemory`]) or more slots would be
     /// needed than handles can name ([`SlabError::IndexSpaceExhausted`]).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let ada = names.allocate("Ada")?;
+    /// assert_eq!(names[ada], "Ada");
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     #[inline]
     pub fn allocate(&mut self, value: T) -> Result<K, InsertError<T>> {
         match self.storage.fill(value) {
@@ -236,6 +192,10 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// # Errors
     ///
     /// As [`allocate`](Self::allocate).
+    ///
+    /// # Examples
+    ///
+    /// See [`VacantEntry`].
     #[inline]
     pub fn vacant_entry(&mut self) -> Result<VacantEntry<'_, T, K, A>, SlabError> {
         let handle = match self.storage.next_handle() {
@@ -252,63 +212,6 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         Ok(self.storage.next_handle().unwrap_or_else(|| unreachable!("a vacant slot was prepared")))
     }
 
-    // Reading.
-
-    /// Returns the value, or `None` if it is gone. *O*(1): two dependent loads and two compares,
-    /// the same for a handle that is stale.
-    ///
-    /// [`locate`](Self::locate) says why there is none.
-    #[inline]
-    pub fn get(&self, key: K) -> Option<&T> {
-        self.storage.get(key.handle())
-    }
-
-    /// Returns the value, or `None` if it is gone. *O*(1).
-    #[inline]
-    pub fn get_mut(&mut self, key: K) -> Option<&mut T> {
-        self.storage.get_mut(key.handle())
-    }
-
-    /// Returns whether the value is still there. *O*(1).
-    #[inline]
-    pub fn contains(&self, key: K) -> bool {
-        self.get(key).is_some()
-    }
-
-    /// Returns several values at once. *O*(`N`²).
-    ///
-    /// # Errors
-    ///
-    /// As [`locate`](Self::locate) for the first handle that leads to no value, or
-    /// [`SlabError::DuplicateHandle`] for one that was passed before.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut numbers = SlabAllocator::new(64);
-    /// let (one, two) = (numbers.allocate(1)?, numbers.allocate(2)?);
-    /// let [first, second] = numbers.get_disjoint_mut([one, two])?;
-    /// core::mem::swap(first, second);
-    /// assert_eq!((numbers[one], numbers[two]), (2, 1));
-    /// assert!(numbers.get_disjoint_mut([one, one]).is_err());
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
-    pub fn get_disjoint_mut<const N: usize>(
-        &mut self,
-        keys: [K; N],
-    ) -> Result<[&mut T; N], SlabError> {
-        let handles = keys.map(Key::handle);
-        // Looked up before it is borrowed for as long as the result.
-        if let Some(at) = self.storage.first_unfit(&handles) {
-            let (slab, slot) = self.locate(keys[at])?;
-            return Err(SlabError::DuplicateHandle { slab, slot });
-        }
-        let values = self.storage.get_disjoint_mut(handles);
-        Ok(values.unwrap_or_else(|| unreachable!("all handles were found fit")))
-    }
-
     // Taking back.
 
     /// Drops a value and makes its slot free. *O*(1).
@@ -318,12 +221,35 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// # Errors
     ///
     /// As [`locate`](Self::locate).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SlabAllocator, SlabError};
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let ada = names.allocate("Ada")?;
+    /// names.free(ada)?;
+    /// assert_eq!(names.free(ada), Err(SlabError::SlotAlreadyFree { slab: 0, slot: 0 }));
+    /// # Ok::<(), SlabError>(())
+    /// ```
     #[inline]
     pub fn free(&mut self, key: K) -> Result<(), SlabError> {
         if self.storage.free(key.handle()) { Ok(()) } else { Err(self.refusal(key)) }
     }
 
     /// Takes a value out and makes its slot free, or returns `None` if it is gone. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let ada = names.allocate("Ada")?;
+    /// assert_eq!((names.take(ada), names.take(ada)), (Some("Ada"), None));
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     #[inline]
     pub fn take(&mut self, key: K) -> Option<T> {
         self.storage.take(key.handle())
@@ -332,51 +258,28 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// Frees all values and keeps the memory. *O*(slots / 64 + values).
     ///
     /// If the drop of a value panics that value is free and those behind it stay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let ada = names.allocate("Ada")?;
+    /// names.clear();
+    /// assert_eq!((names.get(ada), names.total_slots()), (None, 64));
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     pub fn clear(&mut self) {
         self.storage.clear();
     }
 
     #[cold]
     #[inline(never)]
-    fn refusal(&self, key: K) -> SlabError {
+    pub(crate) fn refusal(&self, key: K) -> SlabError {
         match self.locate(key) {
             Err(reason) => reason,
             Ok(_) => unreachable!("a live handle was refused"),
-        }
-    }
-}
-
-impl<T, K: Key, A: Allocator> Index<K> for SlabAllocator<T, K, A> {
-    type Output = T;
-
-    /// Returns the value.
-    ///
-    /// # Panics
-    ///
-    /// If it is gone.
-    #[inline]
-    fn index(&self, key: K) -> &T {
-        match self.get(key) {
-            Some(value) => value,
-            None => panic!("no value: {}", self.refusal(key)),
-        }
-    }
-}
-
-impl<T, K: Key, A: Allocator> IndexMut<K> for SlabAllocator<T, K, A> {
-    /// Returns the value.
-    ///
-    /// # Panics
-    ///
-    /// If it is gone.
-    #[inline]
-    fn index_mut(&mut self, key: K) -> &mut T {
-        if !self.contains(key) {
-            panic!("no value: {}", self.refusal(key));
-        }
-        match self.get_mut(key) {
-            Some(value) => value,
-            None => unreachable!(),
         }
     }
 }

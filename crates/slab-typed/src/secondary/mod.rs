@@ -1,7 +1,8 @@
 //! More values behind the handles of an allocator.
 
+mod iter;
+
 use core::fmt;
-use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 
@@ -10,7 +11,6 @@ use allocator_api2::alloc::Allocator;
 use crate::error::{Inconsistency, InsertError, SlabError};
 use crate::geometry::CHUNK_SLOTS_MAX;
 use crate::handle::{Key, SlotHandle};
-use crate::iter::{Drain, IntoIter, Iter, IterMut};
 use crate::memory::Global;
 use crate::storage::Storage;
 
@@ -90,11 +90,36 @@ impl<K, V, A: Allocator> SecondaryMap<K, V, A> {
     }
 
     /// Returns the number of values. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SecondaryMap, SlabAllocator};
+    ///
+    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
+    /// let mut scores = SecondaryMap::new(64);
+    /// scores.insert(ada, 10)?;
+    /// assert_eq!(scores.len(), 1);
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.storage.live_count()
     }
 
     /// Returns whether there is no value. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SecondaryMap, SlabAllocator};
+    ///
+    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
+    /// let mut scores = SecondaryMap::new(64);
+    /// assert!(scores.is_empty());
+    /// scores.insert(ada, 10)?;
+    /// assert!(!scores.is_empty());
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -124,6 +149,14 @@ impl<K, V, A: Allocator> SecondaryMap<K, V, A> {
     /// # Errors
     ///
     /// The first [`Inconsistency`], which is a bug of this crate or of an `unsafe` elsewhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SecondaryMap, SlotHandle};
+    ///
+    /// assert_eq!(SecondaryMap::<SlotHandle, u8>::new(64).validate(), Ok(()));
+    /// ```
     pub fn validate(&self) -> Result<(), Inconsistency> {
         self.storage.validate()
     }
@@ -223,18 +256,58 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     }
 
     /// Returns the value stored for a handle. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SecondaryMap, SlabAllocator};
+    ///
+    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
+    /// let mut scores = SecondaryMap::new(64);
+    /// scores.insert(ada, 10)?;
+    /// assert_eq!(scores.get(ada), Some(&10));
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     #[inline]
     pub fn get(&self, key: K) -> Option<&V> {
         self.storage.get(key.handle())
     }
 
     /// Returns the value stored for a handle. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SecondaryMap, SlabAllocator};
+    ///
+    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
+    /// let mut scores = SecondaryMap::new(64);
+    /// scores.insert(ada, 10)?;
+    /// if let Some(score) = scores.get_mut(ada) {
+    ///     *score += 1;
+    /// }
+    /// assert_eq!(scores[ada], 11);
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     #[inline]
     pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
         self.storage.get_mut(key.handle())
     }
 
     /// Returns whether a value is stored for a handle. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::{SecondaryMap, SlabAllocator};
+    ///
+    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
+    /// let mut scores = SecondaryMap::new(64);
+    /// assert!(!scores.contains(ada));
+    /// scores.insert(ada, 10)?;
+    /// assert!(scores.contains(ada));
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
     #[inline]
     pub fn contains(&self, key: K) -> bool {
         self.get(key).is_some()
@@ -256,26 +329,14 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     pub fn remove(&mut self, key: K) -> Option<V> {
         self.storage.take(key.handle())
     }
+}
 
-    /// Drops all values and keeps the memory. If the drop of one panics the rest stay.
-    /// *O*(slots / 64 + values).
-    pub fn clear(&mut self) {
-        self.storage.clear();
-    }
-
-    /// Drops the values for which `keep` returns `false`. *O*(slots / 64 + values).
+impl<K: Key, V: Clone, A: Allocator + Clone> SecondaryMap<K, V, A> {
+    /// Copies the values under the same handles. *O*(slots).
     ///
-    /// If `keep` or a drop panics the values behind stay.
+    /// # Errors
     ///
-    /// # Examples
-    ///
-    /// See [`SecondaryMap`].
-    pub fn retain(&mut self, mut keep: impl FnMut(K, &mut V) -> bool) {
-        self.storage.retain(|handle, value| keep(K::from_handle(handle), value));
-    }
-
-    /// Takes all values out, one at a time, and keeps the memory. Values that were not taken when
-    /// the iterator is dropped are dropped with it; if it is leaked they stay.
+    /// [`SlabError::OutOfMemory`].
     ///
     /// # Examples
     ///
@@ -285,66 +346,9 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     /// let ada = SlabAllocator::new(64).allocate("Ada")?;
     /// let mut scores = SecondaryMap::new(64);
     /// scores.insert(ada, 10)?;
-    /// assert!(scores.drain().eq([(ada, 10)]));
-    /// assert!(scores.is_empty());
+    /// assert_eq!(scores.try_clone()?[ada], 10);
     /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
-    pub fn drain(&mut self) -> Drain<'_, V, K, A> {
-        Drain::new(&mut self.storage)
-    }
-
-    /// Returns an iterator over handles and values, in the order of their slots.
-    /// *O*(slots / 64 + values) in all.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let mut players = SlabAllocator::new(64);
-    /// let (ada, bob) = (players.allocate("Ada")?, players.allocate("Bob")?);
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.extend([(bob, 7), (ada, 10)]);
-    /// assert!(scores.iter().eq([(ada, &10), (bob, &7)]));
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
-    pub fn iter(&self) -> Iter<'_, V, K, A> {
-        Iter::new(&self.storage)
-    }
-
-    /// Returns an iterator over handles and values that may be changed, as [`iter`](Self::iter).
-    pub fn iter_mut(&mut self) -> IterMut<'_, V, K, A> {
-        IterMut::new_mut(&mut self.storage)
-    }
-
-    /// Returns an iterator over handles, as [`iter`](Self::iter).
-    pub fn keys(
-        &self,
-    ) -> impl DoubleEndedIterator<Item = K> + ExactSizeIterator + FusedIterator + Clone {
-        self.iter().map(|(key, _)| key)
-    }
-
-    /// Returns an iterator over values, as [`iter`](Self::iter).
-    pub fn values(
-        &self,
-    ) -> impl DoubleEndedIterator<Item = &V> + ExactSizeIterator + FusedIterator + Clone {
-        self.iter().map(|(_, value)| value)
-    }
-
-    /// Returns an iterator over values that may be changed, as [`iter`](Self::iter).
-    pub fn values_mut(
-        &mut self,
-    ) -> impl DoubleEndedIterator<Item = &mut V> + ExactSizeIterator + FusedIterator {
-        self.iter_mut().map(|(_, value)| value)
-    }
-}
-
-impl<K: Key, V: Clone, A: Allocator + Clone> SecondaryMap<K, V, A> {
-    /// Copies the values under the same handles. *O*(slots).
-    ///
-    /// # Errors
-    ///
-    /// [`SlabError::OutOfMemory`].
     pub fn try_clone(&self) -> Result<Self, SlabError> {
         let storage = self.storage.try_clone(self.storage.source().clone())?;
         Ok(Self { storage, blocks_max: self.blocks_max, key: PhantomData })
@@ -359,21 +363,6 @@ impl<K: Key, V: Clone, A: Allocator + Clone> Clone for SecondaryMap<K, V, A> {
     /// If memory is refused; [`try_clone`](SecondaryMap::try_clone) says so instead.
     fn clone(&self) -> Self {
         self.try_clone().unwrap_or_else(|error| panic!("cannot clone: {error}"))
-    }
-}
-
-impl<K: Key, V, A: Allocator> Extend<(K, V)> for SecondaryMap<K, V, A> {
-    /// [Inserts](SecondaryMap::insert) each value.
-    ///
-    /// # Panics
-    ///
-    /// If one is refused; those before it stay.
-    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
-        for (key, value) in entries {
-            if let Err(refused) = self.insert(key, value) {
-                panic!("cannot extend: {refused}");
-            }
-        }
     }
 }
 
@@ -398,33 +387,6 @@ impl<K: Key, V, A: Allocator> IndexMut<K> for SecondaryMap<K, V, A> {
     /// If there is none.
     fn index_mut(&mut self, key: K) -> &mut V {
         self.get_mut(key).unwrap_or_else(|| panic!("no value for {:?}", key.handle()))
-    }
-}
-
-impl<'a, K: Key, V, A: Allocator> IntoIterator for &'a SecondaryMap<K, V, A> {
-    type Item = (K, &'a V);
-    type IntoIter = Iter<'a, V, K, A>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-impl<'a, K: Key, V, A: Allocator> IntoIterator for &'a mut SecondaryMap<K, V, A> {
-    type Item = (K, &'a mut V);
-    type IntoIter = IterMut<'a, V, K, A>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter_mut()
-    }
-}
-
-impl<K: Key, V, A: Allocator> IntoIterator for SecondaryMap<K, V, A> {
-    type Item = (K, V);
-    type IntoIter = IntoIter<V, K, A>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        IntoIter::new(self.storage)
     }
 }
 
