@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "misuses raw memory")]
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Output};
@@ -39,7 +40,7 @@ enum Misuse {
     /// An address that no block could have.
     Unaligned,
     Stack,
-    /// Memory of the heap that was never part of a block.
+    /// The middle of the region, which no block has reached.
     NeverHandedOut,
     SmallerLayout,
     LargerLayout,
@@ -64,14 +65,15 @@ const ALL: [Misuse; 11] = {
 };
 
 impl Misuse {
-    /// Allocates what it takes from a heap with `alloc` and `free`, and returns the pointer and the
-    /// layout of the wrong free.
+    /// Allocates what it takes from a heap over `region` with `alloc` and `free`, and returns the pointer
+    /// and the layout of the wrong free; `other` is a block of another heap.
     fn prepare(
         self,
         size: usize,
+        region: NonNull<u8>,
+        other: NonNull<u8>,
         mut alloc: impl FnMut(Layout) -> NonNull<u8>,
         mut free: impl FnMut(NonNull<u8>, Layout),
-        other: NonNull<u8>,
     ) -> (NonNull<u8>, Layout) {
         let layout = bytes(size);
         let block = alloc(layout);
@@ -98,7 +100,10 @@ impl Misuse {
                 let local = 0_u64;
                 (NonNull::from(&local).cast(), layout)
             }
-            Self::NeverHandedOut => (inside(16 * 1024), layout),
+            Self::NeverHandedOut => {
+                // SAFETY: within the region.
+                (unsafe { region.add(REGION_BYTES / 2) }, layout)
+            }
             Self::SmallerLayout => (block, bytes(size / 2)),
             Self::LargerLayout => (block, bytes(size * 2)),
             Self::StricterLayout => {
@@ -129,7 +134,7 @@ impl Misuse {
 
 struct Fixture<M: Mode> {
     heap: SlabByteAllocator<M>,
-    _arena: Arena,
+    arena: Arena,
 }
 
 impl<M: Mode> Fixture<M> {
@@ -138,20 +143,21 @@ impl<M: Mode> Fixture<M> {
         let mut heap = SlabByteAllocator::new();
         // SAFETY: the arena is dropped after the heap and used by nobody else.
         unsafe { heap.add_region(arena.region()) }.expect("large enough");
-        Self { heap, _arena: arena }
+        Self { heap, arena }
     }
 }
 
 fn refused_and_nothing_changed<M: Mode>(misuse: Misuse, size: usize) {
     let (mut fixture, mut other) = (Fixture::<M>::new(), Fixture::<M>::new());
     let foreign = other.heap.alloc(bytes(size)).expect("room");
-    let heap = std::cell::RefCell::new(&mut fixture.heap);
+    let heap = RefCell::new(&mut fixture.heap);
     let (pointer, layout) = misuse.prepare(
         size,
+        fixture.arena.region().cast(),
+        foreign,
         |layout| heap.borrow_mut().alloc(layout).expect("room"),
         // SAFETY: live, with this layout.
         |block, layout| unsafe { heap.borrow_mut().try_free(block, layout) }.expect("live"),
-        foreign,
     );
     let used = fixture.heap.used_bytes();
     // SAFETY: the heap refuses what is no live block's, and nobody uses what is.
@@ -268,18 +274,19 @@ fn panic_of(action: impl FnOnce()) -> String {
 const CELL: &str = "SLAB_MISUSE";
 
 fn act_out<M: Mode>(misuse: Misuse, size: usize) {
-    let (heap, other) = (shared::<M>(), shared::<M>());
-    let alloc = |heap: &Locked<spin::Mutex<()>, SlabByteAllocator<M>>, layout| {
+    let ((heap, region), (other, _)) = (shared::<M>(), shared::<M>());
+    let alloc = |heap: &Shared<M>, layout| {
         // SAFETY: the layout is not empty.
         NonNull::new(unsafe { heap.alloc(layout) }).expect("room")
     };
     let foreign = alloc(&other, bytes(size));
     let (pointer, layout) = misuse.prepare(
         size,
+        region,
+        foreign,
         |layout| alloc(&heap, layout),
         // SAFETY: live, with this layout.
         |block, layout| unsafe { heap.dealloc(block.as_ptr(), layout) },
-        foreign,
     );
     eprintln!("about to");
     // SAFETY: none: the misuse.
@@ -287,12 +294,15 @@ fn act_out<M: Mode>(misuse: Misuse, size: usize) {
     eprintln!("it passed");
 }
 
-fn shared<M: Mode>() -> Locked<spin::Mutex<()>, SlabByteAllocator<M>> {
+type Shared<M> = Locked<spin::Mutex<()>, SlabByteAllocator<M>>;
+
+/// Returns a heap and where its region begins.
+fn shared<M: Mode>() -> (Shared<M>, NonNull<u8>) {
     let heap = Locked::new(SlabByteAllocator::new());
     let region = NonNull::from(Box::leak(vec![0; REGION_BYTES].into_boxed_slice()));
     // SAFETY: leaked memory that nobody else uses.
     unsafe { heap.add_region(region) }.expect("large enough");
-    heap
+    (heap, region.cast())
 }
 
 /// The child's part; on its own it does nothing.
