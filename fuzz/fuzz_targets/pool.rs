@@ -1,3 +1,16 @@
-//! To be written.
+//! Programs over a pool's magazines and over its buffers: the first byte says which, two more set it up.
 #![no_main]
-libfuzzer_sys::fuzz_target!(|_input: &[u8]| {});
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../crates/slab-pool/tests/model/mod.rs"]
+mod model;
+
+use model::Op;
+
+fuzz_target!(|bytes: &[u8]| {
+    let [which, low, high, program @ ..] = bytes else { return };
+    let setup = u16::from_le_bytes([*low, *high]);
+    let run = if which % 2 == 0 { model::magazines } else { model::buffers };
+    let _ = run(setup, &Op::decode_all(program));
+});

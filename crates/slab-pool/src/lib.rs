@@ -8,7 +8,8 @@ mod config;
 mod core;
 mod cursor;
 mod error;
-mod gate;
+#[doc(hidden)]
+pub mod gate;
 mod leaks;
 #[doc(hidden)]
 pub mod magazine;

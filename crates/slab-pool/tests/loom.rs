@@ -1,0 +1,228 @@
+//! The magazine layer and the gate, in every order that two threads can run in. The thread caches are
+//! explicit, as everywhere in that layer.
+//!
+//! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 cargo test --release -p slab-pool --test loom`
+#![cfg(loom)]
+
+use std::sync::atomic::{AtomicUsize as Plain, Ordering};
+use std::task::{Wake, Waker};
+
+use loom::sync::Arc;
+use loom::sync::atomic::AtomicUsize;
+use loom::thread;
+use slab_pool::gate::Gate;
+use slab_pool::magazine::{Depot, Linked, Local, Shape};
+
+/// Counts itself, so that none is lost and none is there twice.
+struct Item {
+    next: Option<Box<Item>>,
+    alive: std::sync::Arc<Plain>,
+}
+
+impl Linked for Item {
+    fn link(&mut self) -> &mut Option<Box<Self>> {
+        &mut self.next
+    }
+}
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct World {
+    depot: Depot<Item>,
+    alive: std::sync::Arc<Plain>,
+    made: AtomicUsize,
+}
+
+const CAPACITY: usize = 2;
+
+impl World {
+    fn new(capacity: usize, shards: usize) -> Arc<Self> {
+        let shape = Shape::new(1, capacity, 1, 1);
+        Arc::new(Self {
+            depot: Depot::new(&[shape], capacity, shards),
+            alive: std::sync::Arc::new(Plain::new(0)),
+            made: AtomicUsize::new(0),
+        })
+    }
+
+    fn make(&self) -> Box<Item> {
+        self.alive.fetch_add(1, Ordering::Relaxed);
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Box::new(Item { next: None, alive: std::sync::Arc::clone(&self.alive) })
+    }
+
+    fn acquire(&self, local: &mut Local<Item>) -> Box<Item> {
+        local.take(&self.depot, 0).unwrap_or_else(|| self.make())
+    }
+
+    fn alive(&self) -> usize {
+        self.alive.load(Ordering::Relaxed)
+    }
+
+    /// Nobody works: what is alive is idle, within the capacity, and all credits are accounted for.
+    fn settle(&self, capacity: usize) {
+        assert_eq!(self.depot.idle(0), self.alive());
+        assert!(self.alive() <= capacity, "{} idle of {capacity}", self.alive());
+        assert_eq!(self.depot.credits_left(0) + self.alive(), capacity);
+        assert_eq!(self.depot.bytes_left() + self.alive(), capacity);
+    }
+}
+
+/// Releases here what was acquired there; the credits of both never exceed the capacity.
+#[test]
+fn items_return_on_another_thread_within_the_capacity() {
+    loom::model(|| {
+        let world = World::new(CAPACITY, 1);
+        let mut local = Local::new(&world.depot);
+        let travels = world.acquire(&mut local);
+        let stays = world.acquire(&mut local);
+        let other = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let mut local = Local::new(&world.depot);
+                drop(local.put(&world.depot, 0, travels));
+                let again = world.acquire(&mut local);
+                drop(local.put(&world.depot, 0, again));
+                local.flush(&world.depot);
+            })
+        };
+        drop(local.put(&world.depot, 0, stays));
+        local.flush(&world.depot);
+        other.join().expect("no panic");
+        world.settle(CAPACITY);
+    });
+}
+
+/// Two threads lease the last credits at the same time.
+#[test]
+fn credits_never_exceed_the_capacity() {
+    loom::model(|| {
+        let world = World::new(1, 1);
+        let (one, two) = (world.make(), world.make());
+        let other = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let mut local = Local::new(&world.depot);
+                drop(local.put(&world.depot, 0, one));
+                assert!(world.depot.idle(0) <= 1);
+                local.flush(&world.depot);
+            })
+        };
+        drop(world.depot.put_one(0, two));
+        other.join().expect("no panic");
+        world.settle(1);
+    });
+}
+
+/// A thread ends while the pool does: in the end nothing is kept, in whatever order.
+#[test]
+fn a_thread_that_ends_while_the_pool_closes_leaves_nothing() {
+    loom::model(|| {
+        let world = World::new(CAPACITY, 1);
+        let mut local = Local::new(&world.depot);
+        let item = world.make();
+        drop(local.put(&world.depot, 0, item));
+        let other = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || local.flush(&world.depot))
+        };
+        world.depot.close();
+        other.join().expect("no panic");
+        assert_eq!(world.alive(), 0);
+    });
+}
+
+/// A taker that holds the rack while the pool closes empties it itself.
+#[test]
+fn whoever_keeps_close_out_cleans_up() {
+    loom::model(|| {
+        let world = World::new(CAPACITY, 1);
+        for _ in 0..CAPACITY {
+            assert!(world.depot.put_one(0, world.make()).is_ok());
+        }
+        let other = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let item = world.depot.take_one(0);
+                drop(item.map(|item| world.depot.put_one(0, item)));
+            })
+        };
+        world.depot.close();
+        other.join().expect("no panic");
+        assert_eq!(world.alive(), 0);
+    });
+}
+
+/// An order to trim is seen by a thread cache at its next put, whenever that is.
+#[test]
+fn a_trim_reaches_the_cache() {
+    loom::model(|| {
+        let world = World::new(8, 1);
+        let mut local = Local::new(&world.depot);
+        let (first, second) = (world.make(), world.make());
+        assert!(local.put(&world.depot, 0, first).is_ok());
+        let trimmer = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || world.depot.trim())
+        };
+        // During the trim: before it, after it, or such that it says so.
+        drop(local.put(&world.depot, 0, second));
+        trimmer.join().expect("no panic");
+        let third = world.make();
+        drop(local.put(&world.depot, 0, third));
+        assert!(local.held(0).0 <= 2, "nothing from before the trim is kept for long");
+        let fourth = world.make();
+        drop(local.put(&world.depot, 0, fourth));
+        local.flush(&world.depot);
+        world.settle(8);
+    });
+}
+
+struct Woken(Plain);
+
+impl Wake for Woken {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// One releases while another queues up: once both are done, the one who waits has been let in.
+#[test]
+fn no_wake_up_is_lost() {
+    loom::model(|| {
+        let gate = Arc::new(Gate::new(1));
+        assert!(gate.try_enter(1));
+        let releaser = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || gate.leave(1))
+        };
+        let woken = std::sync::Arc::new(Woken(Plain::new(0)));
+        let place = gate.wait(1, Waker::from(std::sync::Arc::clone(&woken)));
+        releaser.join().expect("no panic");
+        assert!(place.is_granted());
+        assert_eq!((woken.0.load(Ordering::Relaxed), gate.used_bytes(), gate.waiting()), (1, 1, 0));
+    });
+}
+
+/// The head of the queue gives up while its turn comes: the next one gets it.
+#[test]
+fn a_cancelled_turn_passes_on() {
+    loom::model(|| {
+        let gate = Arc::new(Gate::new(1));
+        assert!(gate.try_enter(1));
+        let head = gate.wait(1, Waker::noop().clone());
+        let next = gate.wait(1, Waker::noop().clone());
+        let releaser = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || gate.leave(1))
+        };
+        gate.cancel(head);
+        releaser.join().expect("no panic");
+        assert!(next.is_granted());
+        assert_eq!((gate.used_bytes(), gate.waiting()), (1, 0));
+    });
+}

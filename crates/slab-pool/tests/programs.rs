@@ -1,0 +1,43 @@
+//! Programs from a fixed source of numbers: what Miri and everybody else run.
+
+mod model;
+
+use model::Op;
+
+fn program(seed: u64, ops: usize) -> Vec<Op> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut byte = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    let bytes: Vec<u8> = (0..ops * model::OP_BYTES).map(|_| byte()).collect();
+    Op::decode_all(&bytes)
+}
+
+const OPS: usize = if cfg!(miri) { 60 } else { 2000 };
+const PROGRAMS: u16 = if cfg!(miri) { 4 } else { 100 };
+
+#[test]
+fn magazines() {
+    let mut total = model::Report::default();
+    for seed in 0..PROGRAMS {
+        let report = model::magazines(seed.wrapping_mul(2657), &program(u64::from(seed), OPS));
+        assert_eq!(report.executed, OPS);
+        total.recycled += report.recycled;
+        total.discarded += report.discarded;
+    }
+    assert!(total.recycled > OPS / 4 && total.discarded > 0, "{total:?}");
+}
+
+#[test]
+fn buffers() {
+    let mut total = model::Report::default();
+    for seed in 0..PROGRAMS {
+        let report = model::buffers(seed.wrapping_mul(2657), &program(u64::from(seed) + 1000, OPS));
+        assert_eq!(report.executed, OPS);
+        total.recycled += report.recycled;
+        total.refused += report.refused;
+    }
+    assert!(total.recycled > OPS / 4 && total.refused > 0, "{total:?}");
+}
