@@ -1,10 +1,27 @@
 //! What can be said on the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::record::Recorder;
 use crate::replay::Measures;
+
+const INSTALLATION: &str = "\
+Installing a recorder:
+  Debian, Ubuntu   sudo apt install heaptrack       or   sudo apt install valgrind
+  Fedora, RHEL     sudo dnf install heaptrack       or   sudo dnf install valgrind
+  Arch             sudo pacman -S heaptrack         or   sudo pacman -S valgrind
+  openSUSE         sudo zypper install heaptrack    or   sudo zypper install valgrind
+  Alpine           sudo apk add heaptrack           or   sudo apk add valgrind
+  NixOS            nix-shell -p heaptrack           or   nix-shell -p valgrind
+  FreeBSD          pkg install heaptrack            or   pkg install valgrind
+  macOS, Windows   record on Linux, in a container, a virtual machine or WSL, and bring the file
+
+Examples:
+  slab-lab record -- ./server --port 8080
+  slab-lab record --with valgrind --keep run.slabtrace -o run.html -- python3 -S job.py";
 
 /// Replays the allocations of real programs over every allocator and compares them.
 #[derive(Debug, Parser)]
@@ -22,6 +39,12 @@ pub(super) enum Command {
     Arena(ArenaArguments),
     /// Write all about recordings into one HTML file: who is fastest, who needs least, what to take and why
     Report(ReportArguments),
+    /// Run a program under heaptrack or valgrind and report on what it asked for
+    ///
+    /// The program keeps its terminal, its input and its output; Ctrl-C ends it and not the recording.
+    /// If it fails, its exit code is passed on and nothing is replayed.
+    #[command(after_long_help = INSTALLATION)]
+    Record(RecordArguments),
     /// Draw the heap over time, one SVG file per trace and allocator
     Plot(PlotArguments),
     /// Turn a recording of heaptrack or valgrind into a small trace file
@@ -126,6 +149,44 @@ impl ReportOptions {
         match self.quick {
             true => Measures { rounds: 3, arena: false },
             false => Measures { rounds: self.rounds, arena: true },
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RecordArguments {
+    /// Use this recorder: heaptrack is fast, valgrind also sees alignments and reallocs
+    /// [default: heaptrack if it is installed, else valgrind]
+    #[arg(long, value_name = "RECORDER")]
+    pub(super) with: Option<With>,
+    /// Also keep the recording as a trace file, for `report` and `replay`
+    #[arg(long, value_name = "FILE")]
+    pub(super) keep: Option<PathBuf>,
+    /// Use only the first operations of the recording
+    #[arg(long, value_name = "OPERATIONS")]
+    pub(super) first: Option<usize>,
+    /// Run only this allocator; may be repeated
+    #[arg(long = "allocator", value_name = "NAME")]
+    pub(super) allocators: Vec<String>,
+    #[command(flatten)]
+    pub(super) options: ReportOptions,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
+    pub(super) program: Vec<OsString>,
+}
+
+/// The recorders as they are called on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum With {
+    Heaptrack,
+    Valgrind,
+}
+
+impl From<With> for Recorder {
+    fn from(with: With) -> Self {
+        match with {
+            With::Heaptrack => Self::Heaptrack,
+            With::Valgrind => Self::Valgrind,
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use thiserror::Error;
 
+use crate::record::RecordError;
 use crate::replay::ReplayError;
 use crate::trace::TraceError;
 
@@ -18,6 +20,9 @@ pub enum LabError {
     /// A replay cannot start.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// A program cannot be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// No contender of this name.
     #[error("no allocator is named {name}; there are {known}")]
     UnknownAllocator {
@@ -51,4 +56,15 @@ pub enum LabError {
     /// A worker lost its lab.
     #[error("worker: {0}")]
     Worker(io::Error),
+}
+
+impl LabError {
+    /// Returns the code with which the lab ends: that of a recorded program if it failed, else 2.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        let programs = match self {
+            Self::Record(error) => error.program_exit_code(),
+            _ => None,
+        };
+        ExitCode::from(programs.unwrap_or(2))
+    }
 }

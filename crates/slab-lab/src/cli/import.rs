@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::args::ImportArguments;
 use super::{LabError, print};
-use crate::trace::{self, OPERATIONS_MAX, binary};
+use crate::trace::{self, OPERATIONS_MAX, Trace, binary};
 
 pub(super) fn run(arguments: &ImportArguments) -> Result<ExitCode, LabError> {
     let mut trace = trace::open(&arguments.file, arguments.first.unwrap_or(OPERATIONS_MAX + 1))?;
@@ -16,9 +16,7 @@ pub(super) fn run(arguments: &ImportArguments) -> Result<ExitCode, LabError> {
     }
     let default_output = format!("{}.slabtrace", trace.name());
     let output = arguments.output.as_deref().unwrap_or(Path::new(&default_output));
-    let written = File::create(output)
-        .and_then(|file| binary::write(&trace, BufWriter::new(file), binary::SMALL));
-    written.map_err(|error| LabError::Write { file: output.to_owned(), error })?;
+    save(&trace, output)?;
     print(&format!(
         "{}: {} operations, {} bytes at most, as {}\n",
         output.display(),
@@ -27,4 +25,11 @@ pub(super) fn run(arguments: &ImportArguments) -> Result<ExitCode, LabError> {
         trace.name(),
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a trace into a file of the lab's own format.
+pub(super) fn save(trace: &Trace, file: &Path) -> Result<(), LabError> {
+    let written = File::create(file)
+        .and_then(|created| binary::write(trace, BufWriter::new(created), binary::SMALL));
+    written.map_err(|error| LabError::Write { file: file.to_owned(), error })
 }

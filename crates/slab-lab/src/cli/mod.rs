@@ -7,6 +7,7 @@ mod info;
 mod measure;
 mod plot;
 mod provenance;
+mod record;
 mod replay;
 mod report;
 mod table;
@@ -23,7 +24,7 @@ pub use error::LabError;
 use crate::replay::Measures;
 
 /// Runs the program: 0 if all went well, 1 if one of our allocators failed a trace, 2 if a file or an
-/// argument is no good.
+/// argument is no good; a recorded program that fails passes its own exit code on.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command.unwrap_or_default() {
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
             replay::run(&arguments.run, Measures { rounds: 0, arena: true })
         }
         Command::Report(arguments) => report::run(&arguments),
+        Command::Record(arguments) => record::run(&arguments),
         Command::Plot(arguments) => plot::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
@@ -45,7 +47,7 @@ pub fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("slab-lab: {error}");
-        ExitCode::from(2)
+        error.exit_code()
     })
 }
 

@@ -1,7 +1,6 @@
 //! `report`: all contenders over some traces, as one HTML file.
 
 use std::fs::{self, OpenOptions};
-use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -45,9 +44,8 @@ impl Reporter<'_> {
         count: usize,
     ) -> Result<ExitCode, LabError> {
         let output = &self.options.output;
-        let unwritable = |error| LabError::Write { file: output.clone(), error };
         // Better now than after minutes of measuring.
-        probe(output).map_err(unwritable)?;
+        check_writable(output)?;
         let plan = Plan {
             contenders: named_contenders(allocators)?,
             measures: self.options.measures(),
@@ -68,7 +66,8 @@ impl Reporter<'_> {
             progress.suspend(|| print(&format!("{advice}\n")))
         })?;
         let page = Page { report: &report, details: &details, provenance: &provenance };
-        fs::write(output, page.html()).map_err(unwritable)?;
+        let written = fs::write(output, page.html());
+        written.map_err(|error| LabError::Write { file: output.clone(), error })?;
         print(&format!("{}\n", output.display()))?;
         Ok(exit_code(&report))
     }
@@ -98,8 +97,11 @@ fn detail(
 }
 
 /// Finds out whether a file can be written, and leaves everything as it is.
-fn probe(file: &Path) -> io::Result<()> {
-    let is_new = !file.exists();
-    OpenOptions::new().write(true).create(true).truncate(false).open(file)?;
-    if is_new { fs::remove_file(file) } else { Ok(()) }
+pub(super) fn check_writable(file: &Path) -> Result<(), LabError> {
+    let probe = || {
+        let is_new = !file.exists();
+        OpenOptions::new().write(true).create(true).truncate(false).open(file)?;
+        if is_new { fs::remove_file(file) } else { Ok(()) }
+    };
+    probe().map_err(|error| LabError::Write { file: file.to_owned(), error })
 }

@@ -20,6 +20,8 @@ pub(super) struct Bars<'a> {
     pub(super) title: &'a str,
     /// What else has to be known to read it.
     pub(super) note: &'a str,
+    /// Whether a bar out of proportion may be cut, so that the others can be told apart.
+    pub(super) may_tear: bool,
     /// From top to bottom.
     pub(super) bars: Vec<Bar>,
 }
@@ -30,7 +32,7 @@ const TIMES_MEDIAN_MAX: f64 = 4.0;
 impl Bars<'_> {
     /// Draws the chart.
     pub(super) fn draw(&self) -> Markup {
-        let full = full_length(self.bars.iter().filter_map(|bar| bar.value));
+        let full = self.full_length();
         let torn = self.bars.iter().any(|bar| bar.value.is_some_and(|value| value > full));
         html! {
             figure.chart {
@@ -58,6 +60,16 @@ impl Bars<'_> {
             }
         }
     }
+
+    /// Returns the value that fills the chart: the largest one that is not out of proportion.
+    fn full_length(&self) -> f64 {
+        let mut values: Vec<f64> = self.bars.iter().filter_map(|bar| bar.value).collect();
+        values.sort_by(f64::total_cmp);
+        let Some(&median) = values.get(values.len() / 2) else { return 1.0 };
+        let most = if self.may_tear { median * TIMES_MEDIAN_MAX } else { f64::INFINITY };
+        let fits = values.iter().copied().filter(|&value| value <= most);
+        fits.fold(f64::MIN_POSITIVE, f64::max)
+    }
 }
 
 impl Bar {
@@ -67,32 +79,24 @@ impl Bar {
     }
 }
 
-/// Returns the value that fills the chart: the largest one that is not out of proportion.
-fn full_length(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let Some(&median) = values.get(values.len() / 2) else { return 1.0 };
-    let fits = values.iter().copied().filter(|&value| value <= median * TIMES_MEDIAN_MAX);
-    fits.fold(f64::MIN_POSITIVE, f64::max)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chart(values: &[f64]) -> String {
+    fn chart(values: &[f64], may_tear: bool) -> String {
         let bar = |&value: &f64| Bar {
             name: "a".to_owned(),
             value: Some(value),
             said: String::new(),
             colour: "red",
         };
-        Bars { title: "t", note: "", bars: values.iter().map(bar).collect() }.draw().into_string()
+        let bars = values.iter().map(bar).collect();
+        Bars { title: "t", note: "", may_tear, bars }.draw().into_string()
     }
 
     #[test]
     fn bars_are_in_proportion_and_begin_at_zero() {
-        let text = chart(&[2.0, 4.0, 8.0]);
+        let text = chart(&[2.0, 4.0, 8.0], true);
         for part in ["--part:0.2500", "--part:0.5000", "--part:1.0000"] {
             assert!(text.contains(part), "{text}");
         }
@@ -101,14 +105,16 @@ mod tests {
 
     #[test]
     fn one_that_is_out_of_proportion_is_torn() {
-        let text = chart(&[2.0, 4.0, 400.0]);
+        let text = chart(&[2.0, 4.0, 400.0], true);
         assert!(text.contains("--part:0.5000") && text.contains("torn end"), "{text}");
         assert_eq!(text.matches("bar torn").count(), 1, "{text}");
+        let whole = chart(&[2.0, 4.0, 400.0], false);
+        assert!(whole.contains("--part:0.0100") && !whole.contains("torn"), "{whole}");
     }
 
     #[test]
     fn nothing_and_zero_are_drawn_too() {
-        assert!(!chart(&[]).contains("NaN"));
-        assert!(chart(&[0.0, -3.0]).contains("--part:0.0000"));
+        assert!(!chart(&[], true).contains("NaN"));
+        assert!(chart(&[0.0, -3.0], true).contains("--part:0.0000"));
     }
 }

@@ -33,7 +33,7 @@ impl Provenance {
         let harness: Vec<String> = harness.map(|ns| format!("{ns:.1}")).collect();
         html! {
             footer {
-                h3 id="method" { "How it was measured" }
+                h2 id="method" { "How it was measured" }
                 dl {
                     dt { "Command" } dd { code { (self.command) } }
                     @if let Some(recording) = &self.recording {

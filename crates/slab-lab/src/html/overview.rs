@@ -16,15 +16,15 @@ pub(super) fn draw(report: &Report) -> Markup {
             h2 id="overview" { "At a glance" }
             div.scroll tabindex="0" role="region" aria-label="Recommendations" {
                 table {
-                    caption { "What to take for each program, from its own numbers" }
+                    caption { span { "What to take for each program, from its own numbers" } }
                     thead {
                         tr {
                             th scope="col" { "program" }
-                            th scope="col" { "requests" }
-                            th scope="col" { "live at the peak" }
                             th.text scope="col" { "take" }
                             th.text scope="col" { "fastest" }
                             th.text scope="col" { "least memory" }
+                            th scope="col" { "requests" }
+                            th scope="col" { "live at the peak" }
                         }
                     }
                     tbody {
@@ -32,11 +32,11 @@ pub(super) fn draw(report: &Report) -> Markup {
                             @let advice = advise(trace);
                             tr {
                                 th scope="row" { a href={ "#" (anchor(index)) } { (trace.trace) } }
-                                td { (words::count(trace.operations)) }
-                                td { (words::bytes(trace.peak_live_bytes)) }
                                 @for name in [advice.pick, advice.fastest, advice.smallest] {
                                     td.text { (name.unwrap_or("—")) }
                                 }
+                                td { (words::count(trace.operations)) }
+                                td { (words::bytes(trace.peak_live_bytes)) }
                             }
                         }
                     }
@@ -50,37 +50,39 @@ pub(super) fn draw(report: &Report) -> Markup {
 
 fn means(summary: &Summary, traces: usize) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label="Geometric means" {
-            table {
-                caption {
-                    "Geometric means over the programs that an allocator got through"
-                    @if summary.timed {
-                        "; the best rival is the fastest region allocator from elsewhere, on each \
-                         program anew"
-                    }
-                }
-                thead {
-                    tr {
-                        th scope="col" { "allocator" }
-                        @for heading in &summary.headings { th scope="col" { (heading) } }
-                        th scope="col" { "got through" }
-                    }
-                }
-                tbody {
-                    @for row in &summary.rows {
+            div.scroll tabindex="0" role="region" aria-label="Geometric means" {
+                table {
+                    caption {
+                        span {
+    "Geometric means over the programs that an allocator got through"
+                        @if summary.timed {
+                            "; the best rival is the fastest region allocator from elsewhere, on each \
+                             program anew"
+                        }
+    }
+    }
+                    thead {
                         tr {
-                            th scope="row" {
-                                span.dot style={ "background:" (colour(row.allocator)) } {}
-                                (row.allocator)
+                            th scope="col" { "allocator" }
+                            @for heading in &summary.headings { th scope="col" { (heading) } }
+                            th scope="col" { "got through" }
+                        }
+                    }
+                    tbody {
+                        @for row in &summary.rows {
+                            tr {
+                                th scope="row" {
+                                    span.dot style={ "background:" (colour(row.allocator)) } {}
+                                    (row.allocator)
+                                }
+                                @for mean in &row.means {
+                                    td { (mean.map_or_else(|| "—".to_owned(), |mean| format!("{mean:.2}"))) }
+                                }
+                                td.bad[row.passed < traces] { (row.passed) " of " (traces) }
                             }
-                            @for mean in &row.means {
-                                td { (mean.map_or_else(|| "—".to_owned(), |mean| format!("{mean:.2}"))) }
-                            }
-                            td.bad[row.passed < traces] { (row.passed) " of " (traces) }
                         }
                     }
                 }
             }
         }
-    }
 }

@@ -22,8 +22,8 @@ pub(super) fn draw(index: usize, report: &TraceReport, detail: &Detail, advice: 
             h2 id=(anchor(index)) { (report.trace) }
             p.faint { (facts(report, detail)) }
             div.advice {
-                p.headline { (advice.headline) }
-                ul { @for reason in &advice.reasons { li { (reason) } } }
+                p.headline { (tight(&advice.headline)) }
+                ul { @for reason in &advice.reasons { li { (tight(reason)) } } }
             }
             h3 { "Speed and memory" }
             div.charts {
@@ -41,6 +41,14 @@ pub(super) fn draw(index: usize, report: &TraceReport, detail: &Detail, advice: 
             div.charts { (sizes(detail)) (lifetimes(detail)) }
         }
     }
+}
+
+/// Keeps numbers and their units on one line.
+fn tight(sentence: &str) -> String {
+    const UNITS: [&str; 7] = ["×", "KiB", "MiB", "ns", "µs", "ms", "%"];
+    UNITS.iter().fold(sentence.to_owned(), |text, unit| {
+        text.replace(&format!(" {unit} "), &format!("\u{a0}{unit} "))
+    })
 }
 
 fn facts(report: &TraceReport, detail: &Detail) -> String {
@@ -82,7 +90,8 @@ fn speed(report: &TraceReport) -> Markup {
         None => bar(result, None, result.status.clone()),
     });
     let note = "Median nanoseconds, without the harness's own; shorter is better.";
-    Bars { title: "Time per request.", note, bars: sorted(bars.collect()) }.draw()
+    let bars = sorted(bars.collect());
+    Bars { title: "Time per request.", note, may_tear: true, bars }.draw()
 }
 
 fn arena(report: &TraceReport) -> Markup {
@@ -116,7 +125,7 @@ fn memory(
         colour: NEUTRAL,
     };
     let bars = [live].into_iter().chain(sorted(bars.collect())).collect();
-    Bars { title, note, bars }.draw()
+    Bars { title, note, may_tear: true, bars }.draw()
 }
 
 fn table(report: &TraceReport, advice: &Advice) -> Markup {
@@ -125,54 +134,56 @@ fn table(report: &TraceReport, advice: &Advice) -> Markup {
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.2}"));
     let bytes = |value: Option<usize>| value.map_or_else(String::new, words::bytes);
     html! {
-        div.scroll tabindex="0" role="region" aria-label={ "All numbers of " (report.trace) } {
-            table {
-                caption {
-                    "All numbers. × live: as a multiple of the bytes live at the peak. The system \
-                     allocator takes its memory from elsewhere, which is not counted."
-                }
-                thead {
-                    tr {
-                        th scope="col" { "allocator" }
-                        @if timed {
-                            th scope="col" { "ns/request" }
-                            th scope="col" { "±" }
-                            th scope="col" { "× best rival" }
-                        }
-                        @if arenas {
-                            th scope="col" { "smallest region" }
-                            th scope="col" { "× live" }
-                        }
-                        th scope="col" { "footprint" }
-                        th scope="col" { "× live" }
-                        th.text scope="col" { "outcome" }
-                    }
-                }
-                tbody {
-                    @for result in &report.results {
-                        tr.pick[advice.pick == Some(result.allocator)] {
-                            th scope="row" {
-                                span.dot style={ "background:" (colour(result.allocator)) } {}
-                                (result.allocator)
-                            }
+            div.scroll tabindex="0" role="region" aria-label={ "All numbers of " (report.trace) } {
+                table {
+                    caption {
+                        span {
+    "All numbers. × live: as a multiple of the bytes live at the peak. The system \
+                         allocator takes its memory from elsewhere, which is not counted."
+    }
+    }
+                    thead {
+                        tr {
+                            th scope="col" { "allocator" }
                             @if timed {
-                                td { (number(result.ns_per_op)) }
-                                td { (number(result.spread_ns)) }
-                                td { (number(report.times_best_rival(result))) }
+                                th scope="col" { "ns/request" }
+                                th scope="col" { "±" }
+                                th scope="col" { "× best rival" }
                             }
                             @if arenas {
-                                td { (bytes(result.smallest_arena_bytes)) }
-                                td { (number(report.arena_times_peak(result))) }
+                                th scope="col" { "smallest region" }
+                                th scope="col" { "× live" }
                             }
-                            td { (bytes(result.footprint_bytes)) }
-                            td { (number(report.times_peak(result))) }
-                            td.text.bad[result.status != "ok"] { (result.status) }
+                            th scope="col" { "footprint" }
+                            th scope="col" { "× live" }
+                            th.text scope="col" { "outcome" }
+                        }
+                    }
+                    tbody {
+                        @for result in &report.results {
+                            tr.pick[advice.pick == Some(result.allocator)] {
+                                th scope="row" {
+                                    span.dot style={ "background:" (colour(result.allocator)) } {}
+                                    (result.allocator)
+                                }
+                                @if timed {
+                                    td { (number(result.ns_per_op)) }
+                                    td { (number(result.spread_ns)) }
+                                    td { (number(report.times_best_rival(result))) }
+                                }
+                                @if arenas {
+                                    td { (bytes(result.smallest_arena_bytes)) }
+                                    td { (number(report.arena_times_peak(result))) }
+                                }
+                                td { (bytes(result.footprint_bytes)) }
+                                td { (number(report.times_peak(result))) }
+                                td.text.outcome.bad[result.status != "ok"] { (result.status) }
+                            }
                         }
                     }
                 }
             }
         }
-    }
 }
 
 fn sizes(detail: &Detail) -> Markup {
@@ -182,7 +193,7 @@ fn sizes(detail: &Detail) -> Markup {
     };
     let bars = histogram(&detail.profile.sizes, range, 0);
     let note = "How often each size was asked for, reallocs included.";
-    Bars { title: "Sizes.", note, bars }.draw()
+    Bars { title: "Sizes.", note, may_tear: false, bars }.draw()
 }
 
 fn lifetimes(detail: &Detail) -> Markup {
@@ -192,7 +203,7 @@ fn lifetimes(detail: &Detail) -> Markup {
     };
     let bars = histogram(&detail.profile.lifetimes, range, detail.profile.never_freed);
     let note = "How many requests pass between a block's birth and its end.";
-    Bars { title: "Lifetimes.", note, bars }.draw()
+    Bars { title: "Lifetimes.", note, may_tear: false, bars }.draw()
 }
 
 /// One bar per bin, and one for what is never freed, if there is any.

@@ -23,7 +23,7 @@ pub(super) fn because(judged: &Judged<'_>, pick: &ContenderReport) -> String {
         } else if ratio <= LEVEL {
             format!("is as fast as the fastest ({ns} a request)")
         } else {
-            format!("takes only {} the time of the fastest ({ns} a request)", words::times(ratio))
+            format!("takes {} the time of the fastest ({ns} a request)", words::times(ratio))
         }
     });
     let memory = judged.times_smallest(pick).map(|ratio| {

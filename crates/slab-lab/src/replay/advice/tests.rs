@@ -88,7 +88,7 @@ fn the_fastest_loses_if_it_wastes_memory() {
     assert_eq!(advice.pick, Some("even"));
     assert_eq!((advice.fastest, advice.smallest), (Some("fast"), Some("small")));
     assert!(
-        advice.headline.contains("the best compromise: it takes only 1.25 × the time"),
+        advice.headline.contains("the best compromise: it takes 1.25 × the time"),
         "{}",
         advice.headline
     );

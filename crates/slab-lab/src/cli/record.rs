@@ -1,0 +1,49 @@
+//! `record`: a program under a recorder, then the report.
+
+use std::iter;
+use std::process::ExitCode;
+
+use super::args::RecordArguments;
+use super::report::{Reporter, check_writable};
+use super::traces::named_contenders;
+use super::{LabError, import, provenance};
+use crate::record::{Recorder, find_program, record};
+use crate::trace::OPERATIONS_MAX;
+use crate::words;
+
+pub(super) fn run(arguments: &RecordArguments) -> Result<ExitCode, LabError> {
+    let [program, program_arguments @ ..] = &arguments.program[..] else {
+        unreachable!("clap wants a program");
+    };
+    // Whatever can be refused is refused before a program runs for minutes.
+    named_contenders(&arguments.allocators)?;
+    for file in iter::once(&arguments.options.output).chain(&arguments.keep) {
+        check_writable(file)?;
+    }
+    let path = find_program(program)?;
+    let recorder = Recorder::choose(arguments.with.map(Recorder::from))?;
+    let recorded = provenance::command(
+        arguments.program.iter().map(|argument| argument.to_string_lossy().into_owned()),
+    );
+    say(&format!("recording {recorded} with {}", recorder.name()));
+    let first = arguments.first.unwrap_or(OPERATIONS_MAX);
+    let trace = record(recorder, &path, program_arguments, first)?;
+    let requests = words::counted(trace.ops().len(), "request");
+    let peak = words::bytes(trace.peak_live_bytes());
+    say(&format!("recorded {requests}, at most {peak} live; now replaying"));
+    if let Some(keep) = &arguments.keep {
+        import::save(&trace, keep)?;
+    }
+    let mut left_out = Vec::new();
+    if trace.ops().len() >= first {
+        left_out.push(format!("Of the recording everything after the first {requests}."));
+    }
+    let recording = Some(format!("{recorded}, recorded with {} just before", recorder.name()));
+    let report = Reporter { options: &arguments.options, recording, left_out };
+    report.run(&arguments.allocators, iter::once(Ok(trace)), 1)
+}
+
+/// Tells how far things are; standard output is the program's.
+fn say(text: &str) {
+    eprintln!("slab-lab: {text}");
+}

@@ -1,0 +1,144 @@
+//! The recorders and how each is started.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::{env, fs};
+
+use super::RecordError;
+use super::install::Missing;
+
+/// A program that records the allocations of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorder {
+    /// Fast; shows no alignments, and a realloc as a free and an allocation.
+    Heaptrack,
+    /// Twenty to fifty times slower than the program alone; shows everything.
+    Valgrind,
+}
+
+impl Recorder {
+    /// Returns the name of its program.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Heaptrack => "heaptrack",
+            Self::Valgrind => "valgrind",
+        }
+    }
+
+    /// Returns the recorder that was asked for, or the first one that is installed.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Missing`], with the command that installs it.
+    pub fn choose(asked: Option<Self>) -> Result<Self, RecordError> {
+        let candidates = match asked {
+            Some(recorder) => vec![recorder],
+            None => vec![Self::Heaptrack, Self::Valgrind],
+        };
+        let installed = candidates.into_iter().find(|recorder| recorder.is_installed());
+        Ok(installed.ok_or_else(|| Missing::new(asked))?)
+    }
+
+    /// Returns whether it can be started.
+    pub fn is_installed(self) -> bool {
+        find_program(OsStr::new(self.name())).is_ok()
+    }
+
+    /// Returns the command that records a program, and the file into which it will write.
+    pub(super) fn command(
+        self,
+        place: &Path,
+        program: &Path,
+        arguments: &[OsString],
+    ) -> Result<(Command, PathBuf), RecordError> {
+        let recording = place.join("recording");
+        let mut command = match self {
+            Self::Heaptrack => under_heaptrack(program, &recording)?,
+            Self::Valgrind => under_valgrind(program, &recording),
+        };
+        command.args(arguments);
+        Ok((command, recording))
+    }
+}
+
+/// Does what the script `heaptrack --raw` does, which is to load a library into the program. The
+/// script itself prints into the program's output, and waits for ever for a program that cannot load
+/// the library.
+fn under_heaptrack(program: &Path, recording: &Path) -> Result<Command, RecordError> {
+    const LIBRARY: &str = "libheaptrack_preload.so";
+
+    let script = find_program(OsStr::new(Recorder::Heaptrack.name()))?;
+    let script = script.canonicalize().unwrap_or(script);
+    let directory = script.parent().unwrap_or(Path::new("/"));
+    // The script says where the library lies in this line, which is filled in when it is installed.
+    let text = fs::read_to_string(&script).unwrap_or_default();
+    let said = text.lines().find_map(|line| line.trim().strip_prefix("LIB_REL_PATH="));
+    let said = said.map(|path| path.trim_matches('"'));
+    let places = said.into_iter().chain(["../lib/heaptrack", "../lib64/heaptrack"]);
+    let mut libraries = places.map(|place| directory.join(place).join(LIBRARY));
+    let library = libraries
+        .find_map(|library| library.canonicalize().ok())
+        .ok_or(RecordError::Library { library: LIBRARY, script })?;
+
+    let mut preload = library.into_os_string();
+    if let Some(others) = env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+        preload.push(":");
+        preload.push(others);
+    }
+    let mut command = Command::new(program);
+    command.env("LD_PRELOAD", preload).env("DUMP_HEAPTRACK_OUTPUT", recording);
+    Ok(command)
+}
+
+fn under_valgrind(program: &Path, recording: &Path) -> Command {
+    // A percent sign would be a placeholder.
+    let log = recording.to_string_lossy().replace('%', "%%");
+    let mut command = Command::new(Recorder::Valgrind.name());
+    command
+        .args(["--tool=memcheck", "--leak-check=no", "--undef-value-errors=no"])
+        .args(["--trace-malloc=yes", "--child-silent-after-fork=yes"])
+        .arg(format!("--log-file={log}"))
+        .arg(program);
+    command
+}
+
+/// Returns where a program lies: where the name says, or along `PATH` if it is only a name.
+///
+/// # Errors
+///
+/// [`RecordError::Program`].
+pub fn find_program(name: &OsStr) -> Result<PathBuf, RecordError> {
+    let named = Path::new(name);
+    let candidates: Vec<PathBuf> = match named.components().count() {
+        1 if !named.is_absolute() && !name.to_string_lossy().contains('/') => {
+            let path = env::var_os("PATH").unwrap_or_default();
+            env::split_paths(&path).map(|directory| directory.join(named)).collect()
+        }
+        _ => vec![named.to_owned()],
+    };
+    let exists = candidates.iter().any(|candidate| candidate.exists());
+    let found = candidates.into_iter().find(|candidate| is_executable(candidate));
+    found.ok_or_else(|| RecordError::Program { program: name.to_string_lossy().into(), exists })
+}
+
+#[cfg(unix)]
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(file: &Path) -> bool {
+    file.is_file()
+}
+
+/// Returns the signal that ended a program.
+pub(super) fn signal(status: ExitStatus) -> Option<i32> {
+    #[cfg(unix)]
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    #[cfg(not(unix))]
+    let signal = None.filter(|_: &i32| !status.success());
+    signal
+}
