@@ -29,7 +29,9 @@ fn filled(slab_capacity: usize) -> (SlabAllocator<u32>, HashMap<u64, u32>) {
 
 /// Returns the handles with bits near those of real ones, and some far away.
 fn forged(live: &HashMap<u64, u32>) -> impl Iterator<Item = SlotHandle> {
-    let indices = live.keys().flat_map(|&bits| [bits as u32, bits as u32 ^ 1, bits as u32 + 1]);
+    // The real ones, their neighbours, and slots beyond the end of a short chunk.
+    let around = |index: u32| [index, index ^ 1, index + 1, index | 0x3FF];
+    let indices = live.keys().flat_map(move |&bits| around(bits as u32));
     let near = indices.flat_map(|index| (0..14).map(move |life| life << 32 | u64::from(index)));
     let far = (0..2000_u64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17));
     let edges = [0, 1, u64::MAX, u64::MAX - 1, 1 << 32, u64::from(u32::MAX), 1 << 63];
