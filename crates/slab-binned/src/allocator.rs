@@ -436,9 +436,10 @@ impl<A: Allocator, J: Tracked> BinnedAllocator<A, J> {
     }
 }
 
-impl<A: Allocator + Default, J: Journal> Default for BinnedAllocator<A, J> {
+#[cfg(feature = "alloc")]
+impl<J: Journal> Default for BinnedAllocator<Global, J> {
     fn default() -> Self {
-        Self::new_in(Config::new(), A::default())
+        Self::tracked(Config::new())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::ptr::NonNull;
 
+use slab_binned::BinnedByteAllocator;
 use slab_bytes::SlabByteAllocator;
 use slab_core::{Checked, Hardened, Unchecked};
 use slab_traits::{ByteAllocator, RegionError};
@@ -50,6 +51,7 @@ pub fn contenders() -> &'static [Contender] {
                 SLAB_BYTES,
                 Side::Ours,
             ),
+            Contender::new::<BinnedByteAllocator>("slab-binned", SLAB_BYTES, Side::Ours),
             #[cfg(feature = "talc")]
             Contender::new::<rivals::Talc>("talc", "5.1.1", Side::Rival),
             #[cfg(feature = "rlsf")]

@@ -1,0 +1,83 @@
+//! A memory source that refuses each request in turn: nothing is lost, and nothing changes.
+
+use slab_binned::{BinnedAllocator, BinnedError, BlockId, Config, Fingerprinted};
+use slab_testkit::{FailingSource, for_each_failure};
+
+type Blocks<'a> = BinnedAllocator<&'a FailingSource<allocator_api2::alloc::Global>, Fingerprinted>;
+
+/// What must not change when an allocation is refused.
+fn state(blocks: &Blocks<'_>) -> (u64, u64, usize, usize, usize) {
+    let counts = (blocks.live_count(), blocks.free_block_count(), blocks.total_blocks());
+    (blocks.fingerprint(), blocks.alloc_count(), counts.0, counts.1, counts.2)
+}
+
+#[test]
+fn every_request_refused_in_turn() {
+    let config = Config::new().chunk_bytes(65_536);
+    let mut refusals = 0;
+    let injected = for_each_failure(|source| {
+        let mut blocks = Blocks::new_in(config, source);
+        let mut live: Vec<(BlockId, u8)> = Vec::new();
+        for step in 0..60_u8 {
+            let size = [16, 60, 700, 2048, 5000, 30_000, 100_000][usize::from(step) % 7];
+            let before = state(&blocks);
+            match blocks.alloc(size) {
+                Ok(id) => {
+                    blocks.get_mut(id).expect("live").fill(step);
+                    live.push((id, step));
+                }
+                Err(error) => {
+                    assert!(matches!(error, BinnedError::OutOfMemory { bytes } if bytes > 0));
+                    assert_eq!(state(&blocks), before, "a refusal changes nothing");
+                    refusals += 1;
+                }
+            }
+            if step % 3 == 0 && !live.is_empty() {
+                let (id, fill) = live.swap_remove(usize::from(step) % live.len());
+                assert!(blocks.get(id).expect("live").iter().all(|&byte| byte == fill));
+                blocks.free(id).expect("live");
+            }
+            if step == 40 {
+                blocks.trim().expect("no log");
+            }
+            blocks.validate().unwrap();
+        }
+        for (id, fill) in live {
+            assert!(blocks.get(id).expect("live").iter().all(|&byte| byte == fill));
+        }
+    });
+    assert!(injected > 10 && refusals > injected, "{injected} requests, {refusals} refusals");
+}
+
+#[test]
+fn a_snapshot_is_restored_whole_or_not_at_all() {
+    let mut blocks = BinnedAllocator::new();
+    for size in [10, 100, 5000, 100_000] {
+        blocks.alloc(size).expect("memory");
+    }
+    let saved = blocks.snapshot().expect("memory");
+    let mut restored = 0;
+    let injected = for_each_failure(|source| {
+        let outcome: Result<BinnedAllocator<_>, _> =
+            BinnedAllocator::restore_in(&saved, 1 << 20, source);
+        if let Ok(blocks) = outcome {
+            blocks.validate().unwrap();
+            restored += 1;
+        }
+    });
+    assert!(injected >= 4);
+    assert_eq!(restored, 1, "only where nothing is refused");
+}
+
+#[test]
+fn the_cap_is_kept_and_named() {
+    let mut blocks = BinnedAllocator::with_config(Config::new().cap_bytes(100_000));
+    let large = blocks.alloc(60_000).expect("within the cap");
+    let refusal =
+        BinnedError::OverCap { size: 40_000, needed: 65_536, storage: 98_304, cap: 98_304 };
+    assert_eq!(blocks.alloc(40_000), Err(refusal));
+    assert!(blocks.alloc(8192).is_ok(), "what the cap leaves is used");
+    blocks.free(large).expect("live");
+    assert!(blocks.alloc(60_000).is_ok());
+    assert_eq!(blocks.alloc_count() - blocks.free_count(), 2);
+}

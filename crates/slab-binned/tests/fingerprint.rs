@@ -1,0 +1,96 @@
+//! A committed log gives its committed fingerprint on every platform. Small, and without help from
+//! other crates, so that Miri can run it for any target:
+//! `cargo +nightly miri test -p slab-binned --target s390x-unknown-linux-gnu --test fingerprint`.
+
+use slab_binned::{BinnedError, BlockId, Config, LoggedAllocator, OpLog, SizeClasses};
+
+const COMMITTED: &str = include_str!("data/operations.log");
+const FINGERPRINT: u64 = 0x30ce_58c6_9dbb_6ad4;
+
+/// Operations of every kind: all classes, alignments, large blocks, writes, reuse, a trim.
+fn program() -> Result<LoggedAllocator, BinnedError> {
+    let config = Config::new().classes(SizeClasses::Standard).cap_bytes(4 << 20);
+    let mut blocks = LoggedAllocator::tracked(config);
+    let mut live: Vec<BlockId> = Vec::new();
+    for step in 0..64_usize {
+        let size = [1, 24, 48, 100, 300, 1000, 3000, 9000, 40_000, 66_000, 150_000][step * 7 % 11];
+        live.push(match step % 4 {
+            0 => blocks.alloc(size)?,
+            1 => blocks.alloc_aligned(size, 1 << (step % 13))?,
+            _ => blocks.alloc_dirty(size)?,
+        });
+        let last = live[live.len() - 1];
+        let bytes: Vec<u8> = (0..size.min(step)).map(|at| (at * 37 + step) as u8).collect();
+        blocks.write(last, &bytes)?;
+        if step % 3 == 2 {
+            blocks.free(live.swap_remove(step * 5 % live.len()))?;
+            blocks.free(live.swap_remove(step * 11 % live.len()))?;
+        }
+        if step == 40 {
+            blocks.trim()?;
+        }
+        assert!(blocks.alloc(usize::MAX).is_err(), "refusals are not part of it");
+    }
+    Ok(blocks)
+}
+
+#[test]
+fn the_committed_log_gives_the_committed_fingerprint() {
+    let log: OpLog = COMMITTED.parse().expect("a log");
+    let replayed = log.replay().expect("the same operations");
+    assert_eq!(replayed.fingerprint(), FINGERPRINT);
+    assert_eq!(replayed.fingerprint(), log.end_fingerprint());
+    replayed.validate().unwrap();
+}
+
+#[test]
+fn the_program_gives_the_committed_log() {
+    let blocks = program().expect("memory");
+    assert_eq!(blocks.log().to_string(), COMMITTED);
+    assert_eq!(blocks.log().len(), 171);
+}
+
+#[test]
+fn what_the_fingerprint_covers_changes_it() -> Result<(), BinnedError> {
+    let fingerprint = |act: &dyn Fn(&mut LoggedAllocator) -> Result<(), BinnedError>| {
+        let mut blocks = LoggedAllocator::default();
+        let id = blocks.alloc(40)?;
+        assert_eq!(id.index(), 0);
+        act(&mut blocks)?;
+        Ok(blocks.fingerprint())
+    };
+    let id = BlockId::from_bits(1 << 32).expect("index 0, generation 1");
+    let mut all = vec![
+        fingerprint(&|_| Ok(()))?,
+        fingerprint(&|blocks| blocks.alloc(8).map(|_| ()))?,
+        fingerprint(&|blocks| blocks.alloc(9).map(|_| ()))?,
+        fingerprint(&|blocks| blocks.alloc_dirty(8).map(|_| ()))?,
+        fingerprint(&|blocks| blocks.alloc_aligned(8, 2).map(|_| ()))?,
+        fingerprint(&|blocks| blocks.free(id))?,
+        fingerprint(&|blocks| blocks.trim().map(|_| ()))?,
+        fingerprint(&|blocks| blocks.write(id, &[]))?,
+        fingerprint(&|blocks| blocks.write(id, &[0]))?,
+        fingerprint(&|blocks| blocks.write(id, &[0, 0]))?,
+        fingerprint(&|blocks| blocks.write(id, &[0; 16]))?,
+        fingerprint(&|blocks| blocks.write(id, &[0; 17]))?,
+        fingerprint(&|blocks| blocks.write(id, &[1; 17]))?,
+    ];
+    let unchanged = fingerprint(&|blocks| {
+        assert!(blocks.alloc(0).is_err());
+        Ok(blocks.get_mut(id)?.fill(7))
+    })?;
+    assert_eq!(unchanged, all[0], "neither refusals nor `get_mut` are covered");
+    for config in [
+        Config::new(),
+        Config::new().classes(SizeClasses::Fine),
+        Config::new().chunk_bytes(65_536),
+        Config::new().cap_bytes(65_536),
+    ] {
+        all.push(LoggedAllocator::tracked(config).fingerprint());
+    }
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count, "each is another");
+    Ok(())
+}

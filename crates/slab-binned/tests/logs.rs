@@ -1,0 +1,134 @@
+//! Logs: what is refused, where two part, and what a replay finds.
+
+use slab_binned::{
+    BinnedError, Config, LogError, LoggedAllocator, OpLog, Operation, ReplayError, diverges_at,
+};
+
+fn sample() -> Result<LoggedAllocator, BinnedError> {
+    let mut blocks = LoggedAllocator::default();
+    let id = blocks.alloc(100)?;
+    blocks.write(id, b"abc")?;
+    blocks.alloc_dirty_aligned(5000, 512)?;
+    blocks.free(id)?;
+    blocks.trim()?;
+    Ok(blocks)
+}
+
+#[test]
+fn a_log_is_what_was_done() -> Result<(), BinnedError> {
+    let blocks = sample()?;
+    let text = blocks.log().to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..2], ["slab-binned log 1", "classes standard chunk 262144"]);
+    assert_eq!(
+        lines[3..8],
+        [
+            "alloc 100 align 1 -> 0:1",
+            "write 0:1 616263",
+            "dirty 5000 align 512 -> 1:1",
+            "free 0:1",
+            "trim -> 0",
+        ]
+    );
+    let operations: Vec<_> = blocks.log().operations().collect();
+    assert_eq!(operations.len(), 5);
+    assert!(matches!(operations[1], Operation::Write { bytes: b"abc", .. }));
+    Ok(())
+}
+
+#[test]
+fn a_log_of_many_parts_is_kept_in_order() -> Result<(), BinnedError> {
+    let mut blocks = LoggedAllocator::default();
+    let count = if cfg!(miri) { 600 } else { 5000 };
+    for step in 0..count {
+        let id = blocks.alloc_dirty(step % 50 + 1)?;
+        blocks.free(id)?;
+    }
+    assert_eq!(blocks.log().len(), 2 * count);
+    assert_eq!(blocks.log().operations().count(), 2 * count);
+    let replayed = blocks.log().replay().expect("the same operations");
+    assert_eq!(replayed.log(), blocks.log());
+    let taken = blocks.take_log();
+    assert_eq!(taken.end_fingerprint(), blocks.fingerprint());
+    assert!(blocks.log().is_empty());
+    blocks.alloc(7)?;
+    let mut follower = replayed;
+    blocks.log().replay_onto(&mut follower).expect("it goes on from there");
+    assert_eq!(follower.fingerprint(), blocks.fingerprint());
+    let again = blocks.log().replay_onto(&mut follower);
+    assert!(matches!(again, Err(ReplayError::Start { .. })));
+    Ok(())
+}
+
+#[test]
+fn the_first_difference_is_named() -> Result<(), BinnedError> {
+    let (one, mut other) = (sample()?, sample()?);
+    assert_eq!(diverges_at(one.log(), other.log()), None);
+    other.alloc(1)?;
+    let parting = diverges_at(one.log(), other.log()).expect("one is longer");
+    assert_eq!((parting.at, parting.left), (5, None));
+    assert!(matches!(parting.right, Some(Operation::Alloc { size: 1, .. })));
+    assert!(parting.to_string().starts_with("operation 5: the end, against alloc 1 "));
+    let elsewhere = LoggedAllocator::tracked(Config::new().cap_bytes(1 << 20));
+    let parting = diverges_at(elsewhere.log(), LoggedAllocator::default().log()).map(|at| at.at);
+    assert_eq!(parting, Some(0), "allocators that were made differently");
+    Ok(())
+}
+
+#[test]
+fn writes_differ_by_their_bytes() -> Result<(), BinnedError> {
+    let written = |bytes: &[u8]| {
+        let mut blocks = LoggedAllocator::default();
+        let id = blocks.alloc(10)?;
+        blocks.write(id, b"same")?;
+        blocks.write(id, bytes)?;
+        Ok(blocks)
+    };
+    let (one, other) = (written(b"x")?, written(b"y")?);
+    assert_eq!(diverges_at(one.log(), other.log()).map(|parting| parting.at), Some(2));
+    Ok(())
+}
+
+#[test]
+fn a_replay_names_what_came_out_differently() -> Result<(), BinnedError> {
+    let text = sample()?.log().to_string();
+    let replay = |from: &str, to: &str| {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text);
+        changed.parse::<OpLog>().expect("still a log").replay().map(|_| ())
+    };
+    let other = replay("-> 1:1", "-> 4:1");
+    assert!(matches!(other, Err(ReplayError::Other { at: 2, .. })), "{other:?}");
+    let refused = replay("free 0:1", "free 0:3");
+    assert!(matches!(refused, Err(ReplayError::Refused { at: 3, .. })), "{refused:?}");
+    let trimmed = replay("trim -> 0", "trim -> 9");
+    assert!(matches!(trimmed, Err(ReplayError::OtherTrim { at: 4, expected: 9, found: 0 })));
+    let end = replay("616263", "616264");
+    assert!(matches!(end, Err(ReplayError::End { .. })), "{end:?}");
+    let start = replay("chunk 262144", "chunk 65536");
+    assert!(matches!(start, Err(ReplayError::Start { .. })), "{start:?}");
+    Ok(())
+}
+
+#[test]
+fn what_is_no_log_is_refused_with_its_line() -> Result<(), BinnedError> {
+    let text = sample()?.log().to_string();
+    let line_of = |from: &str, to: &str| match text.replacen(from, to, 1).parse::<OpLog>() {
+        Err(LogError::Syntax { line, .. }) => line,
+        outcome => panic!("{from} -> {to}: {outcome:?}"),
+    };
+    assert_eq!(line_of("log 1", "log 2"), 1);
+    assert_eq!(line_of("standard", "other"), 2);
+    assert_eq!(line_of("start ", "begin "), 3);
+    assert_eq!(line_of("alloc 100", "alloc 1073741825"), 4);
+    assert_eq!(line_of("align 1 ", "align 3 "), 4);
+    assert_eq!(line_of("0:1", "0:2"), 4);
+    assert_eq!(line_of("616263", "61626"), 5);
+    assert_eq!(line_of("616263", "6162é"), 5);
+    assert_eq!(line_of("free 0:1", "free 0:1 now"), 7);
+    assert_eq!(line_of("trim -> 0", "what"), 8);
+    let cut = &text[..text.rfind("end").expect("it has an end")];
+    assert!(matches!(cut.parse::<OpLog>(), Err(LogError::Syntax { line: 9, .. })));
+    assert!("".parse::<OpLog>().is_err());
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Snapshots through serde: what is put back, and everything that is refused.
+#![cfg(feature = "serde")]
+
+use serde_json::{Value, json};
+use slab_binned::{
+    BinnedAllocator, BinnedError, BlockId, FingerprintedAllocator, LoggedAllocator, Snapshot,
+    SnapshotError,
+};
+
+const BUDGET: usize = 4 << 20;
+
+/// Live blocks of every kind, dead ones, free runs, an index without a block.
+fn sample() -> Result<(LoggedAllocator, Vec<BlockId>), BinnedError> {
+    let mut blocks = LoggedAllocator::default();
+    let sizes = [16, 40, 300, 3000, 20_000, 70_000, 100, 16, 90_000];
+    let ids = sizes.map(|size| blocks.alloc(size).expect("memory"));
+    for id in ids {
+        blocks.write(id, b"kept")?;
+    }
+    for id in [ids[1], ids[3], ids[5]] {
+        blocks.free(id)?;
+    }
+    blocks.alloc_aligned(50, 64)?;
+    blocks.free(ids[8])?;
+    Ok((blocks, vec![ids[0], ids[2], ids[4], ids[6], ids[7]]))
+}
+
+fn sample_json() -> Value {
+    let (blocks, _) = sample().expect("memory");
+    serde_json::to_value(blocks.snapshot().expect("memory")).expect("a value")
+}
+
+fn restore(value: &Value) -> Result<FingerprintedAllocator, SnapshotError> {
+    let snapshot: Snapshot = serde_json::from_value(value.clone()).expect("a snapshot's shape");
+    FingerprintedAllocator::restore(&snapshot, BUDGET)
+}
+
+#[test]
+fn an_allocator_goes_on_where_it_was() -> Result<(), BinnedError> {
+    let (mut blocks, ids) = sample()?;
+    let text = serde_json::to_string(&blocks.snapshot()?).expect("text");
+    let snapshot: Snapshot = serde_json::from_str(&text).expect("a snapshot");
+    let mut restored = LoggedAllocator::restore(&snapshot, BUDGET).expect("whole");
+    restored.validate().unwrap();
+    for id in ids {
+        assert_eq!(restored.get(id)?, blocks.get(id)?);
+        assert_eq!(restored.locate(id)?, blocks.locate(id)?);
+    }
+    blocks.clear_log();
+    for size in [40, 41, 3000, 70_000, 90_000, 16, 2000] {
+        let (one, other) = (blocks.alloc_dirty(size)?, restored.alloc_dirty(size)?);
+        assert_eq!(one, other);
+        assert_eq!(blocks.get(one)?, restored.get(other)?);
+    }
+    assert_eq!(blocks.fingerprint(), restored.fingerprint());
+    assert_eq!(blocks.log(), restored.log());
+    assert_eq!(blocks.occupancy(), restored.occupancy());
+    Ok(())
+}
+
+#[test]
+fn what_is_asked_of_a_snapshot_has_to_be_in_it() -> Result<(), BinnedError> {
+    let plain = BinnedAllocator::new().snapshot()?;
+    assert_eq!(
+        FingerprintedAllocator::restore(&plain, BUDGET).map(|_| ()),
+        Err(SnapshotError::NoFingerprint)
+    );
+    assert!(BinnedAllocator::<_, slab_binned::Untracked>::restore(&plain, 0).is_ok());
+    let mut other = serde_json::to_value(&plain).expect("a value");
+    other["version"] = json!(2);
+    let version = SnapshotError::Version { found: 2, supported: 1 };
+    assert_eq!(restore(&other).map(|_| ()), Err(version));
+    Ok(())
+}
+
+#[test]
+fn memory_is_bounded_before_it_is_acquired() {
+    let mut value = sample_json();
+    let needed = restore(&value).map(|_| ()).map(|()| BUDGET).expect("within the budget");
+    assert!(needed > 0);
+    let chunk =
+        json!({ "pages": 262_144, "room_pages": 262_144, "touched_pages": 0, "content": [] });
+    value["chunks"] = json!([chunk, chunk, chunk]);
+    let refused = restore(&value).map(|_| ());
+    assert!(matches!(refused, Err(SnapshotError::OverBudget { bytes, .. }) if bytes > 3 << 30));
+}
+
+/// Each number of a snapshot, changed to others: refused, or restored to something whole.
+#[test]
+#[cfg_attr(miri, ignore = "thousands of snapshots")]
+fn no_change_of_a_number_breaks_anything() {
+    fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {
+        match value {
+            Value::Array(items) if !at.ends_with("/content") => {
+                for (index, item) in items.iter().enumerate() {
+                    leaves(item, &format!("{at}/{index}"), found);
+                }
+            }
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    leaves(field, &format!("{at}/{name}"), found);
+                }
+            }
+            Value::Number(_) | Value::Null => found.push(at.to_owned()),
+            _ => {}
+        }
+    }
+    let value = sample_json();
+    let mut found = Vec::new();
+    leaves(&value, "", &mut found);
+    let (mut refused, mut restored) = (0, 0);
+    for path in &found {
+        let old = value.pointer(path).and_then(Value::as_u64);
+        for new in [0, 255, u64::from(u32::MAX), old.unwrap_or(9) + 1] {
+            if old == Some(new) {
+                continue;
+            }
+            let mut changed = value.clone();
+            *changed.pointer_mut(path).expect("it was found") = json!(new);
+            let Ok(snapshot) = serde_json::from_value::<Snapshot>(changed) else { continue };
+            match FingerprintedAllocator::restore(&snapshot, BUDGET) {
+                Ok(mut blocks) => {
+                    blocks.validate().unwrap_or_else(|error| panic!("{path} = {new}: {error}"));
+                    for size in [10, 3000, 100_000] {
+                        blocks.alloc(size).expect("memory");
+                    }
+                    blocks.validate().unwrap_or_else(|error| panic!("{path} = {new}: {error}"));
+                    restored += 1;
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(found.len() > 55 && refused > 150, "{} numbers, {refused} refused", found.len());
+    // Fingerprints, counts of both kinds together, and generations can be any.
+    assert!(restored > 5, "{restored}");
+}
+
+#[test]
+fn contradictions_are_refused_with_what_is_wrong() {
+    let what = |change: &dyn Fn(&mut Value)| {
+        let mut value = sample_json();
+        change(&mut value);
+        match restore(&value) {
+            Err(SnapshotError::Broken { what, number }) => (what, number),
+            outcome => panic!("{outcome:?}"),
+        }
+    };
+    let overlap = what(&|value| {
+        value["indices"][6]["block"]["granule"] = value["indices"][2]["block"]["granule"].clone();
+    });
+    assert_eq!(overlap.0, "blocks do not overlap");
+    let twice = what(&|value| value["spare"] = json!([8, 8]));
+    assert_eq!(twice, ("a list holds what belongs there, once", 8));
+    assert_eq!(what(&|value| value["spare"] = json!([])), ("what is free is in a list", 8));
+    assert_eq!(what(&|value| value["alloc_count"] = json!(100)).0, "live blocks are counted");
+    let outside = what(&|value| value["indices"][4]["block"]["granule"] = json!(256 * 63));
+    assert_eq!(outside, ("a block lies in its chunk", 4));
+    let shown = what(&|value| value["indices"][0]["block"]["shown"] = json!([0, 17]));
+    assert_eq!(shown, ("a block holds what it shows", 0));
+    let gap = what(&|value| value["crumb"][2] = json!(255));
+    assert_eq!(gap.0, "pages are cut without gaps");
+}
+
+/// An index is retired before its generation would come again.
+#[test]
+fn an_index_has_a_last_life() -> Result<(), BinnedError> {
+    for (size, stays) in [(16, true), (5000, false), (70_000, false)] {
+        let mut blocks = FingerprintedAllocator::default();
+        let first = blocks.alloc(size)?;
+        let mut value = serde_json::to_value(blocks.snapshot()?).expect("a value");
+        value["indices"][0]["generation"] = json!(u32::MAX - 2);
+        let mut blocks = restore(&value).expect("any odd generation is one");
+        let last = BlockId::from_bits(u64::from(u32::MAX - 2) << 32).expect("odd");
+        assert!(blocks.free(first).is_err());
+        blocks.free(last)?;
+        assert_eq!((blocks.retired_count(), blocks.free_block_count()), (1, 0));
+        assert!(blocks.free(last).is_err());
+        blocks.validate().unwrap();
+        let next = blocks.alloc(size)?;
+        assert_eq!((next.index(), next.generation()), (1, 1));
+        let saved = serde_json::to_value(blocks.snapshot()?).expect("a value");
+        restore(&saved).expect("retired indices are saved").validate().unwrap();
+        blocks.free(next)?;
+        assert_eq!(saved["indices"][0]["block"].is_null(), !stays);
+        blocks.trim()?;
+        assert_eq!(blocks.storage_bytes(), 0, "nothing is lost with the index");
+        blocks.validate().unwrap();
+    }
+    Ok(())
+}
