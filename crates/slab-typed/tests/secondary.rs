@@ -93,7 +93,7 @@ fn agrees_with_a_map_after_each_step() {
         .collect();
     let (mut map, mut model) = (SecondaryMap::new(5), BTreeMap::new());
     let mut state = 1_u64;
-    for step in 0..if cfg!(miri) { 300 } else { 20_000 } {
+    for step in 0..if cfg!(miri) { 60 } else { 20_000 } {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let handle = handles[(state >> 33) as usize % handles.len()];
