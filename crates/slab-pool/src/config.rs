@@ -209,10 +209,12 @@ impl BufferPoolBuilder {
         }
 
         let capacity = self.capacity_per_class;
+        // Under a limit what one thread hoards is what another waits for: all but the last two are published.
+        let batch_max = if self.outstanding_bytes_max.is_some() { 1 } else { BATCH_MAX };
         let shapes: Vec<_> = classes
             .sizes()
             .iter()
-            .map(|&bytes| Shape::new(bytes, capacity, MAGAZINE_BYTES, BATCH_MAX))
+            .map(|&bytes| Shape::new(bytes, capacity, MAGAZINE_BYTES, batch_max))
             .collect();
         let of_all =
             classes.configured().iter().fold(0_usize, |sum, &size| sum.saturating_add(size));

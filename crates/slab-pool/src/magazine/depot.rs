@@ -46,7 +46,7 @@ impl Shape {
         magazine_bytes: usize,
         batch_max: usize,
     ) -> Self {
-        let by_bytes = (magazine_bytes / item_bytes.max(1)).clamp(2, batch_max.max(2));
+        let by_bytes = (magazine_bytes / item_bytes.max(1)).max(2);
         let batch = by_bytes.min(batch_max).min(capacity / 4).max(1);
         let share = if capacity <= 4 { 1 } else { 2 * batch };
         Self { item_bytes, capacity, batch, share }
