@@ -12,8 +12,9 @@ const SLABS_FIRST: u32 = 4;
 /// chunk leaves unused is small beside the rest of the cache, and its alignment beside it.
 const CHUNK_BYTES_MAX: usize = 256 * 1024;
 const SLABS_FIRST_LARGE: u32 = 8;
-/// A chunk adds about this part to the slabs there are.
-const GROWTH_PART: u32 = 8;
+/// A chunk adds about this part to the slabs there are: with 1/64, what the newest chunk leaves unused
+/// and the headers are less than 3.3 % of a cache of many slabs of 4 KiB.
+const GROWTH_PART: u32 = 64;
 
 /// The chunks.
 ///

@@ -136,6 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
     fn slots_bits_and_header_fill_a_slab_and_never_overflow_it() {
         let mut tried = 0;
         for slab_bytes in [256, 1024, 4096, 65536] {

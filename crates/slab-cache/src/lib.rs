@@ -30,8 +30,8 @@
 //! # Memory
 //!
 //! A slab of 4096 bytes has a header of 64 bytes with up to 63 slots, of which 63 of 64 bytes fill it;
-//! 8 more bytes for each 64 slots, and 8 in `Hardened` mode. Chunks start at four slabs, and grow with
-//! the cache by an eighth, up to 64 slabs or 256 KiB; where the source has no room for that, they are
+//! 8 more bytes for each 64 slots, and 8 in `Hardened` mode. Chunks start at four slabs, and add a 64th
+//! to a large cache, up to 64 slabs or 256 KiB; where the source has no room for that, they are
 //! smaller.
 //!
 //! A chunk without values goes back to the source at once, but for one. Memory that was given back and

@@ -61,6 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
     fn a_bucket_is_left_just_below_its_lowest_count() {
         for slots in 2..200 {
             for used in 1..slots {

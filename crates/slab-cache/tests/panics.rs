@@ -1,4 +1,5 @@
 //! Panics in values lose no slot and drop nothing twice.
+#![cfg(not(loom))]
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};

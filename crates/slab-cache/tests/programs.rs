@@ -1,5 +1,6 @@
 //! Fixed programs against the model, long enough that each kind of operation does something. Miri runs
 //! these.
+#![cfg(not(loom))]
 
 mod model;
 

@@ -1,5 +1,5 @@
 //! Random programs against the model.
-#![cfg(not(miri))]
+#![cfg(not(any(loom, miri)))]
 
 use proptest::collection::vec;
 use proptest::prelude::*;

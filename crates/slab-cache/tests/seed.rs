@@ -1,4 +1,5 @@
 //! The behaviour of the crate that this one grew out of, and its defects, rewritten.
+#![cfg(not(loom))]
 #![expect(unsafe_code, reason = "memory sources are unsafe traits")]
 
 use std::alloc::Layout;

@@ -1,4 +1,5 @@
 //! Boxes that are made on one thread and dropped on another.
+#![cfg(not(loom))]
 
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};

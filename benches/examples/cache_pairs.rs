@@ -1,0 +1,33 @@
+//! Allocates and drops one 64-byte object many times, for `count_cache.sh` to count:
+//! `cache_pairs CONTENDER TIMES`.
+
+use std::hint::black_box;
+
+use slab_cache::{Checked, Global, Hardened, Mode, NoLock, SlabCache, Unchecked};
+
+type Object = [u64; 8];
+type Cache<R, M> = SlabCache<Object, R, Global, 4096, M>;
+
+fn pairs<R: lock_api::RawMutex + 'static, M: Mode>(cache: &Cache<R, M>, times: u64) {
+    for number in 0..times {
+        drop(black_box(cache.alloc([number; 8]).expect("memory")));
+    }
+}
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [name, times] = &arguments[..] else { panic!("cache_pairs CONTENDER TIMES") };
+    let times = times.parse().expect("TIMES is a number");
+    type Spin = spin::Mutex<()>;
+    match name.as_str() {
+        "unchecked" => pairs(&Cache::<NoLock, Unchecked>::new().expect("memory"), times),
+        "checked" => pairs(&Cache::<NoLock, Checked>::new().expect("memory"), times),
+        "hardened" => pairs(&Cache::<NoLock, Hardened>::new().expect("memory"), times),
+        "spin" => pairs(&Cache::<Spin, Checked>::new().expect("memory"), times),
+        "thread-caches" => {
+            pairs(&Cache::<Spin, Checked>::with_thread_caches().expect("memory"), times);
+        }
+        "box" => (0..times).for_each(|number| drop(black_box(Box::new([number; 8])))),
+        _ => (0..times).for_each(|number| _ = black_box([number; 8])),
+    }
+}

@@ -1,0 +1,191 @@
+//! Frees without the lock against a slab that is given back, and against the end of the last handle, in
+//! every order that the threads can run in.
+//!
+//! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 cargo test --release -p slab-cache --test loom`
+#![cfg(loom)]
+#![expect(unsafe_code, reason = "a lock, a source, and contents that loom watches")]
+
+use std::alloc::Layout;
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+use allocator_api2::alloc::{AllocError, Allocator, Global};
+use lock_api::RawMutex;
+use loom::sync::Arc;
+use loom::thread;
+use slab_cache::{Checked, SlabBox, SlabCache};
+use slab_core::sync::UnsafeCell;
+use slab_core::sync::atomic::{AtomicBool, Ordering};
+
+loom::lazy_static! {
+    /// Whether the one lock of a model is held.
+    static ref LOCKED: AtomicBool = AtomicBool::new(false);
+}
+
+/// A spin lock that loom knows. Its flag lies outside, because loom's atomics are not constants.
+struct Watched;
+
+// SAFETY: the flag goes from clear to set for one thread at a time.
+unsafe impl RawMutex for Watched {
+    const INIT: Self = Self;
+    type GuardMarker = lock_api::GuardSend;
+
+    fn lock(&self) {
+        while !self.try_lock() {
+            thread::yield_now();
+        }
+    }
+
+    fn try_lock(&self) -> bool {
+        LOCKED.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    unsafe fn unlock(&self) {
+        LOCKED.store(false, Ordering::Release);
+    }
+}
+
+std::thread_local! {
+    /// Blocks asked for and not given back. All threads of a model run on one of the system's.
+    static BLOCKS: Cell<isize> = const { Cell::new(0) };
+    /// Whether a slot was handed out again in some order that was tried.
+    static SERVED_AGAIN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Counts, outside of loom's sight.
+struct Counting;
+
+// SAFETY: it is `Global`.
+unsafe impl Allocator for Counting {
+    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+        BLOCKS.set(BLOCKS.get() + 1);
+        Global.allocate(layout)
+    }
+
+    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        BLOCKS.set(BLOCKS.get() - 1);
+        // SAFETY: the caller's promise is the same.
+        unsafe { Global.deallocate(block, layout) };
+    }
+}
+
+/// Two or three slots a slab.
+type Value = [u64; 40];
+type Cache = SlabCache<Value, Watched, Counting, 1024, Checked>;
+type Held = SlabBox<Value, Watched, Counting, 1024, Checked>;
+
+/// What the owners of slots write, by the slot's place in its slab; loom watches each for accesses that
+/// nothing keeps apart.
+struct Contents([UnsafeCell<u64>; 1024 / 320 + 1]);
+
+// SAFETY: a content is used by the owner of a slot; whether that is enough is what loom says.
+unsafe impl Sync for Contents {}
+// SAFETY: nothing in it belongs to a thread.
+unsafe impl Send for Contents {}
+
+impl Contents {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(std::array::from_fn(|_| UnsafeCell::new(0))))
+    }
+
+    /// Uses the slot of a box.
+    fn touch(&self, held: &Held) {
+        let place = SlabBox::as_ptr(held).addr().get() % 1024 / 320;
+        // SAFETY: the box is borrowed, and no other box has the slot, if all is well.
+        self.0[place].with_mut(|content| unsafe { *content += 1 });
+    }
+}
+
+fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 10_000;
+    builder.check(move || {
+        BLOCKS.set(0);
+        run();
+        assert_eq!(BLOCKS.get(), 0, "each block came back once");
+    });
+}
+
+#[test]
+fn a_slot_freed_elsewhere_serves_again() {
+    model(|| {
+        let contents = Contents::new();
+        let cache = Cache::new_in(Counting).expect("memory");
+        let held = cache.alloc([1; 40]).expect("memory");
+        let place = SlabBox::as_ptr(&held);
+        let other = {
+            let (contents, cache) = (Arc::clone(&contents), cache.clone());
+            thread::spawn(move || {
+                let slots = Cache::SLOTS_PER_SLAB as usize;
+                let more: Vec<_> = (0..slots).map(|_| cache.alloc([2; 40])).collect();
+                let again = more.iter().flatten().find(|held| SlabBox::as_ptr(held) == place);
+                again.inspect(|held| contents.touch(held));
+                again.is_some()
+            })
+        };
+        contents.touch(&held);
+        drop(held);
+        let served_again = other.join().expect("no panic");
+        SERVED_AGAIN.set(SERVED_AGAIN.get() || served_again);
+        assert_eq!(cache.stats().live, 0);
+    });
+    assert!(SERVED_AGAIN.get(), "in some order it did");
+}
+
+#[test]
+fn frees_meet_a_slab_that_is_given_back() {
+    model(|| {
+        let cache = Cache::new_in(Counting).expect("memory");
+        let slots = Cache::SLOTS_PER_SLAB as usize;
+        let mut held: Vec<_> = (0..slots).map(|_| cache.alloc([1; 40]).expect("memory")).collect();
+        // Now the slab is full, and not the front.
+        let front = cache.alloc([2; 40]).expect("memory");
+        let mine = held.pop().expect("there are some");
+        let other = thread::spawn(move || drop(held));
+        drop(mine);
+        cache.reclaim();
+        other.join().expect("no panic");
+        drop(front);
+        cache.reclaim();
+        assert_eq!(cache.stats().slabs, 0, "nobody has a value");
+    });
+}
+
+#[test]
+fn a_free_meets_the_end_of_the_last_handle() {
+    model(|| {
+        let cache = Cache::new_in(Counting).expect("memory");
+        let held = cache.alloc([1; 40]).expect("memory");
+        let other = thread::spawn(move || drop(held));
+        drop(cache);
+        other.join().expect("no panic");
+    });
+}
+
+#[test]
+fn the_last_two_boxes_meet_after_the_last_handle() {
+    model(|| {
+        let cache = Cache::new_in(Counting).expect("memory");
+        let [one, two] = [(); 2].map(|()| cache.alloc([1; 40]).expect("memory"));
+        drop(cache);
+        let other = thread::spawn(move || drop(one));
+        drop(two);
+        other.join().expect("no panic");
+    });
+}
+
+#[test]
+fn two_frees_meet_an_allocation() {
+    model(|| {
+        let cache = Cache::new_in(Counting).expect("memory");
+        let slots = Cache::SLOTS_PER_SLAB as usize;
+        let mut held: Vec<_> = (0..slots).map(|_| cache.alloc([1; 40]).expect("memory")).collect();
+        let (one, two) = (held.pop(), held.pop());
+        let first = thread::spawn(move || drop(one));
+        let second = thread::spawn(move || drop(two));
+        held.push(cache.alloc([2; 40]).expect("memory"));
+        first.join().expect("no panic");
+        second.join().expect("no panic");
+        assert_eq!(cache.stats().live, held.len() as u64);
+    });
+}
