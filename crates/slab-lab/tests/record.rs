@@ -116,6 +116,24 @@ fn an_interrupt_ends_the_program_and_not_the_recording() {
 
 #[cfg(unix)]
 #[test]
+fn a_script_is_pointed_out() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    for recorder in installed() {
+        let place = place(&format!("script-{recorder}"));
+        let script = place.join("script");
+        fs::write(&script, "#!/bin/sh\necho done\n").expect("a script");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script");
+        let start = ["record", "--quick", "--allocator", "talc", "--with", recorder];
+        let output = lab(&place, &[&start[..], &["--", "./script"]].concat());
+        let errors = said(&output.stderr);
+        // Whether anything is seen of it depends on how the shell ends.
+        assert!(errors.contains("./script is a script"), "{errors}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_recorder_that_sees_nothing_is_an_error() {
     use std::os::unix::fs::PermissionsExt as _;
 

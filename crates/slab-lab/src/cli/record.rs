@@ -7,7 +7,7 @@ use super::args::RecordArguments;
 use super::report::{Reporter, check_writable};
 use super::traces::named_contenders;
 use super::{LabError, import, provenance};
-use crate::record::{Recorder, find_program, record};
+use crate::record::{Recorder, find_program, is_script, record};
 use crate::trace::OPERATIONS_MAX;
 use crate::words;
 
@@ -26,6 +26,10 @@ pub(super) fn run(arguments: &RecordArguments) -> Result<ExitCode, LabError> {
         arguments.program.iter().map(|argument| argument.to_string_lossy().into_owned()),
     );
     say(&format!("recording {recorded} with {}", recorder.name()));
+    if is_script(&path) {
+        let path = path.display();
+        say(&format!("{path} is a script: what it starts in other processes is not recorded"));
+    }
     let first = arguments.first.unwrap_or(OPERATIONS_MAX);
     let trace = record(recorder, &path, program_arguments, first)?;
     let requests = words::counted(trace.ops().len(), "request");

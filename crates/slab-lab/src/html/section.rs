@@ -46,9 +46,14 @@ pub(super) fn draw(index: usize, report: &TraceReport, detail: &Detail, advice: 
 /// Keeps numbers and their units on one line.
 fn tight(sentence: &str) -> String {
     const UNITS: [&str; 7] = ["×", "KiB", "MiB", "ns", "µs", "ms", "%"];
-    UNITS.iter().fold(sentence.to_owned(), |text, unit| {
-        text.replace(&format!(" {unit} "), &format!("\u{a0}{unit} "))
-    })
+    const ENDS: [&str; 5] = [" ", ")", ".", ",", ":"];
+    let mut text = sentence.to_owned();
+    for unit in UNITS {
+        for end in ENDS {
+            text = text.replace(&format!(" {unit}{end}"), &format!("\u{a0}{unit}{end}"));
+        }
+    }
+    text
 }
 
 fn facts(report: &TraceReport, detail: &Detail) -> String {

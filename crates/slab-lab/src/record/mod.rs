@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::RecordError;
 pub use install::installation;
-pub use recorder::{Recorder, find_program};
+pub use recorder::{Recorder, find_program, is_script};
 
 use crate::trace::{self, OPERATIONS_MAX, Trace};
 

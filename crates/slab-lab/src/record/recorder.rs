@@ -1,6 +1,8 @@
 //! The recorders and how each is started.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::{env, fs};
@@ -120,6 +122,13 @@ pub fn find_program(name: &OsStr) -> Result<PathBuf, RecordError> {
     let exists = candidates.iter().any(|candidate| candidate.exists());
     let found = candidates.into_iter().find(|candidate| is_executable(candidate));
     found.ok_or_else(|| RecordError::Program { program: name.to_string_lossy().into(), exists })
+}
+
+/// Returns whether a program is a script, of which only the interpreter is recorded.
+pub fn is_script(program: &Path) -> bool {
+    let mut start = [0; 2];
+    let read = File::open(program).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *b"#!"
 }
 
 #[cfg(unix)]

@@ -20,6 +20,10 @@ pub const LEVEL: f64 = 1.10;
 /// A time below this, in nanoseconds, has drowned in the harness's own cost.
 const NS_MIN: f64 = 0.1;
 
+/// To save less than this in the whole of a trace, in nanoseconds, is to save nothing: it is one per
+/// cent of the shortest run that a process can have.
+const SAVING_NS_MIN: f64 = 10_000.0;
+
 /// A recommendation for one trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advice {
@@ -44,8 +48,8 @@ pub fn advise(report: &TraceReport) -> Advice {
     let name = &report.trace;
     let headline = match judged.system_will_do(pick) {
         true => format!(
-            "For {name} the system allocator will do: on an operating system none is clearly \
-             faster. On a region of your own {take}."
+            "For {name} the system allocator will do: on an operating system there is nothing to \
+             gain. On a region of your own {take}."
         ),
         false => format!("For {name} {take}."),
     };
@@ -80,6 +84,8 @@ struct Judged<'r> {
     system: Option<&'r ContenderReport>,
     fastest: Option<&'r ContenderReport>,
     smallest: Option<&'r ContenderReport>,
+    /// Of the trace.
+    requests: usize,
     /// Whether nothing else was run.
     alone: bool,
     /// Whether memory means the smallest region; else it means the footprint.
@@ -97,6 +103,7 @@ impl<'r> Judged<'r> {
             system: system.first().copied(),
             fastest: None,
             smallest: None,
+            requests: report.operations,
             alone: report.results.len() == 1,
             by_arena,
         };
@@ -148,8 +155,11 @@ impl<'r> Judged<'r> {
     /// Returns whether nothing is gained over the system allocator where there is one.
     fn system_will_do(&self, pick: &ContenderReport) -> bool {
         let system = self.system.and_then(|system| self.ns(system));
-        let fastest = self.ns(pick);
-        system.zip(fastest).is_some_and(|(system, pick)| system <= pick * LEVEL)
+        let times = system.zip(self.ns(pick));
+        times.is_some_and(|(system, pick)| {
+            let saved = (system - pick) * self.requests as f64;
+            system <= pick * LEVEL || saved < SAVING_NS_MIN
+        })
     }
 
     /// Says what memory means here.

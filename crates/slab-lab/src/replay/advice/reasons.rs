@@ -150,7 +150,7 @@ fn other_modes(judged: &Judged<'_>, pick: &ContenderReport) -> Option<String> {
 fn system(report: &TraceReport, judged: &Judged<'_>, pick: &ContenderReport) -> Option<String> {
     let (system, ns) = (judged.ns(judged.system?)?, judged.ns(pick)?);
     let ratio = system / ns;
-    if judged.system_will_do(pick) {
+    if ratio <= LEVEL {
         return Some(format!(
             "The system allocator takes {} a request, {} the time of {}.",
             words::nanoseconds(system),
