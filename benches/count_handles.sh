@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Instructions per call of slab-typed and of slab, from callgrind: benches/count_handles.sh
 # Start-up and loop are the same in both runs, so that the difference is the calls; what is printed is
-# inclusive of the callee alone.
+# inclusive of the callee alone. What growing takes is part of insertion.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet --release -p slab-benches --example handles
@@ -9,7 +9,7 @@ program="${CARGO_TARGET_DIR:-target}/release/examples/handles"
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 for name in slab-typed slab; do
-    for operation in get churn; do
+    for operation in get insert take churn; do
         valgrind --tool=callgrind --callgrind-out-file="$out" "$program" "$name" "$operation" 10000 2>/dev/null
         callgrind_annotate --threshold=100 --inclusive=yes "$out" |
             awk -v callee="_$operation" -v name="$name" -v operation="$operation" \

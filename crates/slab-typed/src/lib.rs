@@ -17,7 +17,8 @@
 //!
 //! **Storing** takes the slot freed last, from a list whose links lie in the dead slots and say how
 //! long the list is; else the next slot that was never filled. **Freeing** moves the generation on and
-//! puts the slot on the list. No count is kept besides: the list's length says how many values there
+//! puts the slot on the list. For slots that were never filled the handle given out next is kept ready,
+//! so that storing there reads nothing of the chunk. No count is kept besides: the list's length says how many values there
 //! are, and which slots are live is what their generations say. A pass over 64 generations at a time
 //! finds them for iteration; while nothing is vacant, iteration does not look at all.
 //!
@@ -38,6 +39,7 @@
 //! | a counter of values | 1.1 times slower; the list counts itself |
 //! | a chunk size that suits the slab capacity, shifted by a number from memory | 1.2 times slower |
 //! | `slab_core::FreeList` | not measured: its resolver would look up again what the handle led to |
+//! | the list's first slot in a field apart from its length, for a shorter chain of loads | removal + insertion 1.04 to 1.1 times slower: instructions decide |
 //! | a list of vacant slots a chunk | 0.7 to 1.2 ns a removal more |
 //! | linking a fresh chunk beforehand | insertion 2.4 times slower |
 //!
