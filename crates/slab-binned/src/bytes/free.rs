@@ -27,7 +27,8 @@ impl BinnedByteAllocator {
         let region = self.regions.all().iter().find(|region| region.contains(address));
         let region = region.ok_or(FreeError::Foreign { address })?;
         let not_live = FreeError::NotLive { address };
-        let Some(shown) = region.granule_at(address) else { return Err(not_live) };
+        let Some(spot) = region.spot_at(address) else { return Err(not_live) };
+        let shown = spot.granule();
         let (pad, class) = match meaning(self.regions.code(shown)) {
             Meaning::Live { class } => (0, Some(class)),
             Meaning::Run => (0, None),
@@ -55,6 +56,7 @@ impl BinnedByteAllocator {
     #[cold]
     #[inline(never)]
     pub(super) fn free_slow(&mut self, address: usize, size: usize) -> Result<(), FreeError> {
+        self.regions.warm(address);
         let Block { granule, pad, class, bytes, usable_bytes } = self.find(address)?;
         if size > usable_bytes {
             return Err(FreeError::WrongLayout { address, size, usable_bytes });

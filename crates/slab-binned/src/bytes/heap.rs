@@ -10,12 +10,20 @@ use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionE
 
 use super::code;
 use super::error::FreeError;
-use super::region::{DeadBlocks, Regions};
-use crate::classes::{
-    CLASS_BYTES_MAX, CLASS_COUNT_MAX, ClassMap, GRANULE_BYTES, PAGE_BYTES, SizeClasses,
-};
+use super::region::{DeadBlocks, NearBlocks, Regions};
+use crate::classes::{ClassMap, GRANULE_BYTES, PAGE_BYTES, SizeClasses};
 use crate::crumb::Crumb;
 use crate::space::Runs;
+
+/// Bins that there are, used or not: the number of a class, cut to six bits, is one of them.
+pub(super) const BINS: usize = 64;
+
+/// One class: its dead blocks, the one freed last first, and how large they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Bin {
+    pub dead: FreeList<u32>,
+    pub bytes: u32,
+}
 
 /// Bytes at the start of a dead block that keep their content: the link to the next one, and what
 /// else the sanitizer cannot tell from it.
@@ -60,7 +68,7 @@ const LINK_BYTES: usize = 8;
 pub struct BinnedByteAllocator {
     pub(super) regions: Regions,
     pub(super) classes: &'static ClassMap,
-    pub(super) bins: [FreeList<u32>; CLASS_COUNT_MAX],
+    pub(super) bins: [Bin; BINS],
     pub(super) runs: Runs,
     /// Its `start` is the number of a granule; its chunk is not used.
     pub(super) crumb: Crumb,
@@ -82,10 +90,17 @@ impl BinnedByteAllocator {
 
     /// Returns a heap of other size classes, without memory yet.
     pub const fn with_classes(classes: SizeClasses) -> Self {
+        let classes = classes.map();
+        let mut bins = [Bin { dead: FreeList::new(), bytes: 0 }; BINS];
+        let mut class = 0;
+        while class < classes.sizes.len() {
+            bins[class].bytes = classes.sizes[class];
+            class += 1;
+        }
         Self {
             regions: Regions::new(),
-            classes: classes.map(),
-            bins: [const { FreeList::new() }; CLASS_COUNT_MAX],
+            classes,
+            bins,
             runs: Runs::new(),
             crumb: Crumb::NONE,
             allocated_bytes: 0,
@@ -103,7 +118,7 @@ impl BinnedByteAllocator {
     pub(super) fn pop(&mut self, class: usize) -> Option<u32> {
         let space = DeadBlocks { regions: &self.regions, class };
         // SAFETY: the list is only used with the dead blocks of this class in these regions.
-        match unsafe { self.bins[class].pop(&space) } {
+        match unsafe { self.bins[class].dead.pop(&space) } {
             Ok(granule) => granule,
             Err(_) => self.give_up(class),
         }
@@ -114,7 +129,7 @@ impl BinnedByteAllocator {
     #[cold]
     fn give_up(&mut self, class: usize) -> Option<u32> {
         self.corrupt_links += 1;
-        self.bins[class] = FreeList::new();
+        self.bins[class].dead = FreeList::new();
         None
     }
 
@@ -125,7 +140,7 @@ impl BinnedByteAllocator {
         debug_assert!(slab_core::SlotSpace::may_link(&space, granule));
         // SAFETY: the code of a dead block of this class has just been written, where before was that
         // of a live one or none: so it may link and is in no list. Nobody uses its bytes any more.
-        unsafe { self.bins[class].push(&space, granule) };
+        unsafe { self.bins[class].dead.push(&space, granule) };
     }
 
     /// Marks the bytes of a block as dead, but for its link.
@@ -169,15 +184,47 @@ impl BinnedByteAllocator {
     #[inline]
     pub unsafe fn try_free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), FreeError> {
         let (address, size) = (block.addr().get(), layout.size());
-        if size <= CLASS_BYTES_MAX
-            && let Some(granule) = self.regions.granule_at(address)
-            && let Some(class) = self.classes.class_of(size)
-            && self.regions.code(granule) == code::live(class)
-        {
-            self.free_binned(granule, class);
-            return Ok(());
+        if self.free_near(address, size) { Ok(()) } else { self.free_slow(address, size) }
+    }
+
+    /// Hands out the block of a class that was freed last, if it and the next one are in the region
+    /// used last. *O*(1).
+    #[inline]
+    fn reuse_near(&mut self, size: usize) -> Option<NonNull<u8>> {
+        let class = self.classes.class_of(size)? % BINS;
+        let bin = &mut self.bins[class];
+        let spot = self.regions.hot().spot(bin.dead.head()?)?;
+        let space = NearBlocks { region: self.regions.hot(), class };
+        // SAFETY: what is listed may link in `DeadBlocks`, and the head, as was just looked up, in this
+        // region. The next one is looked up before it becomes the head; if it lies elsewhere the list
+        // stays as it was.
+        unsafe { bin.dead.pop(&space) }.ok()?;
+        spot.set_code(code::live(class));
+        let (start, granule, bytes) = (spot.start(), spot.granule(), bin.bytes as usize);
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes);
+        self.revive(granule, bytes);
+        Some(start)
+    }
+
+    /// Takes back a block of the class that its size says, if it is in the region used last; returns
+    /// whether it did. *O*(1).
+    #[inline]
+    fn free_near(&mut self, address: usize, size: usize) -> bool {
+        let Some(spot) = self.regions.hot().spot_at(address) else { return false };
+        let Some(class) = self.classes.class_of(size) else { return false };
+        let class = class % BINS;
+        if spot.code() != code::live(class) {
+            return false;
         }
-        self.free_slow(address, size)
+        let (granule, bytes) = (spot.granule(), self.bins[class].bytes as usize);
+        spot.set_code(code::dead(class));
+        self.retire(granule, bytes);
+        let space = NearBlocks { region: self.regions.hot(), class };
+        // SAFETY: the block was live, so it is in no list; its new code says that it may link, here as
+        // in `DeadBlocks`, and nobody uses its bytes any more.
+        unsafe { self.bins[class].dead.push(&space, granule) };
+        self.freed_bytes = self.freed_bytes.wrapping_add(bytes);
+        true
     }
 
     /// Puts a live block of a class into its bin.
@@ -200,10 +247,14 @@ impl BinnedByteAllocator {
         self.corrupt_links
     }
 
+    /// Takes a block back that is not where most are, and counts a refusal.
     #[cold]
-    fn refused(&mut self, error: &FreeError) {
-        self.refused_frees += 1;
-        debug_assert!(false, "{error}");
+    #[inline(never)]
+    fn free_far(&mut self, address: usize, size: usize) {
+        if let Err(error) = self.free_slow(address, size) {
+            self.refused_frees += 1;
+            debug_assert!(false, "{error}");
+        }
     }
 }
 
@@ -243,16 +294,10 @@ unsafe impl ByteAllocator for BinnedByteAllocator {
     /// *O*(pages) before it is refused.
     #[inline]
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
-        if layout.size() <= CLASS_BYTES_MAX
-            && layout.align() <= GRANULE_BYTES
-            && let Some(class) = self.classes.class_of(layout.size())
-            && let Some(granule) = self.pop(class)
+        if layout.align() <= GRANULE_BYTES
+            && let Some(block) = self.reuse_near(layout.size())
         {
-            self.regions.set_code(granule, code::live(class));
-            let bytes = self.classes.bytes(class) as usize;
-            self.revive(granule, bytes);
-            self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes);
-            return self.regions.start_of(granule).ok_or(AllocError::NoMemory);
+            return Ok(block);
         }
         self.alloc_slow(layout)
     }
@@ -265,9 +310,9 @@ unsafe impl ByteAllocator for BinnedByteAllocator {
     /// [`refused_frees`](Self::refused_frees).
     #[inline]
     unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller promises a live block and its layout, and gives it up.
-        if let Err(error) = unsafe { self.try_free(block, layout) } {
-            self.refused(&error);
+        let (address, size) = (block.addr().get(), layout.size());
+        if !self.free_near(address, size) {
+            self.free_far(address, size);
         }
     }
 
@@ -305,8 +350,11 @@ unsafe impl ByteAllocator for BinnedByteAllocator {
     /// numbers. The safety contract is the one of `try_free`.
     #[inline]
     unsafe fn try_dealloc(&mut self, block: NonNull<u8>, layout: Layout) -> AllocResult {
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.try_free(block, layout) }.map_err(AllocError::from)
+        let (address, size) = (block.addr().get(), layout.size());
+        if self.free_near(address, size) {
+            return Ok(());
+        }
+        self.free_slow(address, size).map_err(AllocError::from)
     }
 }
 

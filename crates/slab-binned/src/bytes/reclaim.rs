@@ -100,20 +100,20 @@ impl BinnedByteAllocator {
                 self.retire(granule, pages as usize * PAGE_BYTES);
                 self.runs.release(&mut self.regions, granule / PAGE_GRANULES, pages);
             } else if self.is_pinned(granule / PAGE_GRANULES) {
-                core::mem::swap(&mut kept, &mut self.bins[class]);
+                core::mem::swap(&mut kept, &mut self.bins[class].dead);
                 self.push(class, granule);
-                core::mem::swap(&mut kept, &mut self.bins[class]);
+                core::mem::swap(&mut kept, &mut self.bins[class].dead);
             }
         }
         // Popped and pushed once more, they are in the order they had.
-        core::mem::swap(&mut kept, &mut self.bins[class]);
+        core::mem::swap(&mut kept, &mut self.bins[class].dead);
         let mut turned = slab_core::FreeList::new();
         while let Some(granule) = self.pop(class) {
-            core::mem::swap(&mut turned, &mut self.bins[class]);
+            core::mem::swap(&mut turned, &mut self.bins[class].dead);
             self.push(class, granule);
-            core::mem::swap(&mut turned, &mut self.bins[class]);
+            core::mem::swap(&mut turned, &mut self.bins[class].dead);
         }
-        self.bins[class] = turned;
+        self.bins[class].dead = turned;
     }
 
     /// Returns a page without live blocks to the free runs.

@@ -86,6 +86,20 @@ pub struct Region {
     pages: NonNull<u8>,
     pub first_page: u32,
     pub page_count: u32,
+    /// The same two in granules.
+    first_granule: u32,
+    granule_count: u32,
+}
+
+/// A granule of a region.
+///
+/// # Invariants
+///
+/// - **P1 (inside)**: `place` is below the region's `granule_count`.
+#[derive(Debug, Clone, Copy)]
+pub struct Spot<'a> {
+    region: &'a Region,
+    place: u32,
 }
 
 // SAFETY: by G1 the memory is the heap's alone, wherever that is sent.
@@ -102,28 +116,62 @@ impl Region {
         pages: NonNull::dangling(),
         first_page: 0,
         page_count: 0,
+        first_granule: 0,
+        granule_count: 0,
     };
 
-    /// Returns the number of the granule at an address, if one starts there.
+    /// Returns the granule that starts at an address, if one does. *O*(1).
     #[inline]
-    pub fn granule_at(&self, address: usize) -> Option<u32> {
+    pub fn spot_at(&self, address: usize) -> Option<Spot<'_>> {
         // An address inside a granule rotates to a number beyond every region.
         let offset = address.wrapping_sub(self.pages.addr().get());
-        let granule = offset.rotate_right(GRANULE_BYTES.trailing_zeros());
-        let granules = self.page_count as usize * PAGE_GRANULES as usize;
-        (granule < granules).then(|| self.first_page * PAGE_GRANULES + granule as u32)
+        let place = offset.rotate_right(GRANULE_BYTES.trailing_zeros());
+        (place < self.granule_count as usize).then_some(Spot { region: self, place: place as u32 })
+    }
+
+    /// Returns a granule by its number, if it is one of this region's. *O*(1).
+    #[inline]
+    pub fn spot(&self, granule: u32) -> Option<Spot<'_>> {
+        let place = granule.wrapping_sub(self.first_granule);
+        (place < self.granule_count).then_some(Spot { region: self, place })
     }
 
     /// Returns whether an address lies in one of the pages.
     pub fn contains(&self, address: usize) -> bool {
         address.wrapping_sub(self.pages.addr().get()) < self.page_count as usize * PAGE_BYTES
     }
+}
 
-    /// Returns the place of a granule of this region.
+impl Spot<'_> {
+    /// Returns the granule's number.
     #[inline]
-    fn place_of(&self, granule: u32) -> Option<usize> {
-        let place = granule.wrapping_sub(self.first_page * PAGE_GRANULES);
-        (place < self.page_count * PAGE_GRANULES).then_some(place as usize)
+    pub fn granule(self) -> u32 {
+        self.region.first_granule + self.place
+    }
+
+    /// Returns the first byte of the granule.
+    #[inline]
+    pub fn start(self) -> NonNull<u8> {
+        // SAFETY: by P1 the granule lies in the pages of G2.
+        unsafe { self.region.pages.add(self.place as usize * GRANULE_BYTES) }
+    }
+
+    /// Returns the granule's code.
+    #[inline]
+    pub fn code(self) -> u8 {
+        // SAFETY: by P1 and G2 there is a code for the granule.
+        let cell = unsafe { self.region.codes.add(self.place as usize) };
+        // SAFETY: initialised by G2.
+        unsafe { cell.read() }
+    }
+
+    /// Replaces the granule's code.
+    #[inline]
+    pub fn set_code(self, code: u8) {
+        // SAFETY: by P1 and G2 there is a code for the granule.
+        let cell = unsafe { self.region.codes.add(self.place as usize) };
+        // SAFETY: ours alone by G1; no reference to a code exists.
+        unsafe { cell.write(code) };
     }
 }
 
@@ -188,71 +236,66 @@ impl Regions {
         // SAFETY: the plan counts a code for each granule.
         unsafe { codes.write_bytes(0, plan.page_count as usize * PAGE_GRANULES as usize) };
         let page_count = plan.page_count;
-        let region = Region { start, size, lines, codes, pages, first_page, page_count };
+        let region = Region {
+            start,
+            size,
+            lines,
+            codes,
+            pages,
+            first_page,
+            page_count,
+            first_granule: first_page * PAGE_GRANULES,
+            granule_count: page_count * PAGE_GRANULES,
+        };
         self.regions[self.count] = region;
         self.count += 1;
         self.hot = region;
         Ok(region)
     }
 
-    /// Returns the granule that starts at an address. *O*(1) for the region of the last call, else
-    /// *O*(regions).
+    /// Returns the region used last.
     #[inline]
-    pub fn granule_at(&mut self, address: usize) -> Option<u32> {
-        match self.hot.granule_at(address) {
-            Some(granule) => Some(granule),
-            None => self.granule_elsewhere(address),
+    pub fn hot(&self) -> &Region {
+        &self.hot
+    }
+
+    /// Makes the region of an address the one used last. *O*(regions).
+    #[cold]
+    pub fn warm(&mut self, address: usize) {
+        if let Some(&region) = self.all().iter().find(|region| region.contains(address)) {
+            self.hot = region;
         }
     }
 
-    #[cold]
-    fn granule_elsewhere(&mut self, address: usize) -> Option<u32> {
-        let found = self.all().iter().find_map(|r| Some((*r, r.granule_at(address)?)));
-        let (region, granule) = found?;
-        self.hot = region;
-        Some(granule)
-    }
-
-    /// Returns the region that a granule belongs to, and its place there.
+    /// Returns a granule by its number. *O*(1) in the region used last, else *O*(regions).
     #[inline]
-    fn region_of(&self, granule: u32) -> Option<(&Region, usize)> {
-        match self.hot.place_of(granule) {
-            Some(place) => Some((&self.hot, place)),
-            None => self.region_elsewhere(granule),
-        }
+    fn spot(&self, granule: u32) -> Option<Spot<'_>> {
+        self.hot.spot(granule).or_else(|| self.spot_elsewhere(granule))
     }
 
     #[cold]
-    fn region_elsewhere(&self, granule: u32) -> Option<(&Region, usize)> {
-        self.all().iter().find_map(|region| Some((region, region.place_of(granule)?)))
+    fn spot_elsewhere(&self, granule: u32) -> Option<Spot<'_>> {
+        self.all().iter().find_map(|region| region.spot(granule))
     }
 
     /// Returns a granule's code; [`code::NOTHING`] for a number that is no granule.
     #[inline]
     pub fn code(&self, granule: u32) -> u8 {
-        let Some((region, place)) = self.region_of(granule) else { return code::NOTHING };
-        // SAFETY: the place is one of the region's granules, for each of which G2 has a code.
-        let cell = unsafe { region.codes.add(place) };
-        // SAFETY: initialised by G2.
-        unsafe { cell.read() }
+        self.spot(granule).map_or(code::NOTHING, Spot::code)
     }
 
     /// Replaces a granule's code. Nothing happens for a number that is no granule.
     #[inline]
     pub fn set_code(&mut self, granule: u32, code: u8) {
-        let Some((region, place)) = self.region_of(granule) else { return };
-        // SAFETY: the place is one of the region's granules, for each of which G2 has a code.
-        let cell = unsafe { region.codes.add(place) };
-        // SAFETY: ours alone by G1; no reference to a code exists.
-        unsafe { cell.write(code) };
+        if let Some(spot) = self.spot(granule) {
+            spot.set_code(code);
+        }
     }
 
     /// Returns the first byte of a granule; `None` for a number that is no granule.
     #[inline]
     pub fn start_of(&self, granule: u32) -> Option<NonNull<u8>> {
-        let (region, place) = self.region_of(granule)?;
-        // SAFETY: the place is one of the region's granules, all of which lie in the pages of G2.
-        Some(unsafe { region.pages.add(place * GRANULE_BYTES) })
+        self.spot(granule).map(Spot::start)
     }
 
     fn line_cell(&self, page: u32) -> Option<NonNull<Line>> {
@@ -303,5 +346,24 @@ unsafe impl SlotSpace<u32> for DeadBlocks<'_> {
     #[inline]
     fn may_link(&self, slot: u32) -> bool {
         self.regions.code(slot) == code::dead(self.class)
+    }
+}
+
+/// The dead blocks of one class in one region. A link that leaves the region cannot be followed here.
+pub struct NearBlocks<'a> {
+    pub region: &'a Region,
+    pub class: usize,
+}
+
+// SAFETY: as for `DeadBlocks`.
+unsafe impl SlotSpace<u32> for NearBlocks<'_> {
+    #[inline]
+    unsafe fn link_cell(&self, slot: u32) -> NonNull<u32> {
+        self.region.spot(slot).map_or(NonNull::dangling(), |spot| spot.start().cast())
+    }
+
+    #[inline]
+    fn may_link(&self, slot: u32) -> bool {
+        self.region.spot(slot).is_some_and(|spot| spot.code() == code::dead(self.class))
     }
 }

@@ -29,12 +29,13 @@ impl BinnedByteAllocator {
         }
         let used = self.allocated_bytes.wrapping_sub(self.freed_bytes) as u64;
         Inconsistency::check(sums.live_bytes == used, "used bytes are those of live blocks", used)?;
-        let listed: u64 = self.bins.iter().map(|bin| u64::from(bin.len())).sum();
+        let listed: u64 = self.bins.iter().map(|bin| u64::from(bin.dead.len())).sum();
         let counted = sums.dead_blocks == listed || self.corrupt_links != 0;
         Inconsistency::check(counted, "dead blocks are listed", listed)?;
         for (class, bin) in self.bins.iter().enumerate() {
             let space = DeadBlocks { regions: &self.regions, class };
-            let sound = bin.head().is_none_or(|head| slab_core::SlotSpace::may_link(&space, head));
+            let sound =
+                bin.dead.head().is_none_or(|head| slab_core::SlotSpace::may_link(&space, head));
             Inconsistency::check(
                 sound,
                 "a bin starts with a dead block of its class",
