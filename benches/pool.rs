@@ -356,25 +356,47 @@ fn on_threads<S: Source>(source: &S, bytes: usize, threads: usize) -> Duration {
     })
 }
 
+/// Arithmetic that needs no memory: what so many threads can do on this machine at this time at all.
+struct Arithmetic;
+
+impl Source for Arithmetic {
+    type Buffer<'a> = usize;
+
+    #[inline(always)]
+    fn acquire(&self, bytes: usize) -> usize {
+        (0..8).fold(bytes, |number, _| black_box(number.wrapping_mul(31) ^ number >> 7))
+    }
+}
+
 fn scaling() {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let counts: Vec<usize> =
-        (0..).map(|bits| 1 << bits).take_while(|&count| count <= cores).collect();
-    let names: Vec<&'static str> =
-        counts.iter().map(|count| &*format!("{count} thread(s)").leak()).collect();
+    let counts = (0..).map(|bits| 1_usize << bits).take_while(|&count| count <= cores);
+    let counts: Vec<usize> = counts.collect();
     let pool = Clean(pool_of(Zeroing::OnAcquire));
-    let racer = |(&threads, &name): (&usize, &&'static str)| {
-        boxed(name, &pool, move |source: &&Clean, bytes| on_threads(*source, bytes, threads))
-    };
-    let mut contenders: Vec<_> = counts.iter().zip(&names).map(racer).collect();
-    let results = race(&mut contenders, &4096, THREAD_ROUNDS).against(names[0]);
+    let mut contenders = Vec::new();
+    for &threads in &counts {
+        let name = |of: &str| &*format!("{of}, {threads} thread(s)").leak();
+        contenders.extend([
+            boxed(name("slab-pool"), &pool, move |source: &&Clean, bytes| {
+                on_threads(*source, bytes, threads)
+            }),
+            boxed(name("mimalloc"), Mimalloc::<ALIGNMENT>, move |source, bytes| {
+                on_threads(source, bytes, threads)
+            }),
+            boxed(name("arithmetic"), Arithmetic, move |source, bytes| {
+                on_threads(source, bytes, threads)
+            }),
+        ]);
+    }
+    let results = race(&mut contenders, &4096, THREAD_ROUNDS);
     println!(
         "threads on their own buffers, 4096 bytes: time of the slowest for the same work each"
     );
     println!("{}", results.table(THREAD_PAIRS as u64));
-    for (count, name) in counts.iter().zip(&names) {
-        let speed = results.ratio(name).map_or(0.0, |ratio| 1.0 / ratio);
-        println!("{count} thread(s): {speed:.2} x {count} x one thread");
+    for of in ["slab-pool", "mimalloc", "arithmetic"] {
+        let time = |threads| results.median(&format!("{of}, {threads} thread(s)")).as_secs_f64();
+        let speeds = counts.iter().map(|&count| format!("{:.2} x {count}", time(1) / time(count)));
+        println!("{of}, in times of one thread: {}", speeds.collect::<Vec<_>>().join(", "));
     }
     println!();
 }

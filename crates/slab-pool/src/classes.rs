@@ -53,7 +53,8 @@ impl ClassMap {
         let doublings = std::iter::successors(largest.checked_mul(2), |size| size.checked_mul(2))
             .take_while(|&size| size <= oversize_max);
         let all: Box<[usize]> = sizes.iter().copied().chain(doublings).take(CLASSES_MAX).collect();
-        let mut map = Self { direct: [UNSURE; _], sizes: all, configured: sizes.len() };
+        let mut map =
+            Self { direct: [UNSURE; usize::BITS as usize], sizes: all, configured: sizes.len() };
         for bits in (0..usize::BITS - 1).filter(|_| direct) {
             let least = if bits == 0 { 1 } else { (1 << bits) + 1 };
             let class = map.class_of(least);

@@ -64,7 +64,8 @@ fn wait(core: &Core, plan: Plan, timeout: Option<Duration>) -> Result<(), PoolEr
     Ok(())
 }
 
-/// A buffer to come; see [`BufferPool::acquire_async`].
+/// A buffer to come; see [`BufferPool::acquire_async`]. Polled again once it was ready, it asks for another
+/// one.
 #[must_use = "futures do nothing unless polled"]
 pub struct AcquireFuture {
     pool: Arc<BufferPool>,

@@ -38,10 +38,12 @@ struct World {
 }
 
 const CAPACITY: usize = 2;
+/// A capacity with magazines of two, so that caches have credits to spare.
+const ROOMY: usize = 8;
 
 impl World {
     fn new(capacity: usize, shards: usize) -> Arc<Self> {
-        let shape = Shape::new(1, capacity, 1, 1);
+        let shape = Shape::new(1, capacity, 8, 4);
         Arc::new(Self {
             depot: Depot::new(&[shape], capacity, shards),
             alive: std::sync::Arc::new(Plain::new(0)),
@@ -76,7 +78,7 @@ impl World {
 #[test]
 fn items_return_on_another_thread_within_the_capacity() {
     loom::model(|| {
-        let world = World::new(CAPACITY, 1);
+        let world = World::new(ROOMY, 1);
         let mut local = Local::new(&world.depot);
         let travels = world.acquire(&mut local);
         let stays = world.acquire(&mut local);
@@ -93,7 +95,7 @@ fn items_return_on_another_thread_within_the_capacity() {
         drop(local.put(&world.depot, 0, stays));
         local.flush(&world.depot);
         other.join().expect("no panic");
-        world.settle(CAPACITY);
+        world.settle(ROOMY);
     });
 }
 
@@ -161,7 +163,7 @@ fn whoever_keeps_close_out_cleans_up() {
 #[test]
 fn a_trim_reaches_the_cache() {
     loom::model(|| {
-        let world = World::new(8, 1);
+        let world = World::new(ROOMY, 1);
         let mut local = Local::new(&world.depot);
         let (first, second) = (world.make(), world.make());
         assert!(local.put(&world.depot, 0, first).is_ok());
@@ -178,7 +180,7 @@ fn a_trim_reaches_the_cache() {
         let fourth = world.make();
         drop(local.put(&world.depot, 0, fourth));
         local.flush(&world.depot);
-        world.settle(8);
+        world.settle(ROOMY);
     });
 }
 

@@ -12,6 +12,15 @@ fn frozen(pool: &BufferPool, contents: &[u8]) -> SharedBuffer {
 }
 
 #[test]
+fn handles_cross_threads() {
+    fn both<T: Send + Sync + 'static>() {}
+    both::<BufferPool>();
+    both::<slab_pool::PooledBuffer>();
+    both::<SharedBuffer>();
+    both::<slab_pool::AcquireFuture>();
+}
+
+#[test]
 fn handles_are_small() {
     assert_eq!(size_of::<slab_pool::PooledBuffer>(), size_of::<usize>());
     assert_eq!(size_of::<Option<slab_pool::PooledBuffer>>(), size_of::<usize>());
