@@ -19,6 +19,34 @@ use slab_traits::{AllocResult, BaseAllocator, ByteAllocator, RegionError};
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// The examples of the book.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../docs/cookbook.md")]
+    struct Cookbook;
+
+    #[doc = include_str!("../docs/crates/slab-traits.md")]
+    struct Traits;
+
+    #[doc = include_str!("../docs/crates/slab-core.md")]
+    struct Core;
+
+    #[doc = include_str!("../docs/crates/slab-bytes.md")]
+    struct Bytes;
+
+    #[doc = include_str!("../docs/crates/slab-typed.md")]
+    struct Typed;
+
+    #[doc = include_str!("../docs/crates/slab-cache.md")]
+    struct Cache;
+
+    #[doc = include_str!("../docs/crates/slab-pool.md")]
+    struct Pool;
+
+    #[doc = include_str!("../docs/crates/slab-binned.md")]
+    struct Binned;
+}
+
 /// A pattern of allocation, repeated until a round is long enough to time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pattern {
