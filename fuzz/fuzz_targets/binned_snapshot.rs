@@ -1,3 +1,96 @@
-//! To be written.
+//! Snapshots as somebody else may have made them: a real one, some numbers of which are replaced, or
+//! any text. Either it is refused, or what is restored is whole and works.
 #![no_main]
-libfuzzer_sys::fuzz_target!(|_input: &[u8]| {});
+
+use libfuzzer_sys::fuzz_target;
+use serde_json::{Value, json};
+use slab_binned::{FingerprintedAllocator, Snapshot};
+
+const BUDGET: usize = 4 << 20;
+/// Bytes of the program that is run before the snapshot is taken.
+const PROGRAM_BYTES: usize = 24;
+/// Bytes that replace a number: which one, and by what.
+const CHANGE_BYTES: usize = 7;
+
+fuzz_target!(|bytes: &[u8]| {
+    if bytes.first() == Some(&b'{') {
+        if let Ok(snapshot) = serde_json::from_slice::<Snapshot>(bytes) {
+            try_restore(&snapshot);
+        }
+        return;
+    }
+    let (program, changes) = bytes.split_at(bytes.len().min(PROGRAM_BYTES));
+    let mut value = serde_json::to_value(taken(program)).expect("a value");
+    for change in changes.chunks_exact(CHANGE_BYTES) {
+        let which = usize::from(u16::from_le_bytes([change[0], change[1]]));
+        let number = u32::from_le_bytes([change[3], change[4], change[5], change[6]]);
+        let number = if change[2] % 2 == 0 { u64::from(number) } else { u64::from(number % 300) };
+        let count = numbers(&mut value, usize::MAX, 0).1;
+        if let (Some(place), _) = numbers(&mut value, which % count.max(1), 0) {
+            *place = if change[2] == 255 { Value::Null } else { json!(number) };
+        }
+    }
+    if let Ok(snapshot) = serde_json::from_value::<Snapshot>(value) {
+        try_restore(&snapshot);
+    }
+});
+
+/// Runs a short program and takes the snapshot.
+fn taken(program: &[u8]) -> Snapshot {
+    let mut blocks = FingerprintedAllocator::default();
+    let mut live = Vec::new();
+    for (step, &byte) in program.iter().enumerate() {
+        let size = [10, 48, 200, 2048, 5000, 70_000][usize::from(byte) % 6] + step;
+        match byte {
+            0..=180 => live.push(blocks.alloc(size).expect("memory")),
+            181..=190 => drop(blocks.trim()),
+            _ if live.is_empty() => {}
+            _ => {
+                let id = live.swap_remove(step % live.len());
+                blocks.write(id, b"dead").expect("live");
+                blocks.free(id).expect("live");
+            }
+        }
+    }
+    blocks.snapshot().expect("memory")
+}
+
+/// Finds the number of that place among all of a value's, or how many there are.
+fn numbers(value: &mut Value, wanted: usize, mut seen: usize) -> (Option<&mut Value>, usize) {
+    let children: Vec<&mut Value> = match value {
+        Value::Array(items) => items.iter_mut().collect(),
+        Value::Object(fields) => fields.iter_mut().map(|(_, field)| field).collect(),
+        Value::Number(_) | Value::Null => {
+            return (if seen == wanted { Some(value) } else { None }, seen + 1);
+        }
+        _ => return (None, seen),
+    };
+    for child in children {
+        let (found, count) = numbers(child, wanted, seen);
+        if found.is_some() {
+            return (found, count);
+        }
+        seen = count;
+    }
+    (None, seen)
+}
+
+/// A snapshot that is accepted gives an allocator that holds together and goes on.
+fn try_restore(snapshot: &Snapshot) {
+    let Ok(mut blocks) = FingerprintedAllocator::restore(snapshot, BUDGET) else { return };
+    assert!(blocks.storage_bytes() <= BUDGET);
+    blocks.validate().expect("what is accepted is whole");
+    let again = blocks.snapshot().expect("memory");
+    assert_eq!(&again, snapshot, "what is restored is what was saved");
+    let mut live = Vec::new();
+    for size in [1, 40, 600, 2000, 9000, 100_000, 40] {
+        live.extend(blocks.alloc(size));
+    }
+    for id in live {
+        assert!(blocks.get(id).expect("live").iter().all(|&byte| byte == 0), "{id}");
+        blocks.free(id).expect("live");
+    }
+    blocks.validate().expect("it stays whole");
+    blocks.trim().expect("no log");
+    blocks.validate().expect("it stays whole");
+}

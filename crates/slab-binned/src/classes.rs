@@ -178,10 +178,10 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
     fn every_size_gets_the_smallest_class_that_holds_it() {
         for table in [SizeClasses::Standard, SizeClasses::Fine] {
-            let last = if cfg!(miri) { 2100 } else { CLASS_BYTES_MAX };
-            for size in 1..=last {
+            for size in 1..=CLASS_BYTES_MAX {
                 let bytes = table.block_bytes(size).unwrap();
                 let expected = table.sizes().iter().find(|&&class| class as usize >= size);
                 assert_eq!(expected.map(|&class| class as usize), Some(bytes), "{size}");
@@ -193,6 +193,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
     fn any_remainder_of_a_page_is_cut_without_a_rest() {
         for table in [SizeClasses::Standard, SizeClasses::Fine] {
             for granules in 1..PAGE_GRANULES {

@@ -22,7 +22,7 @@ proptest! {
             Arena::new(300, 0),
             Arena::new(1024 * 1024, 1),
         ];
-        let classes = if seed % 2 == 0 { SizeClasses::Standard } else { SizeClasses::Fine };
+        let classes = if seed.is_multiple_of(2) { SizeClasses::Standard } else { SizeClasses::Fine };
         let report = check(Heap(BinnedByteAllocator::with_classes(classes)), arenas, &ops);
         prop_assert_eq!(report.executed + report.skipped, ops.len());
         prop_assert!(report.validated > 0);

@@ -190,7 +190,9 @@ impl<'a> Line<'a> {
             Some("write") => {
                 let id = self.id()?;
                 let digits = self.words.next().unwrap_or_default();
-                if digits.len() % 2 != 0 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                if !digits.len().is_multiple_of(2)
+                    || !digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+                {
                     return Err(self.wrong("pairs of hexadecimal digits"));
                 }
                 let len = digits.len() / 2;

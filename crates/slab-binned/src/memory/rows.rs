@@ -1,5 +1,5 @@
-//! An array of plain values that grows without moving any: each segment is as long as all before it
-//! together, and acquired zeroed, so that growing writes nothing either.
+//! An array of plain values that grows without moving any: each segment is twice as long as the one
+//! before it, and acquired zeroed, so that growing writes nothing either.
 #![expect(unsafe_code, reason = "segments are raw memory")]
 
 use core::alloc::Layout;
@@ -11,7 +11,7 @@ use allocator_api2::alloc::Allocator;
 /// Logarithm of the values of the first segment.
 const FIRST_LOG2: u32 = 5;
 const FIRST_ROWS: u32 = 1 << FIRST_LOG2;
-/// Segments of 2⁵, 2⁵, 2⁶, … 2³⁰ values hold 2³¹ values.
+/// Segments of 2⁵, 2⁶, … 2³¹ values hold 2³² − 2⁵ values.
 const SEGMENTS_MAX: usize = 27;
 
 /// A value for which zero bytes are valid, and which needs no drop.
@@ -25,7 +25,7 @@ pub unsafe trait Plain: Copy {}
 ///
 /// # Invariants
 ///
-/// - **W1 (owned)**: of the first `segments` segments each is a block from the one source that this
+/// - **W1 (owned)**: of the first `count` segments each is a block from the one source that this
 ///   array is used with, of `segment_rows` initialised values, and used through `self` alone.
 /// - **W2 (counted)**: `len` values are in those segments.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ unsafe impl<T: Sync> Sync for Rows<T> {}
 
 /// Returns how many values a segment holds.
 const fn segment_rows(segment: u32) -> u32 {
-    FIRST_ROWS << segment.saturating_sub(1)
+    FIRST_ROWS << segment
 }
 
 impl<T: Plain> Rows<T> {
@@ -55,12 +55,12 @@ impl<T: Plain> Rows<T> {
     /// Returns where a value lies, which is below `len`.
     #[inline]
     fn place(&self, row: u32) -> NonNull<T> {
-        // Segment 0 holds rows below 2⁵; segment k, from 1, those from 2⁴⁺ᵏ to 2⁵⁺ᵏ.
-        let top = u32::BITS - (row >> FIRST_LOG2).leading_zeros();
-        let first = if top == 0 { 0 } else { FIRST_ROWS << (top - 1) };
-        let start = self.segments[top as usize];
-        // SAFETY: by W2 the row is in a segment that W1 vouches for, `row - first` values into it.
-        unsafe { start.add((row - first) as usize) }
+        // With 2⁵ added, the rows of segment k are those from 2⁵⁺ᵏ to 2⁶⁺ᵏ.
+        let number = row + FIRST_ROWS;
+        let log2 = number.ilog2();
+        let start = self.segments[(log2 - FIRST_LOG2) as usize];
+        // SAFETY: by W2 the row is in a segment that W1 vouches for, this many values into it.
+        unsafe { start.add((number ^ (1 << log2)) as usize) }
     }
 
     /// Returns a value. *O*(1).

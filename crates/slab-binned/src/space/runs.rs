@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn agrees_with_a_search_through_all_pages() {
-        let (pages, rounds) = if cfg!(miri) { (60, 150) } else { (400, 20_000) };
+        let (pages, rounds) = if cfg!(miri) { (60, 40) } else { (400, 20_000) };
         let mut lines = vec![Line::default(); pages as usize + 2];
         let mut model = Model(vec![false; pages as usize + 2]);
         let mut runs = Runs::new();

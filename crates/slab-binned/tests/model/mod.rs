@@ -50,7 +50,9 @@ impl Op {
         match tag {
             0..=69 => Op::Alloc { size, align: 1, zeroed: false },
             70..=109 => Op::Alloc { size, align: 1, zeroed: true },
-            110..=124 => Op::Alloc { size, align: 1 << (wide % 14), zeroed: wide % 3 == 0 },
+            110..=124 => {
+                Op::Alloc { size, align: 1 << (wide % 14), zeroed: wide.is_multiple_of(3) }
+            }
             125 => Op::Alloc { size, align: wide, zeroed: true },
             126..=209 => Op::Free { nth: wide },
             210..=224 => Op::Write { nth: wide, len: usize::from(kind) },
@@ -121,7 +123,7 @@ pub fn check(config: Config, ops: &[Op]) -> Report {
 
 /// Picks a configuration by a number.
 pub fn config(seed: u8) -> Config {
-    let classes = if seed % 2 == 0 { SizeClasses::Standard } else { SizeClasses::Fine };
+    let classes = if seed.is_multiple_of(2) { SizeClasses::Standard } else { SizeClasses::Fine };
     let config =
         Config::new().classes(classes).chunk_bytes([65_536, 262_144][usize::from(seed / 2 % 2)]);
     match seed / 4 % 3 {
