@@ -94,7 +94,11 @@ fn machine() -> String {
     let kernel = read("/proc/sys/kernel/osrelease");
     let kernel = Some(kernel.trim()).filter(|kernel| !kernel.is_empty());
     let load = read("/proc/loadavg");
-    let load = load.split(' ').next().filter(|load| !load.is_empty());
+    let load = load.split(' ').next().filter(|load| !load.is_empty()).map(|load| {
+        let busy = load.parse().is_ok_and(|load: f64| load > cores as f64);
+        let doubt = if busy { ", more than it has cores, so the times are doubtful" } else { "" };
+        format!("load at the start {load}{doubt}")
+    });
     let parts = [
         processor,
         Some(words::counted(cores, "core")),
@@ -102,7 +106,7 @@ fn machine() -> String {
         Some(system.unwrap_or_else(|| env::consts::OS.to_owned())),
         kernel.map(|kernel| format!("kernel {kernel}")),
         Some(env::consts::ARCH.to_owned()),
-        load.map(|load| format!("load at the start {load}")),
+        load,
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::anchor;
 use super::colours::colour;
-use crate::replay::advice::advise;
+use crate::replay::advice::{Advice, advise};
 use crate::replay::{Report, Summary};
 use crate::words;
 
@@ -32,7 +32,8 @@ pub(super) fn draw(report: &Report) -> Markup {
                             @let advice = advise(trace);
                             tr {
                                 th scope="row" { a href={ "#" (anchor(index)) } { (trace.trace) } }
-                                @for name in [advice.pick, advice.fastest, advice.smallest] {
+                                td.text { (take(&advice)) }
+                                @for name in [advice.fastest, advice.smallest] {
                                     td.text { (name.unwrap_or("—")) }
                                 }
                                 td { (words::count(trace.operations)) }
@@ -45,6 +46,15 @@ pub(super) fn draw(report: &Report) -> Markup {
             h3 { "All programs together" }
             (means(&summary, report.traces.len()))
         }
+    }
+}
+
+fn take(advice: &Advice) -> String {
+    match (advice.pick, advice.system_will_do) {
+        (Some(pick), false) => pick.to_owned(),
+        (Some(pick), true) => format!("system; on a region {pick}"),
+        (None, true) => "system".to_owned(),
+        (None, false) => "—".to_owned(),
     }
 }
 

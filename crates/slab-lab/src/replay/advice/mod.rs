@@ -29,6 +29,8 @@ const SAVING_NS_MIN: f64 = 10_000.0;
 pub struct Advice {
     /// The allocator to take where memory is a region; `None` if none got through.
     pub pick: Option<&'static str>,
+    /// Whether, on an operating system, the system's allocator is as good.
+    pub system_will_do: bool,
     /// The one that took the least time.
     pub fastest: Option<&'static str>,
     /// The one that needed the least memory.
@@ -46,7 +48,8 @@ pub fn advise(report: &TraceReport) -> Advice {
     let because = reasons::because(&judged, pick);
     let take = format!("take {}, because it {because}", pick.allocator);
     let name = &report.trace;
-    let headline = match judged.system_will_do(pick) {
+    let system_will_do = judged.system_will_do(pick);
+    let headline = match system_will_do {
         true => format!(
             "For {name} the system allocator will do: on an operating system there is nothing to \
              gain. On a region of your own {take}."
@@ -55,6 +58,7 @@ pub fn advise(report: &TraceReport) -> Advice {
     };
     Advice {
         pick: Some(pick.allocator),
+        system_will_do,
         fastest: judged.fastest.map(|fastest| fastest.allocator),
         smallest: judged.smallest.map(|smallest| smallest.allocator),
         headline,
@@ -73,7 +77,14 @@ fn without_pick(report: &TraceReport, judged: &Judged<'_>) -> Advice {
         None => format!("For {name} there is nothing to recommend: no allocator got through."),
     };
     let reasons = reasons::failures(report);
-    Advice { pick: None, fastest: None, smallest: None, headline, reasons }
+    Advice {
+        pick: None,
+        system_will_do: judged.system.is_some(),
+        fastest: None,
+        smallest: None,
+        headline,
+        reasons,
+    }
 }
 
 /// The results that can be compared, and the best of them.

@@ -171,6 +171,7 @@ fn nobody_got_through() {
     assert_eq!(advice.reasons.len(), 2);
     let advice = advise(&report([all, vec![result("system", 5.0, 0)]].concat()));
     assert!(advice.headline.contains("take the system allocator"), "{}", advice.headline);
+    assert!(advice.system_will_do);
     assert_eq!(advise(&report(vec![])).pick, None);
 }
 
