@@ -23,6 +23,7 @@
 
 use core::ptr::NonNull;
 
+#[cfg(target_has_atomic = "ptr")]
 use slab_core::sync::atomic::Ordering;
 
 use crate::geometry::Geometry;

@@ -160,6 +160,7 @@ impl SlabRef {
     }
 
     /// Returns the word of slots that were freed without the lock. Valid while the slab is attached.
+    #[cfg(target_has_atomic = "ptr")]
     #[inline(always)]
     pub fn remote<'a>(self) -> &'a AtomicUsize {
         // SAFETY: by H1 the header is initialised. The projection touches no other field.

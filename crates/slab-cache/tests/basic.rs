@@ -76,8 +76,9 @@ fn boxes_behave_as_their_values() {
     assert_eq!(state.hash_one(&one), state.hash_one("one"));
     assert!(format!("{one:p}").starts_with("0x"));
     assert_eq!(one.as_ref(), "one");
-    let set: HashSet<_> = [one, two].into_iter().collect();
-    assert!(set.contains(&"two".to_owned()));
+    let two_again: String = two.clone();
+    let set: HashSet<SlabBox<String>> = [one, two].into_iter().collect();
+    assert!(set.contains(&two_again));
 }
 
 #[test]

@@ -9,10 +9,10 @@ mod model;
 use model::{OP_BYTES, Op, check_all};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn caches_do_as_the_model(bytes in vec(any::<u8>(), OP_BYTES..200 * OP_BYTES)) {
+    fn caches_do_as_the_model(bytes in vec(any::<u8>(), OP_BYTES..120 * OP_BYTES)) {
         let ops = Op::decode_all(&bytes);
         prop_assert_eq!(check_all(&ops).executed, ops.len());
     }

@@ -1,6 +1,8 @@
 //! Boxes that are made on one thread and dropped on another.
 #![cfg(not(loom))]
+#![expect(unsafe_code, reason = "a source that several threads use for as long as they need")]
 
+use std::ptr::NonNull;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -79,12 +81,32 @@ where
     assert_eq!(Arc::strong_count(&drops), 1, "each value was dropped once");
 }
 
-fn source() -> &'static FailingSource<Global> {
-    Box::leak(Box::new(FailingSource::new(Global)))
+/// A source that is there as long as a cache of threads may ask for, until the test has seen all blocks
+/// come back.
+struct Source(NonNull<FailingSource<Global>>);
+
+impl Source {
+    fn new() -> Self {
+        Self(NonNull::from(Box::leak(Box::new(FailingSource::new(Global)))))
+    }
+
+    fn get(&self) -> &'static FailingSource<Global> {
+        // SAFETY: the source is there until this is dropped, which the caches do not outlive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, and with no block left nobody uses it.
+        let source = unsafe { Box::from_raw(self.0.as_ptr()) };
+        assert!(std::thread::panicking() || source.live_blocks() == 0);
+    }
 }
 
 fn stress<R: RawMutex + Send + Sync + 'static, M: Mode>() {
-    let source = source();
+    let owner = Source::new();
+    let source = owner.get();
     let cache = Cache::<Stamped, R, _, M>::new_in(source).expect("memory");
     exchange(&cache);
     assert_eq!(cache.stats().live, 0);
@@ -95,7 +117,6 @@ fn stress<R: RawMutex + Send + Sync + 'static, M: Mode>() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "leaks its source")]
 fn exchanged_boxes_keep_their_values() {
     stress::<Spin, Checked>();
     stress::<Spin, Unchecked>();
@@ -156,9 +177,9 @@ mod thread_caches {
     use super::*;
 
     #[test]
-    #[cfg_attr(miri, ignore = "leaks its source")]
     fn exchanged_boxes_keep_their_values() {
-        let source = source();
+        let owner = Source::new();
+        let source = owner.get();
         let cache = Cache::<Stamped, Spin, _>::with_thread_caches_in(source).expect("memory");
         exchange(&cache);
         cache.flush_thread_cache();
@@ -242,9 +263,9 @@ mod thread_caches {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "leaks its source")]
     fn a_closed_cache_gets_its_slots_back() {
-        let source = source();
+        let owner = Source::new();
+        let source = owner.get();
         let cache = Cache::<u64, Spin, _>::with_thread_caches_in(source).expect("memory");
         drop(cache.alloc(1));
         thread::spawn(move || drop(cache)).join().expect("no panic");
@@ -255,9 +276,9 @@ mod thread_caches {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "leaks its source")]
     fn the_thread_that_closes_a_cache_keeps_nothing() {
-        let source = source();
+        let owner = Source::new();
+        let source = owner.get();
         let cache = Cache::<u64, Spin, _>::with_thread_caches_in(source).expect("memory");
         let held = cache.alloc(1).expect("memory");
         drop(cache.alloc(1));
