@@ -21,7 +21,7 @@ pub(super) fn gather(measures: Measures, mut left_out: Vec<String>) -> Provenanc
     }
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Provenance {
-        command: command(env::args()),
+        command: command(env::args_os().map(|argument| argument.to_string_lossy().into_owned())),
         date: date(seconds),
         machine: machine(),
         lab: format!(
@@ -45,6 +45,8 @@ pub(super) fn command(arguments: impl Iterator<Item = String>) -> String {
             (0, Some(name)) => name.to_owned(),
             _ => argument,
         };
+        // What drives a terminal is no text.
+        let argument = argument.replace(char::is_control, "?");
         match !argument.is_empty() && argument.chars().all(plain) {
             true => argument,
             false => format!("'{}'", argument.replace('\'', r"'\''")),
@@ -127,8 +129,8 @@ mod tests {
 
     #[test]
     fn commands_can_be_pasted() {
-        let arguments = ["/home/me/slab-lab", "report", "my file.raw", "", "it's"];
+        let arguments = ["/home/me/slab-lab", "report", "my file.raw", "", "it's", "\u{1b}[m"];
         let command = command(arguments.into_iter().map(str::to_owned));
-        assert_eq!(command, r"slab-lab report 'my file.raw' '' 'it'\''s'");
+        assert_eq!(command, r"slab-lab report 'my file.raw' '' 'it'\''s' '?[m'");
     }
 }

@@ -62,7 +62,10 @@ impl Page<'_> {
     fn markup(&self) -> Markup {
         let names: Vec<&str> =
             self.report.traces.iter().map(|trace| trace.trace.as_str()).collect();
-        let title = format!("Allocators for {}", words::list(&names));
+        let title = match names.len() {
+            0..=3 => format!("Allocators for {}", words::list(&names)),
+            many => format!("Allocators for {many} programs"),
+        };
         let traces = self.report.traces.iter().zip(self.details).enumerate();
         html! {
             (DOCTYPE)

@@ -36,7 +36,8 @@ pub fn record(
     arguments: &[OsString],
     first: usize,
 ) -> Result<Trace, RecordError> {
-    let name = program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.replace(char::is_control, "?");
     let place = tempfile::Builder::new().prefix("slab-lab-").tempdir();
     let place = place.map_err(RecordError::Temporary)?;
     let (mut command, recording) = recorder.command(place.path(), program, arguments)?;

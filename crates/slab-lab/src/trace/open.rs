@@ -16,7 +16,9 @@ use super::{Fault, Place, Trace, TraceError, binary, heaptrack, valgrind};
 /// A [`TraceError`] with the file's name and the line or byte at which it makes no sense.
 pub fn open(path: &Path, first: usize) -> Result<Trace, TraceError> {
     let shown = path.display().to_string();
-    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+    // It is printed: a file's name must not be able to drive the terminal.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.replace(char::is_control, "?");
     let name = name.split('.').find(|part| !part.is_empty()).unwrap_or("unnamed");
     let file = File::open(path).map_err(|error| Fault::Io(error).at(&shown, Place::File))?;
     read(&shown, name, file, first)
