@@ -38,8 +38,8 @@ struct World {
 }
 
 const CAPACITY: usize = 2;
-/// A capacity with magazines of two, so that caches have credits to spare.
-const ROOMY: usize = 8;
+/// A capacity with magazines of four, so that caches have credits to spare.
+const ROOMY: usize = 16;
 
 impl World {
     fn new(capacity: usize, shards: usize) -> Arc<Self> {

@@ -73,7 +73,7 @@ impl Registry {
     /// Calls every thread cache to its slow path.
     fn call(&self) {
         for (_, counts) in &self.live {
-            counts.limit.store(0, Ordering::Relaxed);
+            counts.allow(0);
         }
     }
 }
@@ -296,7 +296,7 @@ impl<T: Linked> Depot<T> {
     /// Publishes an order and calls every thread cache to its slow path.
     fn order(&self, step: u64, wait: bool) {
         self.orders.fetch_add(step, Ordering::AcqRel);
-        // Pairs with `answers_to`: either the cache sees the order, or its limit stays zero.
+        // Pairs with `answers_to`: either the cache sees the order, or its limits stay zero.
         fence(Ordering::SeqCst);
         if wait {
             self.registry.lock().call();
@@ -309,12 +309,12 @@ impl<T: Linked> Depot<T> {
         self.orders.load(Ordering::Acquire)
     }
 
-    /// Publishes the limit of a cache that has obeyed `orders`; zero if there are newer ones.
-    pub(super) fn answers_to(&self, orders: u64, counts: &Counts, limit: usize) {
-        counts.limit.store(limit, Ordering::Relaxed);
+    /// Publishes the limits of a cache that has obeyed `orders`; zero if there are newer ones.
+    pub(super) fn answers_to(&self, orders: u64, counts: &Counts, credits: usize) {
+        counts.allow(credits);
         fence(Ordering::SeqCst);
         if self.orders() != orders {
-            counts.limit.store(0, Ordering::Relaxed);
+            counts.allow(0);
         }
     }
 

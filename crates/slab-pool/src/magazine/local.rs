@@ -16,11 +16,15 @@ const NOT_ENROLLED: u64 = u64::MAX;
 ///
 /// # Invariants
 ///
-/// - **L1 (counted)**: `counts.len` is the number of items in `loaded`.
-/// - **L2 (credited)**: `counts.len ≤ credits ≤ batch` and `previous.len() ≤ previous_credits ≤ batch`; together
-///   they are at most the class's `share`. `counts.limit` is `credits` or zero.
+/// - **L1 (counted)**: `counts.front` and `counts.len` are the numbers of items in `front` and in `loaded`.
+/// - **L2 (credited)**: `front + len ≤ credits ≤ batch` and `previous.len() ≤ previous_credits ≤ batch`; together they
+///   are at most the class's `share`.
+/// - **L3 (front first)**: outside of slow paths `front` is empty only if `len < credits`, so that an item may be put
+///   there without a look at `len`. Slow paths begin with [`Shelf::tuck`] and end with [`Shelf::publish`].
 #[derive(Debug)]
 struct Shelf<T: Linked> {
+    /// The item that a thread that uses one at a time takes and puts, over and over.
+    front: Option<Box<T>>,
     loaded: Stack<T>,
     counts: Arc<Counts>,
     credits: usize,
@@ -28,7 +32,6 @@ struct Shelf<T: Linked> {
     previous_credits: usize,
     /// The orders that were obeyed last, or [`NOT_ENROLLED`].
     orders: u64,
-    recycles_at_order: u64,
 }
 
 /// What one thread keeps: two small stacks per class.
@@ -45,13 +48,13 @@ impl<T: Linked> Local<T> {
     pub fn new(depot: &Depot<T>) -> Self {
         let nobody = Arc::new(Counts::new());
         let shelf = |_| Shelf {
+            front: None,
             loaded: Stack::new(),
             counts: Arc::clone(&nobody),
             credits: 0,
             previous: Magazine::new(),
             previous_credits: 0,
             orders: NOT_ENROLLED,
-            recycles_at_order: 0,
         };
         Self { shelves: std::array::from_fn(shelf), home: depot.next_home() }
     }
@@ -61,11 +64,9 @@ impl<T: Linked> Local<T> {
     #[inline(always)]
     pub fn pop(&mut self, class: usize) -> Option<Box<T>> {
         let shelf = self.shelves.get_mut(class)?;
-        let item = shelf.loaded.pop()?;
-        let counts = &*shelf.counts;
-        // The owner's own last store is what it reads; others may see it late.
-        counts.len.store(counts.len.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-        bump(&counts.recycles);
+        let Some(item) = shelf.front.take() else { return shelf.pop_loaded() };
+        shelf.counts.front.store(0, Ordering::Relaxed);
+        bump(&shelf.counts.recycles);
         Some(item)
     }
 
@@ -73,13 +74,12 @@ impl<T: Linked> Local<T> {
     #[inline(always)]
     pub fn push(&mut self, class: usize, item: Box<T>) -> Result<(), Box<T>> {
         let Some(shelf) = self.shelves.get_mut(class) else { return Err(item) };
-        let counts = &*shelf.counts;
-        let len = counts.len.load(Ordering::Relaxed);
-        if len >= counts.limit.load(Ordering::Relaxed) {
-            return Err(item);
+        if shelf.front.is_some() || shelf.counts.front_limit.load(Ordering::Relaxed) == 0 {
+            return shelf.push_loaded(item);
         }
-        counts.len.store(len + 1, Ordering::Relaxed);
-        shelf.loaded.push(item);
+        shelf.counts.front.store(1, Ordering::Relaxed);
+        // It was `None`; forgetting it spares the hot path a check that says so.
+        std::mem::forget(shelf.front.replace(item));
         Ok(())
     }
 
@@ -94,8 +94,12 @@ impl<T: Linked> Local<T> {
         self.obey(depot, class);
         let home = self.home;
         let shelf = &mut self.shelves[class];
+        shelf.tuck();
         if shelf.previous.is_empty() {
-            let magazine = depot.take(class, home)?;
+            let Some(magazine) = depot.take(class, home) else {
+                shelf.publish(depot);
+                return None;
+            };
             // What is left of the empty one's lease goes back; the full one brings its own.
             depot.give(class, shelf.credits);
             shelf.credits = magazine.len();
@@ -120,6 +124,7 @@ impl<T: Linked> Local<T> {
         self.obey(depot, class);
         let home = self.home;
         let shelf = &mut self.shelves[class];
+        shelf.tuck();
         let shape = depot.class(class).shape;
         let room = !depot.is_closed() && shelf.make_room(depot, class, home);
         debug_assert!(!room || shelf.len() < shelf.credits && shelf.credits <= shape.batch);
@@ -151,6 +156,7 @@ impl<T: Linked> Local<T> {
         for (class, shelf) in
             self.shelves.iter_mut().enumerate().filter(|(_, shelf)| shelf.enrolled())
         {
+            shelf.tuck();
             released_bytes += shelf.clear(depot, class) * depot.class(class).shape.item_bytes;
             shelf.publish(depot);
         }
@@ -163,12 +169,13 @@ impl<T: Linked> Local<T> {
         for (class, shelf) in
             self.shelves.iter_mut().enumerate().filter(|(_, shelf)| shelf.enrolled())
         {
+            shelf.tuck();
             shelf.store_previous(depot, class, home);
             shelf.swap();
             shelf.store_previous(depot, class, home);
             // What found no place in the depot.
             shelf.clear(depot, class);
-            shelf.counts.limit.store(0, Ordering::Relaxed);
+            shelf.counts.allow(0);
             depot.retire(class, &shelf.counts);
             shelf.counts = Arc::new(Counts::new());
             shelf.orders = NOT_ENROLLED;
@@ -178,7 +185,8 @@ impl<T: Linked> Local<T> {
     /// Returns the items and the credits that are here, for tests.
     pub fn held(&self, class: usize) -> (usize, usize) {
         let shelf = &self.shelves[class];
-        (shelf.len() + shelf.previous.len(), shelf.credits + shelf.previous_credits)
+        let front = usize::from(shelf.front.is_some());
+        (front + shelf.len() + shelf.previous.len(), shelf.credits + shelf.previous_credits)
     }
 
     /// Gets counters for the first work in a class; false if there are none to be had.
@@ -200,12 +208,15 @@ impl<T: Linked> Local<T> {
         if shelf.orders == orders {
             return;
         }
+        shelf.tuck();
         if Depot::<T>::trimmed_between(shelf.orders, orders) {
             shelf.clear(depot, class);
         } else {
             shelf.store_previous(depot, class, self.home);
             let recycles = shelf.counts.recycles.load(Ordering::Relaxed);
-            if std::mem::replace(&mut shelf.recycles_at_order, recycles) == recycles {
+            let before = shelf.counts.recycles_at_order.load(Ordering::Relaxed);
+            shelf.counts.recycles_at_order.store(recycles, Ordering::Relaxed);
+            if before == recycles {
                 // Nothing was taken since the last order, so the depot shall see to the rest as well.
                 shelf.swap();
                 shelf.store_previous(depot, class, self.home);
@@ -229,8 +240,46 @@ impl<T: Linked> Shelf<T> {
         self.counts.len.store(len, Ordering::Relaxed);
     }
 
-    /// Makes `counts` say what is true again after a slow path.
-    fn publish(&self, depot: &Depot<T>) {
+    /// As [`Local::pop`], with nothing in front.
+    #[inline(never)]
+    fn pop_loaded(&mut self) -> Option<Box<T>> {
+        let item = self.loaded.pop()?;
+        // The owner's own last store is what it reads; others may see it late.
+        self.set_len(self.len() - 1);
+        bump(&self.counts.recycles);
+        Some(item)
+    }
+
+    /// As [`Local::push`], with something in front, or no right to put anything there.
+    #[inline(never)]
+    fn push_loaded(&mut self, item: Box<T>) -> Result<(), Box<T>> {
+        let len = self.len();
+        if len >= self.counts.limit.load(Ordering::Relaxed) {
+            return Err(item);
+        }
+        self.set_len(len + 1);
+        self.loaded.push(item);
+        Ok(())
+    }
+
+    /// Puts the item in front where slow paths see it.
+    fn tuck(&mut self) {
+        if let Some(item) = self.front.take() {
+            self.counts.front.store(0, Ordering::Relaxed);
+            self.loaded.push(item);
+            self.set_len(self.len() + 1);
+        }
+    }
+
+    /// Makes `counts` say what is true again after a slow path, and an item be in front if there is one: **L3**.
+    fn publish(&mut self, depot: &Depot<T>) {
+        if self.front.is_none()
+            && let Some(item) = self.loaded.pop()
+        {
+            self.set_len(self.len() - 1);
+            self.counts.front.store(1, Ordering::Relaxed);
+            self.front = Some(item);
+        }
         self.counts.previous.store(self.previous.len(), Ordering::Relaxed);
         depot.answers_to(self.orders, &self.counts, self.credits);
     }
