@@ -119,3 +119,25 @@ impl Drop for Interrupts {
         RECORDING.store(false, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_an_interrupt_cut_off_is_left_out() {
+        let place = tempfile::tempdir().expect("a directory");
+        let file = place.path().join("recording");
+        for (written, kept) in [("+ 1\n+ 2\n+ 3", "+ 1\n+ 2\n"), ("+ 1\n", "+ 1\n"), ("", "")] {
+            fs::write(&file, written).expect("a file");
+            let mut text = String::new();
+            let whole = open(&file, false).and_then(|mut file| file.read_to_string(&mut text));
+            assert_eq!((whole.expect("a file"), text.as_str()), (written.len(), written));
+            text.clear();
+            let cut = open(&file, true).and_then(|mut file| file.read_to_string(&mut text));
+            assert_eq!((cut.expect("a file"), text.as_str()), (kept.len(), kept));
+        }
+    }
+}
