@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use attachable_slab_allocator as attachable;
 use lock_api::RawMutex;
@@ -84,6 +84,7 @@ fn processor_time() -> Duration {
 /// Returns the time since the first call.
 #[cfg(not(target_os = "linux"))]
 fn processor_time() -> Duration {
+    use std::time::Instant;
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     START.get_or_init(Instant::now).elapsed()
 }

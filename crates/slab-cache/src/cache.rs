@@ -356,7 +356,8 @@ where
     /// let cache: SlabCache<u64, spin::Mutex<()>> = SlabCache::with_thread_caches()?;
     /// std::thread::scope(|scope| {
     ///     for number in 0..4 {
-    ///         scope.spawn(|| drop(cache.alloc(number)));
+    ///         let cache = cache.clone();
+    ///         scope.spawn(move || drop(cache.alloc(number)));
     ///     }
     /// });
     /// # Ok::<(), slab_cache::CacheError>(())
