@@ -41,3 +41,19 @@ fn buffers() {
     }
     assert!(total.recycled > OPS / 4 && total.refused > 0, "{total:?}");
 }
+
+/// The committed inputs of the fuzz target.
+#[test]
+#[cfg(not(miri))]
+fn corpus() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/pool");
+    // Not part of a published crate.
+    let Ok(files) = std::fs::read_dir(folder) else { return };
+    for file in files {
+        let bytes = std::fs::read(file.expect("a file").path()).expect("readable");
+        let [which, low, high, program @ ..] = &bytes[..] else { continue };
+        let run = if which % 2 == 0 { model::magazines } else { model::buffers };
+        let ops = Op::decode_all(program);
+        assert_eq!(run(u16::from_le_bytes([*low, *high]), &ops).executed, ops.len());
+    }
+}
