@@ -26,8 +26,8 @@ use slab_testkit::{Contender, race};
 
 /// Blocks that are live at a time.
 const LIVE: usize = 1000;
-/// Pairs of a round.
-const PAIRS: usize = 200_000;
+/// Pairs of a round: a fraction of a millisecond, so that most rounds are not interrupted.
+const PAIRS: usize = 20_000;
 /// Operations after which a program sends its log and clears it.
 const TICK: usize = 500;
 
@@ -284,9 +284,9 @@ fn traces(rounds: usize) {
 
 fn main() {
     let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(21);
-    pairs("mixed sizes", &Pairs::mixed(), rounds);
-    pairs("sizes up to 256", &Pairs::up_to(256), rounds);
-    pairs("sizes up to 16 KiB", &Pairs::up_to(16_384), rounds);
+    pairs("mixed sizes", &Pairs::mixed(), 10 * rounds);
+    pairs("sizes up to 256", &Pairs::up_to(256), 10 * rounds);
+    pairs("sizes up to 16 KiB", &Pairs::up_to(16_384), 10 * rounds);
     growth();
     traces(rounds);
 }

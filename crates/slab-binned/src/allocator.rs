@@ -157,7 +157,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
     /// [`BinnedError::TooManyBlocks`] beyond 2³¹ blocks. Nothing has changed.
     #[inline]
     pub fn alloc(&mut self, size: usize) -> Result<BlockId, BinnedError> {
-        let (id, clean) = match self.reuse(size, true)? {
+        let (id, clean) = match self.reuse(size, true) {
             Some(id) => (id, false),
             None => self.alloc_slow(size, 1, true)?,
         };
@@ -175,7 +175,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
     /// As [`alloc`](Self::alloc).
     #[inline]
     pub fn alloc_dirty(&mut self, size: usize) -> Result<BlockId, BinnedError> {
-        match self.reuse(size, false)? {
+        match self.reuse(size, false) {
             Some(id) => Ok(id),
             None => Ok(self.alloc_slow(size, 1, false)?.0),
         }
@@ -230,20 +230,20 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         Ok(id)
     }
 
-    /// Hands out the block of the class that was freed last, if there is one.
+    /// Hands out the block of the class that was freed last, if there is one and it can be recorded.
     #[inline]
-    fn reuse(&mut self, size: usize, zeroed: bool) -> Result<Option<BlockId>, BinnedError> {
+    fn reuse(&mut self, size: usize, zeroed: bool) -> Option<BlockId> {
         // Zero wraps around and is too large.
         if size.wrapping_sub(1) >= CLASS_BYTES_MAX {
-            return Ok(None);
+            return None;
         }
-        let Some(class) = self.classes.class_of(size) else { return Ok(None) };
+        let class = self.classes.class_of(size)?;
         let list = &mut self.bins[class].free;
         let index = list.head;
         // The end of the list is no record.
-        let Some(record) = self.store.record_mut(index) else { return Ok(None) };
+        let record = self.store.record_mut(index)?;
         if J::ON {
-            self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
+            self.journal.reserve(0).ok()?;
         }
         list.head = record.tag;
         list.len -= 1;
@@ -253,7 +253,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         self.alloc_count += 1;
         let id = BlockId::of_live(index, record.generation);
         self.journal.allocated(size as u32, 0, zeroed, id);
-        Ok(Some(id))
+        Some(id)
     }
 
     /// Takes a block back: the next one of its class that is asked for is this one. *O*(1); *O*(log

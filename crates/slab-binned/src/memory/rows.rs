@@ -13,6 +13,8 @@ const FIRST_LOG2: u32 = 5;
 const FIRST_ROWS: u32 = 1 << FIRST_LOG2;
 /// Segments of 2⁵, 2⁶, … 2³¹ values hold 2³² − 2⁵ values.
 const SEGMENTS_MAX: usize = 27;
+/// Places for segments, so many that a number cut to five bits is one of them.
+const SEGMENT_PLACES: usize = 32;
 
 /// A value for which zero bytes are valid, and which needs no drop.
 ///
@@ -30,7 +32,7 @@ pub unsafe trait Plain: Copy {}
 /// - **W2 (counted)**: `len` values are in those segments.
 #[derive(Debug)]
 pub struct Rows<T> {
-    segments: [NonNull<T>; SEGMENTS_MAX],
+    segments: [NonNull<T>; SEGMENT_PLACES],
     count: u32,
     len: u32,
     owns: PhantomData<T>,
@@ -48,7 +50,7 @@ const fn segment_rows(segment: u32) -> u32 {
 
 impl<T: Plain> Rows<T> {
     pub const fn new() -> Self {
-        let segments = [NonNull::dangling(); SEGMENTS_MAX];
+        let segments = [NonNull::dangling(); SEGMENT_PLACES];
         Self { segments, count: 0, len: 0, owns: PhantomData }
     }
 
@@ -58,7 +60,7 @@ impl<T: Plain> Rows<T> {
         // With 2⁵ added, the rows of segment k are those from 2⁵⁺ᵏ to 2⁶⁺ᵏ.
         let number = row + FIRST_ROWS;
         let log2 = number.ilog2();
-        let start = self.segments[(log2 - FIRST_LOG2) as usize];
+        let start = self.segments[(log2 - FIRST_LOG2) as usize % SEGMENT_PLACES];
         // SAFETY: by W2 the row is in a segment that W1 vouches for, this many values into it.
         unsafe { start.add((number ^ (1 << log2)) as usize) }
     }
