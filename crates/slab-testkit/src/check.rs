@@ -16,6 +16,8 @@ use crate::{Arena, Fault, Op, Report, Shadow, Subject, Violation};
 const FREED_MAX: usize = 64;
 /// How often a run validates the subject at most; a shorter run does so after every operation.
 const VALIDATIONS_MAX: usize = 1024;
+/// No size class of any allocator that is checked is larger.
+const CLASS_BYTES_MAX: usize = 64 * 1024;
 
 /// Runs operations, frees every block at the end, and returns what was done.
 ///
@@ -330,7 +332,11 @@ impl<'a, S: Subject> Run<'a, S> {
             }
             Op::FreeWrongLayout { nth } => {
                 let block = self.live[self.pick(nth)?];
-                let size = self.usable(block).ok()?.size().max(1).checked_mul(2)?.checked_add(1)?;
+                let usable = self.usable(block).ok()?.size();
+                // A heap that watches the bytes behind a block says that only its own are usable, and
+                // its slot may be as large as the largest class.
+                let least = if usable > block.layout.size() { 1 } else { CLASS_BYTES_MAX + 1 };
+                let size = usable.checked_mul(2)?.checked_add(least)?;
                 let layout = Layout::from_size_align(size, block.layout.align()).ok()?;
                 Some(Block { layout, ..block })
             }

@@ -79,7 +79,9 @@ fn a_slab_too_large_for_handles_or_addresses_is_refused() {
     let mut slab = SlabAllocator::new(usize::MAX);
     let refused = slab.allocate(1_u64).unwrap_err();
     assert!(matches!(refused.reason(), SlabError::IndexSpaceExhausted { slab: 0, .. }));
-    let mut slab: SlabAllocator<[u8; 1 << 40]> = SlabAllocator::new(1024);
+    // A chunk of 1024 would have four times the bytes that an address space has.
+    const VALUE_BYTES: usize = isize::MAX as usize >> 7;
+    let mut slab: SlabAllocator<[u8; VALUE_BYTES]> = SlabAllocator::new(1024);
     assert!(matches!(slab.try_reserve(1), Err(SlabError::OutOfMemory { .. })));
     slab.validate().unwrap();
 }
