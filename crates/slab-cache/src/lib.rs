@@ -54,9 +54,9 @@
 //!
 //! | idea | instead | measured |
 //! |---|---|---|
-//! | `slab_core::Slots`: a free list in the dead slots | `slab_core::LiveWord` and `VacantWord` | see the README |
-//! | a lock or an atomic count for each free | one compare-and-swap that links and counts | |
-//! | an atomic count of handles and boxes | used slabs are counted, under the lock | |
+//! | `slab_core::Slots`: a free list in the dead slots | `slab_core::LiveWord` and `VacantWord` | a pair of `Slots` alone takes 67 instructions, checked 97; all of a pair here 35 and 47 |
+//! | a lock for each free, or an atomic count of boxes | one compare-and-swap that links and counts | two atomic instructions alone took 14 ns where a pair here takes 10 |
+//! | chunks that add an eighth to the cache | a 64th | 5 to 11 % of memory beyond the objects; 2.5 % |
 //!
 //! # Features
 //!
