@@ -46,6 +46,7 @@ impl List {
         Some(index)
     }
 
+    #[cfg(feature = "alloc")]
     /// Returns the indices in order. Ends after `len` of them, whatever the links say.
     pub fn iter<A: Allocator>(self, store: &Store<A>) -> impl Iterator<Item = u32> {
         let mut rest = self;

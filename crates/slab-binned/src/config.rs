@@ -79,6 +79,7 @@ impl Config {
         }
     }
 
+    #[cfg(feature = "alloc")]
     /// Returns whether the numbers are ones that the methods above can make.
     pub(crate) const fn is_sound(&self) -> bool {
         let bytes = self.chunk_pages as usize;

@@ -128,6 +128,7 @@ impl Chunks {
         Ok(())
     }
 
+    #[cfg(feature = "alloc")]
     /// Makes the next chunk one without memory, which owns page numbers. For the restoring of a
     /// snapshot.
     ///
@@ -147,6 +148,7 @@ impl Chunks {
         Ok(())
     }
 
+    #[cfg(feature = "alloc")]
     /// Gives a chunk the page numbers that it owns beside those it has memory for.
     pub fn widen(&mut self, chunk: u32, room_pages: u32) {
         if let Some(row) = self.rows.get_mut(chunk) {

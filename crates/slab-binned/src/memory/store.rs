@@ -113,6 +113,7 @@ impl<A: Allocator> Store<A> {
         Ok((chunk, first_page))
     }
 
+    #[cfg(feature = "alloc")]
     /// Makes the next chunk as a snapshot describes it, with memory or without.
     ///
     /// # Errors
