@@ -252,7 +252,7 @@ fn stress_with_contents() {
         for class in &stats.classes {
             assert!(class.idle <= class.capacity, "{class:?}");
         }
-        assert!(stats.totals.allocations > 20, "{stats:?}");
+        assert!(stats.totals.allocations > if MIRI { 3 } else { 20 }, "{stats:?}");
     }
 }
 
