@@ -343,7 +343,7 @@ where
     R: RawMutex + Send + Sync + 'static,
     M: Mode,
 {
-    /// Makes a cache over the global allocator in which each thread keeps up to 64 slots for itself;
+    /// Makes a cache over the global allocator in which each thread keeps up to 32 slots for itself;
     /// see [`with_thread_caches_in`](Self::with_thread_caches_in).
     ///
     /// # Errors
@@ -374,7 +374,7 @@ where
     A: Allocator + Send + Sync + 'static,
     M: Mode,
 {
-    /// Makes a cache in which each thread keeps up to 64 slots for itself, so that of 32 allocations or
+    /// Makes a cache in which each thread keeps up to 32 slots for itself, so that of 16 allocations or
     /// frees one takes the lock. For several threads, or a lock that is expensive by itself.
     ///
     /// A thread's slots are given back when it ends. One that does not end keeps them, and through

@@ -22,7 +22,7 @@
 //! compare-and-swap free under the lock.
 //!
 //! **With caches of threads** (feature `std`), [`SlabCache::with_thread_caches`], each thread has a stack
-//! of up to 64 slots for each cache, and moves 32 at a time, under the lock.
+//! of up to 32 slots for each cache, and moves 16 at a time, under the lock.
 //!
 //! **The end**: the core that handles and slabs point to counts handles, used slabs and chunks on their
 //! way back to the source, all under the lock. Who ends the last of them ends the core.

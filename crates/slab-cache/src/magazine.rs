@@ -1,6 +1,6 @@
 //! Slots that a thread keeps for itself, so that most of its allocations and frees meet no lock.
 //!
-//! A thread has a *magazine* for each cache it uses: a stack of up to 64 slots. Slots move between it
+//! A thread has a *magazine* for each cache it uses: a stack of up to 32 slots. Slots move between it
 //! and the slabs in batches of half a magazine, under one taking of the lock. To the slabs they are
 //! live. A thread that ends gives its slots back; one that lives on after a cache was closed does so
 //! when it next runs out of slots of some other cache.
@@ -29,7 +29,7 @@ use slab_core::sync::atomic::AtomicU8;
 use crate::shared::CoreRef;
 
 /// Slots of a magazine.
-const CAPACITY: usize = 64;
+const CAPACITY: usize = 32;
 /// Slots that move at once.
 const BATCH: usize = CAPACITY / 2;
 

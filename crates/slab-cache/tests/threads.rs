@@ -19,7 +19,7 @@ type Waiting = parking_lot::RawMutex;
 type Waiting = Spin;
 type Cache<T, R, A = Global, M = Checked> = SlabCache<T, R, A, 1024, M>;
 
-const ROUNDS: u64 = if cfg!(miri) { 40 } else { 20_000 };
+const ROUNDS: u64 = if cfg!(miri) { 8 } else { 20_000 };
 
 /// A value that knows what it should be.
 struct Stamped {
