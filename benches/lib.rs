@@ -25,6 +25,9 @@ mod book {
     #[doc = include_str!("../docs/cookbook.md")]
     struct Cookbook;
 
+    #[doc = include_str!("../docs/migration-typed.md")]
+    struct MigrationTyped;
+
     #[doc = include_str!("../docs/crates/slab-traits.md")]
     struct Traits;
 

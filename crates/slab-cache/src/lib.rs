@@ -21,7 +21,7 @@
 //! after the slab, which is about every sixteenth free and takes the lock. Targets without
 //! compare-and-swap free under the lock.
 //!
-//! **With caches of threads** (feature `std`), [`SlabCache::with_thread_caches`], each thread has a stack
+//! **With caches of threads** (feature `std`), `SlabCache::with_thread_caches`, each thread has a stack
 //! of up to 32 slots for each cache, and moves 16 at a time, under the lock.
 //!
 //! **The end**: the core that handles and slabs point to counts handles, used slabs and chunks on their

@@ -82,8 +82,3 @@ pub use slab::SlabAllocator;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// The same of the page for those who come from other crates.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/migration-typed.md")]
-struct Migration;
