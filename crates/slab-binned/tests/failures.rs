@@ -12,6 +12,7 @@ fn state(blocks: &Blocks<'_>) -> (u64, u64, usize, usize, usize) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "megabytes are compared, once for each request")]
 fn every_request_refused_in_turn() {
     let config = Config::new().chunk_bytes(65_536);
     let mut refusals = 0;
