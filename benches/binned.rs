@@ -13,13 +13,11 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use cjc_runtime::binned_alloc::BinnedAllocator as Seed;
-use slab_benches::HARNESS;
+use slab_benches::{HARNESS, Replayer};
 use slab_binned::{
     BinnedAllocator, Config, Fingerprinted, FingerprintedAllocator, Journal, LoggedAllocator,
     SizeClasses,
 };
-use slab_lab::exec::{Heap, Idle, Region};
-use slab_lab::replay::region_bytes;
 use slab_lab::trace::{Trace, embedded, embedded_names};
 use slab_peers::Contender as Peer;
 use slab_testkit::{Contender, race};
@@ -243,27 +241,6 @@ fn growth() {
     println!("cjc-runtime to 128 MiB: at most {:.0} µs\n", worst.as_secs_f64() * 1e6);
 }
 
-/// One allocator, or the harness alone, that replays traces.
-struct Replayer {
-    peer: Option<&'static Peer>,
-    region: Region,
-}
-
-impl Contender<Trace> for Replayer {
-    fn name(&self) -> &str {
-        self.peer.map_or(HARNESS, Peer::name)
-    }
-
-    fn round(&mut self, trace: &Trace) -> Duration {
-        let outcome = match self.peer {
-            Some(peer) => Heap::new(peer, &mut self.region, region_bytes(trace))
-                .and_then(|heap| heap.run(trace)),
-            None => Heap::idle(&Idle::new(trace, &mut self.region)).run(trace),
-        };
-        outcome.unwrap_or_else(|failure| panic!("{}: {failure}", self.name()))
-    }
-}
-
 fn traces(rounds: usize) {
     const RIVALS: [&str; 3] = ["talc", "rlsf", "buddy_system_allocator"];
     for name in embedded_names() {
@@ -271,8 +248,7 @@ fn traces(rounds: usize) {
         let peers = ["slab-binned"].iter().chain(&RIVALS).map(|name| Peer::named(name));
         let mut replayers: Vec<Box<dyn Contender<Trace>>> = Vec::new();
         for peer in peers.chain([None]) {
-            let region = Region::new(region_bytes(&trace)).expect("a few megabytes");
-            replayers.push(Box::new(Replayer { peer, region }));
+            replayers.push(Box::new(Replayer::new(peer, &trace)));
         }
         let results = race(&mut replayers, &trace, rounds).less(HARNESS);
         let best = RIVALS.into_iter().min_by_key(|rival| results.net(rival)).expect("three");

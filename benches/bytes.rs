@@ -3,13 +3,8 @@
 //! Hot pairs and batches on one long-lived heap, then every embedded trace of the lab on a fresh heap
 //! a round. All contenders take turns in one process; the ratio is to talc.
 
-use std::time::Duration;
-
-use slab_benches::{Entrant, HARNESS, Pattern, Work};
-use slab_lab::exec::{Heap, Idle, Region};
-use slab_lab::replay::region_bytes;
+use slab_benches::{Entrant, HARNESS, Pattern, Replayer, Work};
 use slab_lab::trace::{Trace, embedded, embedded_names};
-use slab_peers::Contender as Peer;
 use slab_testkit::{Contender, race};
 
 const REGION_BYTES: usize = 64 << 20;
@@ -25,27 +20,6 @@ const PATTERNS: [Pattern; 5] = [
 
 /// Left out of the traces: the one takes minutes on some of them, the other is not a matter of speed.
 const NOT_ON_TRACES: [&str; 2] = ["linked_list_allocator", "slab-bytes/hardened"];
-
-/// One allocator, or the harness alone, that replays traces.
-struct Replayer {
-    peer: Option<&'static Peer>,
-    region: Region,
-}
-
-impl Contender<Trace> for Replayer {
-    fn name(&self) -> &str {
-        self.peer.map_or(HARNESS, Peer::name)
-    }
-
-    fn round(&mut self, trace: &Trace) -> Duration {
-        let outcome = match self.peer {
-            Some(peer) => Heap::new(peer, &mut self.region, region_bytes(trace))
-                .and_then(|heap| heap.run(trace)),
-            None => Heap::idle(&Idle::new(trace, &mut self.region)).run(trace),
-        };
-        outcome.unwrap_or_else(|failure| panic!("{}: {failure}", self.name()))
-    }
-}
 
 fn main() {
     let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(21);
@@ -63,8 +37,7 @@ fn main() {
         let on_traces = peers.filter(|peer| !NOT_ON_TRACES.contains(&peer.name())).map(Some);
         let mut replayers: Vec<Box<dyn Contender<Trace>>> = Vec::new();
         for peer in on_traces.chain([None]) {
-            let region = Region::new(region_bytes(&trace)).expect("a few megabytes");
-            replayers.push(Box::new(Replayer { peer, region }));
+            replayers.push(Box::new(Replayer::new(peer, &trace)));
         }
         let results = race(&mut replayers, &trace, rounds).less(HARNESS).against("talc");
         println!("trace {name}, ns per operation\n{}", results.table(trace.ops().len() as u64));

@@ -10,6 +10,9 @@ use std::hint::black_box;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
+use slab_lab::exec::{Heap, Idle, Region};
+use slab_lab::replay::region_bytes;
+use slab_lab::trace::Trace;
 use slab_peers::Contender as Peer;
 use slab_testkit::{Arena, Contender};
 use slab_traits::{AllocResult, BaseAllocator, ByteAllocator, RegionError};
@@ -148,6 +151,38 @@ impl Entrant {
     /// Builds the allocator that does nothing.
     pub fn harness() -> Self {
         Self { name: HARNESS, heap: Box::new(Nothing::default()), _arena: Arena::new(0, 0) }
+    }
+}
+
+/// One allocator, or the harness alone, that replays traces in a race, each time on a fresh heap.
+pub struct Replayer {
+    peer: Option<&'static Peer>,
+    region: Region,
+}
+
+impl Replayer {
+    /// Returns a contender for one trace; the harness alone without a peer.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory for the region.
+    pub fn new(peer: Option<&'static Peer>, trace: &Trace) -> Self {
+        Self { peer, region: Region::new(region_bytes(trace)).expect("a few megabytes") }
+    }
+}
+
+impl Contender<Trace> for Replayer {
+    fn name(&self) -> &str {
+        self.peer.map_or(HARNESS, Peer::name)
+    }
+
+    fn round(&mut self, trace: &Trace) -> Duration {
+        let outcome = match self.peer {
+            Some(peer) => Heap::new(peer, &mut self.region, region_bytes(trace))
+                .and_then(|heap| heap.run(trace)),
+            None => Heap::idle(&Idle::new(trace, &mut self.region)).run(trace),
+        };
+        outcome.unwrap_or_else(|failure| panic!("{}: {failure}", self.name()))
     }
 }
 

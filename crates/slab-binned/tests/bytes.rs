@@ -5,7 +5,7 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 
 use slab_binned::{BinnedByteAllocator, FreeError, SizeClasses};
-use slab_testkit::{Arena, OP_BYTES, Op, check};
+use slab_testkit::{Arena, Op, check};
 use slab_traits::{AllocError, BaseAllocator, ByteAllocator, RegionError};
 
 mod subject;
@@ -13,19 +13,6 @@ mod subject;
 use subject::Heap;
 
 const OP_COUNT: usize = if cfg!(miri) { 150 } else { 20_000 };
-
-/// Returns operations from a xorshift generator.
-fn program(mut state: u64) -> Vec<Op> {
-    let bytes: Vec<u8> = (0..OP_BYTES * OP_COUNT)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        })
-        .collect();
-    Op::decode(&bytes)
-}
 
 #[test]
 fn a_long_program_agrees_with_the_model() {
@@ -39,7 +26,7 @@ fn a_long_program_agrees_with_the_model() {
             Arena::new(large, 1),
         ];
         let heap = Heap(BinnedByteAllocator::with_classes(classes));
-        let report = check(heap, arenas, &program(seed));
+        let report = check(heap, arenas, &Op::program(OP_COUNT, seed));
         assert_eq!(report.executed + report.skipped, OP_COUNT);
         assert!(report.executed > OP_COUNT / 10 * 8, "{report:?}");
         assert!(report.allocated > OP_COUNT / 4, "{report:?}");

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "implements an unsafe trait of the test kit")]
 
 use slab_core::{Checked, Hardened, Mode, Unchecked};
-use slab_testkit::{Arena, OP_BYTES, Op, Report, check};
+use slab_testkit::{Arena, Op, Report, check};
 
 mod subject;
 
@@ -14,19 +14,6 @@ const OP_COUNT: usize = if cfg!(miri) { 120 } else { 40_000 };
 /// Bytes of the largest region; Miri takes its time over every byte of a large block.
 const REGION_BYTES: usize = if cfg!(miri) { 10_000 } else { 2_097_152 };
 
-/// Returns operations from a xorshift generator.
-fn program(mut state: u64) -> Vec<Op> {
-    let bytes: Vec<u8> = (0..OP_BYTES * OP_COUNT)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        })
-        .collect();
-    Op::decode(&bytes)
-}
-
 fn run<M: Mode>(seed: u64) -> Report {
     let arenas = vec![
         Arena::new(REGION_BYTES / 2, 17),
@@ -34,7 +21,7 @@ fn run<M: Mode>(seed: u64) -> Report {
         Arena::new(300, 0),
         Arena::new(REGION_BYTES, 1),
     ];
-    let report = check(Heap::<M>::default(), arenas, &program(seed));
+    let report = check(Heap::<M>::default(), arenas, &Op::program(OP_COUNT, seed));
     assert_eq!(report.executed + report.skipped, OP_COUNT);
     assert!(report.executed > OP_COUNT / 10 * 8, "{report:?}");
     assert!(report.allocated > OP_COUNT / 4, "{report:?}");

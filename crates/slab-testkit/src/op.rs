@@ -106,6 +106,31 @@ impl Op {
         bytes.chunks(OP_BYTES).map(widen).collect()
     }
 
+    /// Returns `count` pseudo-random operations, always the same for a seed, which is not zero.
+    /// *O*(count). Programs of a fixed length let a test assert how much of them was executed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_testkit::Op;
+    ///
+    /// assert_eq!(Op::program(100, 7).len(), 100);
+    /// assert_eq!(Op::program(100, 7), Op::program(100, 7));
+    /// ```
+    pub fn program(count: usize, seed: u64) -> Vec<Op> {
+        let mut state = seed;
+        let bytes: Vec<u8> = (0..OP_BYTES * count)
+            .map(|_| {
+                // Marsaglia's xorshift, of which the upper half is the better one.
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 32) as u8
+            })
+            .collect();
+        Self::decode(&bytes)
+    }
+
     /// Returns the operation that some bytes encode.
     pub fn from_bytes([tag, align, nth_low, nth_high, kind, low, high]: [u8; OP_BYTES]) -> Op {
         let nth = usize::from(u16::from_le_bytes([nth_low, nth_high]));
