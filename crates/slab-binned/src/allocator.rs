@@ -9,12 +9,12 @@ use crate::classes::{CLASS_BYTES_MAX, CLASS_COUNT_MAX, ClassMap, GRANULE_BYTES, 
 use crate::config::Config;
 use crate::crumb::Crumb;
 use crate::error::BinnedError;
-use crate::global::Global;
 use crate::id::BlockId;
 use crate::journal::{Journal, Tracked, Untracked};
 use crate::memory::Store;
 use crate::record::{GENERATION_LAST, OVERFLOW, Record};
 use crate::space::Runs;
+use slab_traits::Global;
 
 /// Blocks of bytes behind ids, in size classes, whose every id, place, content and statistic follows
 /// from the operations alone.

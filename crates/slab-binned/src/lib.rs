@@ -77,7 +77,6 @@ mod classes;
 mod config;
 mod crumb;
 mod error;
-mod global;
 mod id;
 mod journal;
 mod memory;
@@ -94,9 +93,9 @@ pub use bytes::{BinnedByteAllocator, FreeError};
 pub use classes::SizeClasses;
 pub use config::{ALIGN_MAX, BLOCK_BYTES_MAX, Config};
 pub use error::{BinnedError, Inconsistency};
-pub use global::Global;
 pub use id::BlockId;
 pub use journal::{Fingerprinted, Journal, Tracked, Untracked};
+pub use slab_traits::Global;
 pub use stats::{BinStats, Occupancy};
 
 #[cfg(feature = "alloc")]

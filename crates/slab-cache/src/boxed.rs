@@ -17,11 +17,11 @@ use crate::guard;
 use crate::lock::{NoLock, is_local};
 #[cfg(feature = "std")]
 use crate::magazine;
-use crate::memory::Global;
 use crate::remote;
 use crate::shared::{CoreRef, locate};
 #[cfg(feature = "std")]
 use crate::slab::SlabRef;
+use slab_traits::Global;
 
 /// Which kind of cache a slot belongs to.
 type Kind<R, A, M> = PhantomData<fn() -> (R, A, M)>;

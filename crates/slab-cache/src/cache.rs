@@ -19,9 +19,9 @@ use crate::lock::NoLock;
 use crate::lock::is_local;
 #[cfg(feature = "std")]
 use crate::magazine::{self, Anchor};
-use crate::memory::Global;
 use crate::shared::{CoreRef, locate};
 use crate::stats::Stats;
+use slab_traits::Global;
 
 /// An object cache: makes values of type `T` in slots of slabs that come and go.
 ///

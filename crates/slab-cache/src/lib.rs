@@ -81,7 +81,6 @@ mod guard;
 mod lock;
 #[cfg(feature = "std")]
 mod magazine;
-mod memory;
 mod partial;
 mod remote;
 mod shared;
@@ -93,8 +92,8 @@ pub use boxed::SlabBox;
 pub use cache::SlabCache;
 pub use error::{CacheError, Full};
 pub use lock::NoLock;
-pub use memory::Global;
 pub use slab_core::{Checked, Hardened, Mode, Unchecked};
+pub use slab_traits::Global;
 pub use stats::Stats;
 
 /// The examples of the README, run with the documentation tests.

@@ -92,8 +92,10 @@ struct Readme;
 
 mod adapter;
 mod error;
+mod source;
 mod traits;
 
 pub use adapter::{Local, LocalMutex, Locked, OomHook};
 pub use error::{AllocError, AllocResult, RegionError};
+pub use source::Global;
 pub use traits::{BaseAllocator, ByteAllocator, PageAllocator, PageCounts, region_at};

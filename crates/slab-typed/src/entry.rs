@@ -6,8 +6,8 @@ use core::marker::PhantomData;
 use allocator_api2::alloc::Allocator;
 
 use crate::handle::{Key, SlotHandle};
-use crate::memory::Global;
 use crate::storage::Storage;
+use slab_traits::Global;
 
 /// The slot that is filled next. Made by [`SlabAllocator::vacant_entry`].
 ///

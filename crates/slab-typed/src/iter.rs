@@ -7,9 +7,9 @@ use core::marker::PhantomData;
 use allocator_api2::alloc::Allocator;
 
 use crate::handle::{Key, SlotHandle};
-use crate::memory::Global;
 use crate::slab::SlabAllocator;
 use crate::storage::{Loan, Span, Storage, Walk};
+use slab_traits::Global;
 
 impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// Returns an iterator over handles and values, in the order of their slots.

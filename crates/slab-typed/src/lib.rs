@@ -61,7 +61,6 @@ mod geometry;
 mod handle;
 mod iter;
 mod locate;
-mod memory;
 mod memory_policy;
 mod read;
 mod secondary;
@@ -74,9 +73,9 @@ pub use entry::VacantEntry;
 pub use error::{Inconsistency, InsertError, SlabError};
 pub use handle::{Key, SlotHandle, TypedHandle};
 pub use iter::{Drain, Entries, IntoIter, Iter, IterMut};
-pub use memory::Global;
 pub use secondary::SecondaryMap;
 pub use slab::SlabAllocator;
+pub use slab_traits::Global;
 
 /// The examples of the README, run with the documentation tests.
 #[cfg(doctest)]

@@ -8,8 +8,8 @@ use allocator_api2::alloc::Allocator;
 use crate::entry::VacantEntry;
 use crate::error::{InsertError, SlabError};
 use crate::handle::{Key, SlotHandle};
-use crate::memory::Global;
 use crate::storage::Storage;
+use slab_traits::Global;
 
 /// Values of one type, each behind a handle that stays valid until that value is freed: through
 /// growth, through [`compact`](Self::compact), through the release of other values' memory.

@@ -14,11 +14,11 @@ use crate::bin::List;
 use crate::classes::{GRANULE_BYTES, PAGE_BYTES, PAGE_GRANULES};
 use crate::config::BLOCK_BYTES_MAX;
 use crate::crumb::Crumb;
-#[cfg(feature = "alloc")]
-use crate::global::Global;
 use crate::journal::Journal;
 use crate::record::{GENERATION_LAST, NONE, OVERFLOW, Record, pages_for};
 use crate::space::Kind;
+#[cfg(feature = "alloc")]
+use slab_traits::Global;
 
 /// What is known of a page while a snapshot is being restored.
 #[derive(Clone, Copy, PartialEq, Eq)]

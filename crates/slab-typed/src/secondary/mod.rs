@@ -11,8 +11,8 @@ use allocator_api2::alloc::Allocator;
 use crate::error::{Inconsistency, InsertError, SlabError};
 use crate::geometry::CHUNK_SLOTS_MAX;
 use crate::handle::{Key, SlotHandle};
-use crate::memory::Global;
 use crate::storage::Storage;
+use slab_traits::Global;
 
 /// Values behind the handles of a [`SlabAllocator`](crate::SlabAllocator), for what only some of its
 /// values have, or what is looked at apart from them.

@@ -1,4 +1,4 @@
-//! The default memory source.
+//! The default memory source of what is made over an `Allocator`.
 
 #[cfg(feature = "alloc")]
 pub use allocator_api2::alloc::Global;
