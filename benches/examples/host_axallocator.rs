@@ -74,9 +74,10 @@ impl Kernel<'_> {
     }
 }
 
-/// A block, its layout, and the byte that its first and its last byte have to be.
+/// A block, its last byte, its layout, and what its first and its last byte have to be.
 struct Block {
-    start: NonNull<u8>,
+    first: NonNull<u8>,
+    last: NonNull<u8>,
     layout: Layout,
     mark: u8,
 }
@@ -84,21 +85,23 @@ struct Block {
 impl Block {
     fn new(kernel: Kernel<'_>, bytes: usize, align: usize, mark: u8) -> Option<Self> {
         let layout = Layout::from_size_align(bytes, align).expect("a layout of the kernel");
-        let start = kernel.checked(layout)?;
-        // SAFETY: the first byte of a block of ours.
-        unsafe { start.write(mark) };
-        // SAFETY: its last byte.
-        unsafe { start.add(bytes - 1).write(mark) };
-        Some(Self { start, layout, mark })
+        let first = kernel.checked(layout)?;
+        // SAFETY: the block has so many bytes, and at least one.
+        let last = unsafe { first.add(bytes - 1) };
+        for byte in [first, last] {
+            // SAFETY: a byte of a block of ours.
+            unsafe { byte.write(mark) };
+        }
+        Some(Self { first, last, layout, mark })
     }
 
     fn free(self, kernel: Kernel<'_>) {
-        // SAFETY: the first byte of a live block, which `new` wrote.
-        let first = unsafe { self.start.read() };
-        // SAFETY: its last byte, likewise.
-        let last = unsafe { self.start.add(self.layout.size() - 1).read() };
-        assert_eq!([first, last], [self.mark; 2], "a block of {:?} was overwritten", self.layout);
-        kernel.0.dealloc(self.start, self.layout);
+        for byte in [self.first, self.last] {
+            // SAFETY: a byte of a live block, which `new` wrote.
+            let found = unsafe { byte.read() };
+            assert_eq!(found, self.mark, "a block of {:?} was overwritten", self.layout);
+        }
+        kernel.0.dealloc(self.first, self.layout);
     }
 }
 

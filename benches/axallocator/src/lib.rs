@@ -30,6 +30,7 @@ pub struct SlabByteAllocator {
 }
 
 #[derive(Default)]
+#[expect(clippy::large_enum_variant, reason = "a kernel has no heap to box it in yet")]
 enum Inner {
     /// Before `init`.
     #[default]

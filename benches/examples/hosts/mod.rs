@@ -41,18 +41,26 @@ impl Host {
         if self.quick { quick } else { full }
     }
 
-    /// Prints a table: names to the left, numbers to the right.
+    /// Prints a table: names to the left, numbers to the right, and a dash for what is not known.
     pub fn table(&mut self, title: &str, columns: &[&str], rows: &[(String, Vec<f64>)]) {
         println!("{title}");
         let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         print!("{:width$}", "");
-        columns.iter().for_each(|column| print!("  {column:>11}"));
+        columns.iter().for_each(|column| print!("  {column:>10}"));
         println!();
         for (name, numbers) in rows {
             print!("{name:width$}");
             for number in numbers {
-                let decimals = if number.fract() == 0.0 || *number >= 1000.0 { 0 } else { 2 };
-                print!("  {number:>11.decimals$}");
+                if number.is_nan() {
+                    print!("  {:>10}", "-");
+                    continue;
+                }
+                let decimals = match number {
+                    number if number.fract() == 0.0 || *number >= 1000.0 => 0,
+                    number if *number >= 10.0 => 1,
+                    _ => 2,
+                };
+                print!("  {number:>10.decimals$}");
             }
             println!();
         }
@@ -147,5 +155,11 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (((self.0 >> 32) * limit as u64) >> 32) as usize
+    }
+
+    /// Returns a number below `limit`; the lower, the more frequent.
+    pub fn skewed(&mut self, limit: usize) -> usize {
+        let below = 1 + self.below(limit);
+        self.below(below)
     }
 }
