@@ -123,6 +123,7 @@ fn serve(bodies: Bodies) -> SocketAddr {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port of the loopback");
             sender.send(listener.local_addr().expect("it is bound")).expect("somebody waits");
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).expect("an open connection");
                 let bodies = bodies.clone();
                 tokio::spawn(async move {
                     let answer = service_fn(move |request: Request<Incoming>| {
@@ -165,6 +166,7 @@ async fn client(
     source: Bytes,
 ) -> Result<(), Failure> {
     let stream = TcpStream::connect(server).await?;
+    stream.set_nodelay(true)?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
@@ -277,13 +279,13 @@ fn main() {
         ("bodies of 2 to 16 KiB", &[4 << 10, 16 << 10][..]),
         ("bodies of 32 KiB to 1 MiB", &[64 << 10, 256 << 10, 1 << 20]),
     ] {
-        let requests = host.pick(5, if lengths.len() == 2 { 200 } else { 12 });
+        let requests = host.pick(5, if lengths.len() == 2 { 40 } else { 4 });
         let load = Load { clients: 8, requests, lengths };
         let turns = BODIES.iter().enumerate().map(|(index, &name)| {
             let server = serve(Bodies::new(index));
             turn(name, move || timed(|| run(runtime, server, load, source)))
         });
-        let mut table = rows(turns.collect(), host.pick(1, 11), COLLECT);
+        let mut table = rows(turns.collect(), host.pick(1, 41), COLLECT);
         for (_, numbers) in &mut table {
             numbers.push((load.clients * load.requests) as f64 / (numbers[0] / 1e3));
         }
