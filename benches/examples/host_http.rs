@@ -296,6 +296,8 @@ fn main() {
     let table: Vec<_> = (0..BODIES.len())
         .map(|index| (BODIES[index].to_owned(), memory(index, requests)))
         .collect();
-    let columns = ["64 clients", "", "", "", "", "2 clients", "", "", "", ""];
-    host.table("most MiB resident, step by step", &columns, &table);
+    let title = "most MiB resident in each step: 1 to 5 with 64 clients, 6 to 10 with two";
+    let columns: Vec<_> = (1..=STEPS).map(|step| step.to_string()).collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    host.table(title, &columns, &table);
 }

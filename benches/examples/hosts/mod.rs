@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use slab_testkit::{Contender, Results, race};
 
+/// Heads the names.
+const CONTENDER: &str = "contender";
+
 /// One run of one example.
 pub struct Host {
     name: &'static str,
@@ -44,8 +47,9 @@ impl Host {
     /// Prints a table: names to the left, numbers to the right, and a dash for what is not known.
     pub fn table(&mut self, title: &str, columns: &[&str], rows: &[(String, Vec<f64>)]) {
         println!("{title}");
-        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        print!("{:width$}", "");
+        let names = rows.iter().map(|(name, _)| name.as_str()).chain([CONTENDER]);
+        let width = names.map(str::len).max().unwrap_or(0);
+        print!("{CONTENDER:width$}");
         columns.iter().for_each(|column| print!("  {column:>10}"));
         println!();
         for (name, numbers) in rows {
