@@ -60,9 +60,12 @@
 //!
 //! # Features
 //!
-//! * `alloc` (default): the global allocator as the default memory source.
-//! * `std`: caches of threads.
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `alloc` | yes | the global allocator as the default memory source |
+//! | `std` | no | caches of threads; needs `alloc` |
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 
 #[cfg(test)]
