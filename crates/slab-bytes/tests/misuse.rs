@@ -7,12 +7,12 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::RefCell;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, Output};
 use std::ptr::NonNull;
 
 use slab_bytes::{FreeError, SlabByteAllocator};
 use slab_core::{Checked, Hardened, Mode, Unchecked};
 use slab_testkit::Arena;
+use slab_testkit::child::{self, mistake};
 use slab_traits::{BaseAllocator, ByteAllocator, Locked};
 
 const REGION_BYTES: usize = 32 * 1024;
@@ -270,9 +270,6 @@ fn panic_of(action: impl FnOnce()) -> String {
 
 // The other face: a program whose allocator it is.
 
-/// Names the cell that the child process is to act out.
-const CELL: &str = "SLAB_MISUSE";
-
 fn act_out<M: Mode>(misuse: Misuse, size: usize) {
     let ((heap, region), (other, _)) = (shared::<M>(), shared::<M>());
     let alloc = |heap: &Shared<M>, layout| {
@@ -288,10 +285,8 @@ fn act_out<M: Mode>(misuse: Misuse, size: usize) {
         // SAFETY: live, with this layout.
         |block, layout| unsafe { heap.dealloc(block.as_ptr(), layout) },
     );
-    eprintln!("about to");
     // SAFETY: none: the misuse.
-    unsafe { heap.dealloc(pointer.as_ptr(), layout) };
-    eprintln!("it passed");
+    mistake(|| unsafe { heap.dealloc(pointer.as_ptr(), layout) });
 }
 
 type Shared<M> = Locked<spin::Mutex<()>, SlabByteAllocator<M>>;
@@ -307,10 +302,8 @@ fn shared<M: Mode>() -> (Shared<M>, NonNull<u8>) {
 
 /// The child's part; on its own it does nothing.
 #[test]
-fn child() {
-    let Ok(cell) = std::env::var(CELL) else { return };
-    // The default one looks up names for a backtrace, which takes most of a second.
-    std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
+fn acts() {
+    let Some(cell) = child::cell() else { return };
     for misuse in ALL {
         for size in [SMALL, LARGE] {
             if cell == name_of::<Checked>(misuse, size) {
@@ -326,26 +319,13 @@ fn name_of<M: Mode>(misuse: impl Debug, size: usize) -> String {
     format!("{} {misuse:?} {size}", M::NAME)
 }
 
-fn run_child(cell: &str) -> Output {
-    let program = std::env::current_exe().expect("a test has a program");
-    Command::new(program)
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(CELL, cell)
-        .output()
-        .expect("a program can run itself")
-}
-
 fn ends_the_program<M: Mode>(misuse: Misuse, size: usize) {
-    let cell = name_of::<M>(misuse, size);
-    let output = run_child(&cell);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("about to"), "{cell}: {text}");
+    let ending = child::run_child("acts", &name_of::<M>(misuse, size));
     if misuse == Misuse::DoubleFreeAfterReuse {
-        assert!(text.contains("it passed"), "{cell}: {text}");
-        return;
+        assert!(ending.went_on(), "{ending}");
+    } else {
+        ending.assert_ended(&["was refused", "must not unwind"]);
     }
-    assert!(!output.status.success() && !text.contains("it passed"), "{cell}: {text}");
-    assert!(text.contains("was refused") && text.contains("must not unwind"), "{cell}: {text}");
 }
 
 #[test]

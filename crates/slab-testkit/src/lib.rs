@@ -5,6 +5,7 @@
 //! * [`Shadow`] is that model's memory: which blocks are live, where, and what they hold.
 //! * [`Arena`] is memory to give away, at an odd address if wanted, with guards on both sides.
 //! * [`FailingSource`] refuses the n-th request; [`for_each_failure`] tries every n.
+//! * [`child`] acts mistakes out in a process of their own, and tells how that ended.
 //! * [`race()`] times contenders against one another, interleaved round by round.
 //!
 //! A check that ran nothing proves nothing: [`Report`] counts, and tests assert the counts.
@@ -12,6 +13,7 @@
 
 mod arena;
 mod check;
+pub mod child;
 mod failing;
 mod op;
 mod race;
