@@ -413,8 +413,15 @@ where
     }
     // SAFETY: the header is intact, so it names the core of such a cache.
     let core = unsafe { CoreRef::<R, A>::of_slab(slab) };
-    if core.with_state(|_| !guard::is_counted(slab, geometry)) {
+    let (is_counted, is_live) =
+        core.with_state(|state| (guard::is_counted(slab, geometry), state.is_live(slab, index)));
+    if !is_counted {
         report(&CacheError::CorruptHeader { address });
+    }
+    let size = size_of::<T>();
+    // SAFETY: the slot is live, and so was made usable by the cache, in this mode.
+    if is_live && let Some(offset) = unsafe { guard::overrun::<M>(slot, size) } {
+        report(&CacheError::Overrun { address, size, offset });
     }
     // SAFETY: by B1; such a cache counts.
     unsafe { core.free::<M>(slab, index, slot) };

@@ -312,6 +312,11 @@ where
         stats
     }
 
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> CoreRef<R, A> {
+        self.core
+    }
+
     /// Takes a slot.
     #[inline(always)]
     fn take(&self) -> Option<NonNull<u8>> {

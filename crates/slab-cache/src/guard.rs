@@ -1,11 +1,17 @@
-//! What is checked beyond the live bits: the seal of a header, and that dead slots stay untouched.
+//! What is checked beyond the live bits: the seal of a header, that dead slots stay untouched, and that
+//! nobody wrote past the end of a live one.
+//!
+//! | slot | `Hardened` |
+//! |---|---|
+//! | live | value, canary of 8 bytes |
+//! | dead | fill, up to the end of the canary |
 #![expect(unsafe_code, reason = "reads and writes what lies beside values")]
 
 use core::ptr::NonNull;
 
 use slab_core::{Hardened, Mode, poison};
 
-use crate::geometry::{Geometry, LINK_BYTES};
+use crate::geometry::{CANARY_BYTES, Geometry, LINK_BYTES};
 use crate::slab::SlabRef;
 
 /// Seals the header of a slab, and fills its slots as dead ones are.
@@ -53,7 +59,7 @@ pub unsafe fn bury<M: Mode>(start: NonNull<u8>, value_bytes: usize) {
 }
 
 /// Makes a dead slot usable, and returns the first byte that was written since it was buried, where the
-/// mode can tell.
+/// mode can tell. In `Hardened` mode there is a canary behind the value from now on.
 ///
 /// # Safety
 ///
@@ -64,13 +70,62 @@ pub unsafe fn unearth<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Option
     // SAFETY: the part lies in the slot.
     let part = unsafe { start.add(offset) };
     // SAFETY: the caller's promise.
-    unsafe { poison::revive::<M>(part, bytes) }.map(|at| at + offset)
+    let written = unsafe { poison::revive::<M>(part, bytes) }.map(|at| at + offset);
+    if M::HARDENED {
+        // SAFETY: the slot is the caller's, and long enough for the canary in this mode.
+        unsafe { set_canary(start, value_bytes) };
+    }
+    written
+}
+
+/// Returns the offset of the first byte behind the value that was written, where the mode can tell.
+///
+/// # Safety
+///
+/// The slot starts there, is live, and was made usable by [`unearth`] in the same mode.
+pub unsafe fn overrun<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Option<usize> {
+    if !M::HARDENED {
+        return None;
+    }
+    // SAFETY: a hardened slot holds the value and its canary.
+    let cell = unsafe { start.add(value_bytes) };
+    // SAFETY: the canary is the cache's.
+    unsafe { poison::permit(cell, CANARY_BYTES) };
+    // SAFETY: `unearth` wrote it, and the owner of the value has no right to.
+    let found = unsafe { cell.cast::<[u8; CANARY_BYTES]>().read() };
+    let expected = canary(start).to_ne_bytes();
+    let at = (0..CANARY_BYTES).find(|&at| found[at] != expected[at])?;
+    Some(value_bytes + at)
+}
+
+/// Writes the canary of a slot, and keeps everybody off it where a tool can.
+///
+/// # Safety
+///
+/// The slot starts there, is the caller's, and holds a canary behind the value.
+unsafe fn set_canary(start: NonNull<u8>, value_bytes: usize) {
+    // SAFETY: the caller's promise.
+    let cell = unsafe { start.add(value_bytes) };
+    // SAFETY: as above.
+    unsafe { cell.cast::<u64>().write_unaligned(canary(start)) };
+    // SAFETY: the canary is nobody's to read or write.
+    unsafe { poison::forbid(cell, CANARY_BYTES) };
+}
+
+/// Returns what lies behind a value: it differs from slot to slot.
+fn canary(start: NonNull<u8>) -> u64 {
+    scramble(!(start.addr().get() as u64))
 }
 
 /// Returns where the part of a dead slot that nobody uses begins, and how long it is.
 const fn dead_part<M: Mode>(value_bytes: usize) -> (usize, usize) {
-    let offset = if M::HARDENED || value_bytes < LINK_BYTES { 0 } else { LINK_BYTES };
-    (offset, if value_bytes < LINK_BYTES && !M::HARDENED { 0 } else { value_bytes - offset })
+    if M::HARDENED {
+        (0, value_bytes + CANARY_BYTES)
+    } else if value_bytes < LINK_BYTES {
+        (0, 0)
+    } else {
+        (LINK_BYTES, value_bytes - LINK_BYTES)
+    }
 }
 
 fn seal_cell(slab: SlabRef, geometry: &Geometry) -> NonNull<u64> {
