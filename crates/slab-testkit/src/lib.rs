@@ -5,6 +5,7 @@
 //! * [`Shadow`] is that model's memory: which blocks are live, where, and what they hold.
 //! * [`Arena`] is memory to give away, at an odd address if wanted, with guards on both sides.
 //! * [`FailingSource`] refuses the n-th request; [`for_each_failure`] tries every n.
+//! * [`exhaust`] fills regions to the last block, again and again, and demands all of it back.
 //! * [`Misuse`] is what a program can do wrong with a block, [`child`] acts mistakes out in a process of their own, and tells how that ended.
 //! * [`race()`] times contenders against one another, interleaved round by round.
 //!
@@ -14,6 +15,7 @@
 mod arena;
 mod check;
 pub mod child;
+mod exhaustion;
 mod failing;
 mod misuse;
 mod op;
@@ -24,6 +26,7 @@ mod subject;
 
 pub use arena::Arena;
 pub use check::{check, try_check};
+pub use exhaustion::{Exhaustion, exhaust};
 pub use failing::{FailingSource, for_each_failure};
 pub use misuse::Misuse;
 pub use op::{OP_BYTES, Op};
