@@ -236,6 +236,45 @@ fn a_source_that_panics_leaves_everything_as_it_was() {
     assert!(nth > 8, "{nth} requests");
 }
 
+/// Panics once, when the n-th block has come back.
+struct Reluctant(Cell<usize>, FailingSource<Global>);
+
+// SAFETY: blocks are the inner source's.
+unsafe impl Allocator for Reluctant {
+    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+        self.1.allocate(layout)
+    }
+
+    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.1.deallocate(block, layout) };
+        self.0.set(self.0.get().wrapping_sub(1));
+        assert!(self.0.get() != 0, "it panics");
+    }
+}
+
+#[test]
+fn a_source_that_panics_when_a_block_comes_back_gets_none_twice() {
+    for nth in 1..20 {
+        let source = Reluctant(Cell::new(nth), FailingSource::new(Global));
+        let attempt = |action: &mut dyn FnMut()| _ = catch_unwind(AssertUnwindSafe(action));
+        let mut slab: SlabAllocator<u64, SlotHandle, &Reluctant> =
+            SlabAllocator::new_in(2, &source);
+        let mut live = Vec::new();
+        for number in 0..20 {
+            // The directory moves to a longer block now and then.
+            attempt(&mut || live.push((slab.allocate(number).unwrap(), number)));
+        }
+        assert!(live.len() >= 19);
+        live.retain(|&(handle, number)| number < 6 || slab.free(handle).is_err());
+        attempt(&mut || _ = slab.compact());
+        attempt(&mut || slab.shrink_to(0));
+        assert!(live.iter().all(|&(handle, number)| slab.get(handle) == Some(&number)));
+        let slab = Cell::new(Some(slab));
+        attempt(&mut || drop(slab.take()));
+    }
+}
+
 #[cfg(feature = "serde")]
 mod reading {
     use super::*;
