@@ -48,7 +48,9 @@
 //! | `Checked` | that the slot is not live; with a lock, once the list of freed slots is read; with caches of threads, once the slot leaves the thread's | – |
 //! | `Hardened` | that it is no slot, is not live, that the header was overwritten, or a byte behind the value; always under the lock | a byte of the slot that was written since it was freed |
 //!
-//! Finding something is a panic that names the address, without the lock.
+//! Finding something is a panic that names the address, without the lock. In `Hardened` mode, and in
+//! `Checked` mode without a lock, a box that is freed wrongly is found before its value is dropped; else
+//! a value with a destructor is dropped twice by then.
 //!
 //! # What is not used, and why
 //!

@@ -251,8 +251,9 @@ fn every_mistake_is_named_when_it_is_documented_to_be() {
     let mut cells = 0;
     each_cell(&mut |cell| {
         cells += 1;
-        // Miri counts what is lost as a leak.
-        if !(cfg!(miri) && cell.loses) {
+        // Miri counts what is lost as a leak, and forbids the mistake itself where it is unaligned.
+        let unaligned = cell.name.contains("checked Unaligned");
+        if !cfg!(miri) || !cell.loses && !unaligned {
             let report = report_of(cell.act_out);
             assert!(report.contains(cell.words), "{}: {report}", cell.name);
         }
@@ -280,6 +281,31 @@ fn every_mistake_ends_a_program_that_does_not_catch_it() {
         child::run_child("acts", &cell.name).assert_ended(&["slab-cache: ", cell.words]);
     });
     assert_eq!(cells, CELLS);
+}
+
+/// Where a box is looked at first: a value with a destructor would do damage of its own.
+#[test]
+fn the_value_of_a_box_that_is_freed_wrongly_is_not_dropped() {
+    fn run<R: RawMutex + 'static, M: Mode>() {
+        let cache = SlabCache::<Box<u64>, R, Global, 1024, M>::new().expect("memory");
+        let _other = cache.alloc(Box::new(1)).expect("memory");
+        let pointer = SlabBox::into_raw(cache.alloc(Box::new(2)).expect("memory"));
+        // SAFETY: the first, from `into_raw`; the others are the mistakes.
+        let again = || unsafe { SlabBox::<Box<u64>, R, Global, 1024, M>::from_raw(pointer) };
+        drop(again());
+        assert!(report_of(&|| drop(again())).contains("not live"));
+        assert!(report_of(&|| _ = SlabBox::into_inner(again())).contains("not live"));
+        let held = cache.alloc(Box::new(3)).expect("memory");
+        // SAFETY: within the slab.
+        let inside = unsafe { SlabBox::as_ptr(&held).cast::<u8>().add(4) }.cast();
+        // SAFETY: none: this is the mistake.
+        let wrong = || unsafe { SlabBox::<Box<u64>, R, Global, 1024, M>::from_raw(inside) };
+        assert!(report_of(&|| drop(wrong())).contains("no slot starts at"));
+        assert_eq!((**held, cache.stats().live), (3, 2));
+    }
+    run::<NoLock, Checked>();
+    run::<NoLock, Hardened>();
+    run::<Spin, Hardened>();
 }
 
 /// Without a lock there are no links in dead slots, so that nothing but other values is damaged.
