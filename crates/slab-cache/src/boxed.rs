@@ -50,6 +50,29 @@ type Kind<R, A, M> = PhantomData<fn() -> (R, A, M)>;
 /// assert_eq!(size_of::<Option<SlabBox<String>>>(), size_of::<usize>());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A value may borrow what outlives the box, a box its source, and nothing that goes before:
+///
+/// ```compile_fail,E0597
+/// # use slab_cache::SlabCache;
+/// let words: SlabCache<&String> = SlabCache::new().expect("memory");
+/// let held = {
+///     let word = "slab".to_owned();
+///     words.alloc(&word)
+/// };
+/// drop(held);
+/// ```
+///
+/// ```compile_fail,E0597
+/// # use slab_cache::{NoLock, SlabBox, SlabCache};
+/// # use slab_testkit::FailingSource;
+/// # use allocator_api2::alloc::Global;
+/// let leaked: &'static mut u64 = {
+///     let source = FailingSource::new(Global);
+///     let numbers: SlabCache<u64, NoLock, _> = SlabCache::new_in(&source).expect("memory");
+///     SlabBox::leak(numbers.alloc(7).expect("memory"))
+/// };
+/// ```
 pub struct SlabBox<T, R = NoLock, A = Global, const SLAB_SIZE: usize = 4096, M = Checked>
 where
     R: RawMutex + 'static,

@@ -34,3 +34,29 @@ pub use race::{Contender, Results, race, race_reporting};
 pub use report::{Fault, Report, Violation};
 pub use shadow::{Shadow, ShadowError};
 pub use subject::Subject;
+
+/// Answers whether a type implements a trait, by preferring an inherent constant.
+///
+/// # Examples
+///
+/// ```
+/// use slab_testkit::implements;
+///
+/// assert!(implements!(u8: Send));
+/// assert!(!implements!(*const u8: Send));
+/// ```
+#[macro_export]
+macro_rules! implements {
+    ($type:ty: $trait:ident) => {{
+        trait Otherwise {
+            const IT_DOES: bool = false;
+        }
+        impl<T: ?Sized> Otherwise for T {}
+        struct Probe<T: ?Sized>(core::marker::PhantomData<T>);
+        #[allow(dead_code, reason = "found for some types only")]
+        impl<T: ?Sized + $trait> Probe<T> {
+            const IT_DOES: bool = true;
+        }
+        <Probe<$type>>::IT_DOES
+    }};
+}

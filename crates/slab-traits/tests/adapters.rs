@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use allocator_api2::alloc::Allocator;
 use lock_api::RawMutex;
 use slab_testkit::child::{self, mistake};
+use slab_testkit::implements;
 use slab_traits::{
     AllocError, AllocResult, BaseAllocator, ByteAllocator, Local, Locked, RegionError,
 };
@@ -368,4 +369,12 @@ fn acts() {
 fn a_hook_that_panics_ends_a_program_whose_global_allocator_it_is() {
     let words = ["no 8 bytes anywhere", "must not unwind"];
     child::run_child("acts", "a hook that panics").assert_ended(&words);
+}
+
+#[test]
+fn an_adapter_goes_where_its_lock_and_its_heap_go() {
+    type Unsent = *const u8;
+    assert!(implements!(Locked<Spin, Stack>: Send) && implements!(Locked<Spin, Stack>: Sync));
+    assert!(implements!(Local<Stack>: Send) && !implements!(Local<Stack>: Sync));
+    assert!(!implements!(Locked<Spin, Unsent>: Send) && !implements!(Locked<Spin, Unsent>: Sync));
 }
