@@ -4,6 +4,8 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "std")]
+use std::sync::Mutex;
 
 use lock_api::RawMutex;
 use slab_cache::{CacheError, Checked, Full, Global, Hardened, Mode, NoLock, SlabBox, SlabCache};
@@ -90,12 +92,14 @@ fn each_operation_with_each_of_its_requests_refused() {
 
 #[test]
 #[cfg(feature = "std")]
-#[cfg_attr(miri, ignore = "sources of caches of threads live for ever")]
 fn caches_of_threads_with_each_request_refused() {
+    /// What is reachable from here is no leak.
+    static SOURCES: Mutex<Vec<&'static FailingSource<Global>>> = Mutex::new(Vec::new());
     let mut nth = 0;
     loop {
         nth += 1;
         let source: &'static _ = Box::leak(Box::new(FailingSource::failing_at(Global, nth)));
+        SOURCES.lock().expect("no panic").push(source);
         let cache = SlabCache::<Value, Spin, _, 1024>::with_thread_caches_in(source);
         match cache {
             Err(error) => assert!(matches!(error, CacheError::OutOfMemory { .. })),
