@@ -262,8 +262,10 @@ where
 {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: by B1.
-        unsafe { look_at::<T, R, A, SLAB_SIZE, M>(self.value.cast()) };
+        if mem::needs_drop::<T>() {
+            // SAFETY: by B1.
+            unsafe { look_at::<T, R, A, SLAB_SIZE, M>(self.value.cast()) };
+        }
         // SAFETY: by B1, and the box is not used any more.
         let _slot = unsafe { SlotGuard::<T, R, A, SLAB_SIZE, M>::new(self.value.cast()) };
         // SAFETY: by B2 it is a value, which nobody uses any more. If it panics, the slot is freed.
@@ -347,8 +349,9 @@ where
     }
 }
 
-/// Looks whether a box may be freed before its value is touched, where that can be told at once: always
-/// in `Hardened` mode; in `Checked` mode without a lock, for values whose drop would do damage.
+/// Looks whether a box may be freed before its value is used, where that can be told at once: in
+/// `Hardened` mode; in `Checked` mode without a lock, for values whose drop would do damage. Where nothing
+/// is done with the value, [`release`] is early enough.
 ///
 /// # Safety
 ///
@@ -500,7 +503,7 @@ where
         report(&CacheError::NotLive { address });
     }
     let size = size_of::<T>();
-    // SAFETY: the slot is live, and so was made usable by the cache, in this mode.
+    // SAFETY: a slot of such a cache starts there.
     if let Some(offset) = unsafe { guard::overrun::<M>(slot, size) } {
         report(&CacheError::Overrun { address, size, offset });
     }

@@ -4,7 +4,10 @@
 //! | slot | `Hardened` |
 //! |---|---|
 //! | live | value, canary of 8 bytes |
-//! | dead | fill, up to the end of the canary |
+//! | dead | fill, the same canary |
+//!
+//! A slot keeps its canary for ever: it is written when the slab is made, and looked at whenever the slot
+//! changes hands.
 #![expect(unsafe_code, reason = "reads and writes what lies beside values")]
 
 use core::ptr::NonNull;
@@ -26,6 +29,10 @@ pub unsafe fn prepare(slab: SlabRef, geometry: &Geometry) {
     let bytes = slab.slots() as usize * geometry.stride;
     // SAFETY: that many bytes of slots lie from there, which nobody uses.
     unsafe { poison::retire::<Hardened>(slab.slot_start(0, geometry), bytes) };
+    for slot in 0..slab.slots() {
+        // SAFETY: as above, and a hardened slot has room for it.
+        unsafe { set_canary(slab.slot_start(slot, geometry), geometry.value_bytes) };
+    }
 }
 
 /// Returns whether the header of a hardened slab is as it was written. *O*(1).
@@ -59,7 +66,7 @@ pub unsafe fn bury<M: Mode>(start: NonNull<u8>, value_bytes: usize) {
 }
 
 /// Makes a dead slot usable, and returns the first byte that was written since it was buried, where the
-/// mode can tell. In `Hardened` mode there is a canary behind the value from now on.
+/// mode can tell.
 ///
 /// # Safety
 ///
@@ -71,18 +78,16 @@ pub unsafe fn unearth<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Option
     let part = unsafe { start.add(offset) };
     // SAFETY: the caller's promise.
     let written = unsafe { poison::revive::<M>(part, bytes) }.map(|at| at + offset);
-    if M::HARDENED {
-        // SAFETY: the slot is the caller's, and long enough for the canary in this mode.
-        unsafe { set_canary(start, value_bytes) };
-    }
-    written
+    // SAFETY: the slot is one of this mode.
+    written.or_else(|| unsafe { overrun::<M>(start, value_bytes) })
 }
 
 /// Returns the offset of the first byte behind the value that was written, where the mode can tell.
 ///
 /// # Safety
 ///
-/// The slot starts there, is live, and was made usable by [`unearth`] in the same mode.
+/// A slot of a slab of this mode starts there.
+#[inline(always)]
 pub unsafe fn overrun<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Option<usize> {
     if !M::HARDENED {
         return None;
@@ -91,11 +96,25 @@ pub unsafe fn overrun<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Option
     let cell = unsafe { start.add(value_bytes) };
     // SAFETY: the canary is the cache's.
     unsafe { poison::permit(cell, CANARY_BYTES) };
-    // SAFETY: `unearth` wrote it, and the owner of the value has no right to.
-    let found = unsafe { cell.cast::<[u8; CANARY_BYTES]>().read() };
-    let expected = canary(start).to_ne_bytes();
-    let at = (0..CANARY_BYTES).find(|&at| found[at] != expected[at])?;
-    Some(value_bytes + at)
+    // SAFETY: `prepare` wrote it, and nobody has a right to since.
+    let found = unsafe { cell.cast::<u64>().read_unaligned() };
+    // SAFETY: as above.
+    unsafe { poison::forbid(cell, CANARY_BYTES) };
+    first_difference(found, canary(start)).map(|at| value_bytes + at)
+}
+
+/// Returns the place in memory of the first byte in which two words differ.
+#[inline(always)]
+fn first_difference(found: u64, expected: u64) -> Option<usize> {
+    #[cold]
+    fn search(found: u64, expected: u64) -> Option<usize> {
+        found
+            .to_ne_bytes()
+            .iter()
+            .zip(expected.to_ne_bytes())
+            .position(|(&one, other)| one != other)
+    }
+    if found == expected { None } else { search(found, expected) }
 }
 
 /// Writes the canary of a slot, and keeps everybody off it where a tool can.
@@ -106,6 +125,8 @@ pub unsafe fn overrun<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Option
 unsafe fn set_canary(start: NonNull<u8>, value_bytes: usize) {
     // SAFETY: the caller's promise.
     let cell = unsafe { start.add(value_bytes) };
+    // SAFETY: as above.
+    unsafe { poison::permit(cell, CANARY_BYTES) };
     // SAFETY: as above.
     unsafe { cell.cast::<u64>().write_unaligned(canary(start)) };
     // SAFETY: the canary is nobody's to read or write.
@@ -120,7 +141,7 @@ fn canary(start: NonNull<u8>) -> u64 {
 /// Returns where the part of a dead slot that nobody uses begins, and how long it is.
 const fn dead_part<M: Mode>(value_bytes: usize) -> (usize, usize) {
     if M::HARDENED {
-        (0, value_bytes + CANARY_BYTES)
+        (0, value_bytes)
     } else if value_bytes < LINK_BYTES {
         (0, 0)
     } else {
