@@ -5,7 +5,7 @@ use core::fmt;
 use allocator_api2::alloc::Allocator;
 
 use crate::bin::{Bin, List};
-use crate::classes::{CLASS_BYTES_MAX, CLASS_COUNT_MAX, ClassMap, GRANULE_BYTES, PAGE_BYTES};
+use crate::classes::{CLASS_COUNT_MAX, ClassMap, GRANULE_BYTES, PAGE_BYTES};
 use crate::config::Config;
 use crate::crumb::Crumb;
 use crate::error::BinnedError;
@@ -233,26 +233,19 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
     /// Hands out the block of the class that was freed last, if there is one and it can be recorded.
     #[inline]
     fn reuse(&mut self, size: usize, zeroed: bool) -> Option<BlockId> {
-        // Zero wraps around and is too large.
-        if size.wrapping_sub(1) >= CLASS_BYTES_MAX {
-            return None;
-        }
         let class = self.classes.class_of(size)?;
         let list = &mut self.bins[class].free;
         let index = list.head;
         // The end of the list is no record.
         let record = self.store.record_mut(index)?;
-        if J::ON {
-            self.journal.reserve(0).ok()?;
-        }
+        let id = BlockId::of_live(index, record.generation + 1);
+        self.journal.allocated(size as u32, 0, zeroed, id).ok()?;
         list.head = record.tag;
         list.len -= 1;
-        record.generation += 1;
+        record.generation = id.generation();
         record.tag = class as u32;
         record.len = size as u32;
         self.alloc_count += 1;
-        let id = BlockId::of_live(index, record.generation);
-        self.journal.allocated(size as u32, 0, zeroed, id);
         Some(id)
     }
 
@@ -273,9 +266,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         if record.generation != id.generation() {
             return Err(self.refusal(id));
         }
-        if J::ON {
-            self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
-        }
+        self.journal.freed(id).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         let class = record.class() as usize;
         record.generation += 1;
         if class < self.bins.len() && record.generation != GENERATION_LAST {
@@ -287,7 +278,6 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
             self.free_slow(id, class as u32);
         }
         self.free_count += 1;
-        self.journal.freed(id);
         Ok(())
     }
 

@@ -56,7 +56,8 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         record.len = size as u32;
         self.alloc_count += 1;
         let id = BlockId::of_live(index, record.generation);
-        self.journal.allocated(size as u32, align.trailing_zeros(), zeroed, id);
+        let told = self.journal.allocated(size as u32, align.trailing_zeros(), zeroed, id);
+        debug_assert!(told.is_ok(), "room was reserved");
         Ok((id, fresh))
     }
 

@@ -19,7 +19,7 @@ fn a_log_is_what_was_done() -> Result<(), BinnedError> {
     let blocks = sample()?;
     let text = blocks.log().to_string();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[..2], ["slab-binned log 1", "classes standard chunk 262144"]);
+    assert_eq!(lines[..2], ["slab-binned log 2", "classes standard chunk 262144"]);
     assert_eq!(
         lines[3..8],
         [
@@ -117,7 +117,7 @@ fn what_is_no_log_is_refused_with_its_line() -> Result<(), BinnedError> {
         Err(LogError::Syntax { line, .. }) => line,
         outcome => panic!("{from} -> {to}: {outcome:?}"),
     };
-    assert_eq!(line_of("log 1", "log 2"), 1);
+    assert_eq!(line_of("log 2", "log 1"), 1);
     assert_eq!(line_of("standard", "other"), 2);
     assert_eq!(line_of("start ", "begin "), 3);
     assert_eq!(line_of("alloc 100", "alloc 1073741825"), 4);

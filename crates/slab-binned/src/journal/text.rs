@@ -9,11 +9,11 @@ use core::str::{FromStr, SplitWhitespace};
 use thiserror::Error;
 
 use super::fingerprint::{FREE, TRIM, WRITE, alloc_kind};
-use super::{OpLog, Operation};
+use super::{Fingerprinted, OpLog, Operation};
 use crate::classes::PAGE_BYTES;
 use crate::{ALIGN_MAX, BLOCK_BYTES_MAX, BlockId, Config, SizeClasses};
 
-const TITLE: &str = "slab-binned log 1";
+const TITLE: &str = "slab-binned log 2";
 
 /// The reason for which a text is no log.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -72,7 +72,7 @@ impl fmt::Display for OpLog {
         for operation in self.operations() {
             writeln!(f, "{operation}")?;
         }
-        writeln!(f, "end {:016x}", self.end)
+        writeln!(f, "end {:016x}", self.end_fingerprint())
     }
 }
 
@@ -97,7 +97,7 @@ impl FromStr for OpLog {
             let mut line = next("an operation or `end`")?;
             if line.words.clone().next() == Some("end") {
                 line.word("end")?;
-                log.end = line.fingerprint()?;
+                log.end = Fingerprinted::at(line.fingerprint()?);
                 return Ok(log);
             }
             line.operation(&mut log)?;
@@ -169,8 +169,7 @@ impl<'a> Line<'a> {
     fn operation(&mut self, log: &mut OpLog) -> Result<(), LogError> {
         let line = self.number;
         let no_memory = |bytes| LogError::OutOfMemory { line, bytes };
-        log.reserve(0).map_err(no_memory)?;
-        match self.words.next() {
+        let pushed = match self.words.next() {
             Some(verb @ ("alloc" | "dirty")) => {
                 let size = self.parse::<u32>("bytes")?;
                 self.word("align")?;
@@ -181,11 +180,11 @@ impl<'a> Line<'a> {
                 if !possible || size as usize > BLOCK_BYTES_MAX {
                     return Err(self.wrong("a size and an alignment that a block can have"));
                 }
-                log.push(alloc_kind(align.trailing_zeros(), verb == "alloc"), size, Some(id));
+                log.push(alloc_kind(align.trailing_zeros(), verb == "alloc"), size, Some(id))
             }
             Some("free") => {
                 let id = self.id()?;
-                log.push(FREE, 0, Some(id));
+                log.push(FREE, 0, Some(id))
             }
             Some("write") => {
                 let id = self.id()?;
@@ -201,15 +200,16 @@ impl<'a> Line<'a> {
                 for pair in digits.as_bytes().chunks_exact(2) {
                     log.push_bytes(&[hex(pair[0]) << 4 | hex(pair[1])]);
                 }
-                log.push(WRITE, size, Some(id));
+                log.push(WRITE, size, Some(id))
             }
             Some("trim") => {
                 self.word("->")?;
                 let pages = self.parse("a number of pages")?;
-                log.push(TRIM, pages, None);
+                log.push(TRIM, pages, None)
             }
             _ => return Err(self.wrong("an operation or `end`")),
-        }
+        };
+        pushed.map_err(no_memory)?;
         match self.words.next() {
             None => Ok(()),
             Some(_) => Err(self.wrong("the end of the line")),
