@@ -84,3 +84,18 @@ fn the_cap_is_kept_and_named() {
     assert!(blocks.alloc(60_000).is_ok());
     assert_eq!(blocks.alloc_count() - blocks.free_count(), 2);
 }
+
+#[test]
+fn a_refusal_leaves_no_trace_in_the_statistics() {
+    let steps_max = |refusals: usize| {
+        let mut blocks = BinnedAllocator::with_config(Config::new().cap_bytes(300_000));
+        let live = [70_000; 3].map(|size| blocks.alloc(size).expect("within the cap"));
+        blocks.free(live[1]).expect("live");
+        for _ in 0..refusals {
+            assert!(matches!(blocks.alloc(200_000), Err(BinnedError::OverCap { .. })));
+        }
+        blocks.alloc(66_000).expect("there is a hole");
+        blocks.steps_max()
+    };
+    assert_eq!(steps_max(100), steps_max(0));
+}
