@@ -127,6 +127,13 @@ fn what_is_no_log_is_refused_with_its_line() -> Result<(), BinnedError> {
     assert_eq!(line_of("616263", "6162é"), 5);
     assert_eq!(line_of("free 0:1", "free 0:1 now"), 7);
     assert_eq!(line_of("trim -> 0", "what"), 8);
+    assert_eq!(line_of("chunk 262144", "chunk 262144 each"), 2);
+    assert_eq!(line_of("\nend ", "\nend 0 "), 9);
+    for more in ["free 0:1\n", "\n\n end 0"] {
+        let outcome = format!("{text}{more}").parse::<OpLog>();
+        assert!(matches!(outcome, Err(LogError::Syntax { line: 10.., .. })), "{outcome:?}");
+    }
+    assert!(format!("{text}\n\n").parse::<OpLog>().is_ok());
     let cut = &text[..text.rfind("end").expect("it has an end")];
     assert!(matches!(cut.parse::<OpLog>(), Err(LogError::Syntax { line: 9, .. })));
     assert!("".parse::<OpLog>().is_err());

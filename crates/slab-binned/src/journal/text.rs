@@ -93,15 +93,19 @@ impl FromStr for OpLog {
         let mut line = next("start FINGERPRINT")?;
         line.word("start")?;
         let mut log = OpLog::empty(config, line.fingerprint()?);
-        loop {
+        line.end()?;
+        let mut line = loop {
             let mut line = next("an operation or `end`")?;
             if line.words.clone().next() == Some("end") {
-                line.word("end")?;
-                log.end = Fingerprinted::at(line.fingerprint()?);
-                return Ok(log);
+                break line;
             }
             line.operation(&mut log)?;
-        }
+        };
+        line.word("end")?;
+        log.end = Fingerprinted::at(line.fingerprint()?);
+        line.end()?;
+        let more = lines.find(|line| !line.text.trim().is_empty());
+        more.map_or(Ok(log), |line| Err(line.wrong("nothing after `end`")))
     }
 }
 
@@ -120,6 +124,11 @@ impl<'a> Line<'a> {
     fn wrong(&self, expected: &'static str) -> LogError {
         let found = self.text.chars().take(40).collect();
         LogError::Syntax { line: self.number, expected, found }
+    }
+
+    /// Refuses a word that is left.
+    fn end(&mut self) -> Result<(), LogError> {
+        self.words.next().map_or(Ok(()), |_| Err(self.wrong("the end of the line")))
     }
 
     fn word(&mut self, expected: &'static str) -> Result<(), LogError> {
@@ -163,6 +172,7 @@ impl<'a> Line<'a> {
             let pages = u32::try_from(pages).map_err(|_| self.wrong("fewer bytes"))?;
             config.cap_pages = Some(pages);
         }
+        self.end()?;
         Ok(config)
     }
 
@@ -210,10 +220,7 @@ impl<'a> Line<'a> {
             _ => return Err(self.wrong("an operation or `end`")),
         };
         pushed.map_err(no_memory)?;
-        match self.words.next() {
-            None => Ok(()),
-            Some(_) => Err(self.wrong("the end of the line")),
-        }
+        self.end()
     }
 }
 
