@@ -69,6 +69,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod access;
 mod allocator;
 mod bin;
 mod bytes;

@@ -80,6 +80,11 @@ fn the_cap_is_kept_and_named() {
         BinnedError::OverCap { size: 40_000, needed: 65_536, storage: 98_304, cap: 98_304 };
     assert_eq!(blocks.alloc(40_000), Err(refusal));
     assert!(blocks.alloc(8192).is_ok(), "what the cap leaves is used");
+    // Larger than a chunk, which is cut to what the cap leaves.
+    let refusal =
+        BinnedError::OverCap { size: 1 << 20, needed: 1 << 20, storage: 98_304, cap: 98_304 };
+    assert_eq!(blocks.alloc(1 << 20), Err(refusal));
+    assert_eq!(blocks.storage_bytes(), 98_304);
     blocks.free(large).expect("live");
     assert!(blocks.alloc(60_000).is_ok());
     assert_eq!(blocks.alloc_count() - blocks.free_count(), 2);

@@ -41,6 +41,21 @@ fn the_block_freed_last_is_used_first() -> Result<(), BinnedError> {
 }
 
 #[test]
+fn a_trim_keeps_the_order_of_what_stays_dead() -> Result<(), BinnedError> {
+    let mut blocks = BinnedAllocator::new();
+    let ids = [(); 4].map(|()| blocks.alloc(64));
+    // The last one stays, and so does its page.
+    for id in &ids[..3] {
+        blocks.free(id.clone()?)?;
+    }
+    blocks.trim()?;
+    for nth in [2, 1, 0] {
+        assert_eq!(blocks.alloc(64)?.index(), nth);
+    }
+    Ok(())
+}
+
+#[test]
 fn classes_do_not_mix() -> Result<(), BinnedError> {
     let mut blocks = BinnedAllocator::new();
     let ids = [blocks.alloc(8)?, blocks.alloc(256)?, blocks.alloc(4096)?];
