@@ -134,9 +134,10 @@ impl ClassMap {
     /// Returns the class of the largest block that fits into `granules` granules of a page, of which
     /// there is at least one.
     pub fn largest_within(&self, granules: u32) -> usize {
-        let bytes = granules * GRANULE_BYTES as u32;
-        let fits = |&&size: &&u32| size <= bytes && size <= CRUMB_BYTES_MAX;
-        self.sizes.iter().take_while(fits).count().saturating_sub(1)
+        let bytes = (granules * GRANULE_BYTES as u32).min(CRUMB_BYTES_MAX);
+        // That of the smallest block that holds them, or the one before.
+        let class = self.class_of(bytes as usize).unwrap_or(0);
+        class - usize::from(self.sizes[class] > bytes)
     }
 }
 
