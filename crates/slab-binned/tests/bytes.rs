@@ -169,7 +169,7 @@ fn each_misuse_is_named() {
     let plain = heap.alloc(layout(100, 8)).expect("room");
     // SAFETY: live, and forgotten.
     assert_eq!(unsafe { heap.try_free(plain, layout(100, 8)) }, Ok(()));
-    let double = FreeError::DoubleFree { address: plain.addr().get(), block_bytes: 128 };
+    let double = FreeError::DoubleFree { address: plain.addr().get(), block_bytes: 112 };
     // SAFETY: a checked free needs no promise for what it refuses.
     assert_eq!(unsafe { heap.try_free(plain, layout(100, 8)) }, Err(double));
 }

@@ -35,7 +35,9 @@ const LINK_BYTES: usize = 8;
 ///
 /// It has the size classes, the LIFO bins and the best-fit runs of
 /// [`BinnedAllocator`](crate::BinnedAllocator). Differences: blocks have addresses instead of ids; the
-/// bookkeeping lies in the regions, 6.6 % of them; and before an allocation is refused, the dead
+/// classes are the fine ones unless chosen otherwise; the bookkeeping lies in the regions, 6.6 % of
+/// them: 16 bytes a page, and one for each 16 that can start a block, which is what makes every free
+/// checkable; and before an allocation is refused, the dead
 /// blocks of all bins are merged ([`reclaim`](Self::reclaim)), so that no memory stays with a class.
 ///
 /// Every free is checked in constant time: double frees, pointers into blocks, foreign pointers and
@@ -83,12 +85,13 @@ pub struct BinnedByteAllocator {
 }
 
 impl BinnedByteAllocator {
-    /// Returns a heap of the 13 standard classes, without memory yet.
+    /// Returns a heap of the 37 fine classes, without memory yet.
     pub const fn new() -> Self {
-        Self::with_classes(SizeClasses::Standard)
+        Self::with_classes(SizeClasses::Fine)
     }
 
-    /// Returns a heap of other size classes, without memory yet.
+    /// Returns a heap of other size classes, without memory yet: with [`SizeClasses::Standard`], those
+    /// of a [`BinnedAllocator`](crate::BinnedAllocator) that nobody configured.
     pub const fn with_classes(classes: SizeClasses) -> Self {
         let classes = classes.map();
         let mut bins = [Bin { dead: FreeList::new(), bytes: 0 }; BINS];
