@@ -225,7 +225,6 @@ impl BufferPoolBuilder {
         let depot = Depot::new(&shapes, retained_bytes_max, threads.min(SHARDS_MAX));
         let config = Config {
             alignment,
-            zeroing: self.zeroing,
             wipe: self.wipe,
             oversize,
             copy_out_max: self.copy_out_max,
@@ -234,6 +233,7 @@ impl BufferPoolBuilder {
         };
         let gate = self.outstanding_bytes_max.map(Gate::new);
         let leaks = self.leak_tracking.then(Leaks::default);
-        Ok(Arc::new(BufferPool::over(Core::new(config, classes, depot, gate, leaks))))
+        let core = Core::new(config, classes, depot, gate, leaks);
+        Ok(Arc::new(BufferPool::over(core, self.zeroing)))
     }
 }

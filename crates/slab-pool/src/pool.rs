@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Matters};
 use crate::classes::KeyMap;
 use crate::config::{BufferPoolBuilder, Zeroing};
 use crate::core::{Core, Plan};
@@ -54,8 +54,9 @@ use crate::wait::{AcquireFuture, Patience, enter};
 /// ```
 pub struct BufferPool {
     keys: KeyMap,
-    /// How many bytes of an acquired buffer may be other than zero.
-    dirty_max: usize,
+    /// What an acquire has to see to.
+    matters: Matters,
+    zeroing: Zeroing,
     core: Arc<Core>,
 }
 
@@ -72,9 +73,9 @@ impl BufferPool {
         BufferPoolBuilder::default()
     }
 
-    pub(crate) fn over(core: Arc<Core>) -> Self {
-        let dirty_max = if core.config.zeroing == Zeroing::Never { usize::MAX } else { 0 };
-        Self { keys: core.classes.keys(core.id), dirty_max, core }
+    pub(crate) fn over(core: Arc<Core>, zeroing: Zeroing) -> Self {
+        let matters = if zeroing == Zeroing::Never { Matters::LENGTH } else { Matters::ALL };
+        Self { keys: core.classes.keys(core.id), matters, zeroing, core }
     }
 
     // Acquiring.
@@ -94,24 +95,24 @@ impl BufferPool {
     #[track_caller]
     pub fn acquire(&self, min_size: usize) -> PooledBuffer {
         match hot_pop(self.keys.key(min_size)) {
-            Some(buffer) if buffer.dirty() <= self.dirty_max => PooledBuffer::new(buffer),
-            Some(buffer) => self.cleaned(buffer),
+            Some(buffer) => self.prepared(buffer),
             None => self.acquire_slow(min_size),
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn cleaned(&self, mut buffer: Box<Buffer>) -> PooledBuffer {
-        self.prepare(&mut buffer);
-        PooledBuffer::new(buffer)
+    /// Returns the buffer as [`BufferPool::acquire`] hands it out: all of it visible, and zero if the pool is to see to
+    /// that.
+    #[inline(always)]
+    pub(crate) fn prepared(&self, buffer: Box<Buffer>) -> PooledBuffer {
+        let fit = buffer.is_fit(self.matters);
+        PooledBuffer::new(if fit { buffer } else { buffer.renewed(self.matters) })
     }
 
     #[cold]
     #[inline(never)]
     #[track_caller]
     fn acquire_slow(&self, min_size: usize) -> PooledBuffer {
-        expect(self.request(min_size, Patience::Endless).map(|buffer| self.cleaned(buffer)))
+        self.prepared(expect(self.request(min_size, Patience::Endless)))
     }
 
     /// Returns a buffer of `len` visible bytes, all zero whatever the pool was told.
@@ -139,12 +140,7 @@ impl BufferPool {
     #[inline]
     #[track_caller]
     pub fn acquire_for_write(&self, capacity: usize) -> PooledBuffer {
-        let mut buffer = self.any(capacity);
-        if buffer.dirty() > 0 {
-            self.prepare_for_write(&mut buffer);
-        }
-        buffer.set_len(0);
-        PooledBuffer::new(buffer)
+        self.emptied(self.any(capacity))
     }
 
     /// As [`BufferPool::acquire`], but never waits and never panics.
@@ -155,7 +151,7 @@ impl BufferPool {
     /// [`PoolError::Oversize`], [`PoolError::ExceedsLimit`] or [`PoolError::OutOfMemory`] if waiting would not help.
     #[track_caller]
     pub fn try_acquire(&self, min_size: usize) -> Result<PooledBuffer, PoolError> {
-        self.request(min_size, Patience::None).map(|buffer| self.cleaned(buffer))
+        self.request(min_size, Patience::None).map(|buffer| self.prepared(buffer))
     }
 
     /// As [`BufferPool::acquire_for_write`], but never waits and never panics.
@@ -165,10 +161,7 @@ impl BufferPool {
     /// As [`BufferPool::try_acquire`].
     #[track_caller]
     pub fn try_acquire_for_write(&self, capacity: usize) -> Result<PooledBuffer, PoolError> {
-        let mut buffer = self.request(capacity, Patience::None)?;
-        self.prepare_for_write(&mut buffer);
-        buffer.set_len(0);
-        Ok(PooledBuffer::new(buffer))
+        self.request(capacity, Patience::None).map(|buffer| self.emptied(buffer))
     }
 
     /// As [`BufferPool::acquire`], but waits for so long at most. Turns go in order of arrival.
@@ -182,7 +175,7 @@ impl BufferPool {
         min_size: usize,
         timeout: Duration,
     ) -> Result<PooledBuffer, PoolError> {
-        self.request(min_size, Patience::Timeout(timeout)).map(|buffer| self.cleaned(buffer))
+        self.request(min_size, Patience::Timeout(timeout)).map(|buffer| self.prepared(buffer))
     }
 
     /// Returns a future of what [`BufferPool::acquire`] returns. It needs no runtime, queues up when it is first polled,
@@ -217,17 +210,13 @@ impl BufferPool {
         self.core.obtain(plan, Location::caller())
     }
 
-    /// Makes a buffer fit to be handed out by [`BufferPool::acquire`].
-    pub(crate) fn prepare(&self, buffer: &mut Buffer) {
-        if self.core.config.zeroing != Zeroing::Never {
-            buffer.clean(buffer.capacity());
-        }
-    }
-
-    fn prepare_for_write(&self, buffer: &mut Buffer) {
-        if self.core.config.zeroing == Zeroing::Always {
-            buffer.clean(buffer.capacity());
-        }
+    /// Returns the buffer as [`BufferPool::acquire_for_write`] hands it out.
+    #[inline(always)]
+    fn emptied(&self, buffer: Box<Buffer>) -> PooledBuffer {
+        let clean = self.zeroing == Zeroing::Always && !buffer.is_fit(Matters::ALL);
+        let mut buffer = if clean { buffer.renewed(Matters::ALL) } else { buffer };
+        buffer.set_len(0);
+        PooledBuffer::new(buffer)
     }
 
     // Idle buffers.

@@ -105,7 +105,7 @@ impl PooledBuffer {
         match offset.checked_add(bytes.len()) {
             Some(end) if end <= len => {
                 if !bytes.is_empty() {
-                    self.buffer_mut().range_mut(offset, end).copy_from_slice(bytes);
+                    self.buffer_mut().write(offset, bytes);
                 }
                 Ok(())
             }

@@ -241,6 +241,7 @@ impl<T: Linked> Shelf<T> {
     }
 
     /// As [`Local::pop`], with nothing in front.
+    #[cold]
     #[inline(never)]
     fn pop_loaded(&mut self) -> Option<Box<T>> {
         let item = self.loaded.pop()?;
@@ -251,6 +252,7 @@ impl<T: Linked> Shelf<T> {
     }
 
     /// As [`Local::push`], with something in front, or no right to put anything there.
+    #[cold]
     #[inline(never)]
     fn push_loaded(&mut self, item: Box<T>) -> Result<(), Box<T>> {
         let len = self.len();
