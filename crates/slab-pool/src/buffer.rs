@@ -49,13 +49,12 @@ impl Matters {
 /// # Invariants
 ///
 /// - **Z1 (zero)**: the bytes from [`dirty`](Self::dirty) to the capacity are zero.
-/// - **Z2 (length)**: `len` is at most the capacity; if it is less, `used` says so.
+/// - **Z2 (length)**: if the length is less than the capacity, `used` says so.
 #[derive(Debug)]
 pub struct Buffer {
     next: Option<Box<Self>>,
     /// See [`key`].
     key: u64,
-    len: usize,
     /// How many of the first bytes may be other than zero, and below it [`RESIZED`]. One look tells an acquire whether
     /// the buffer is fit as it is, so that no release has to make it so.
     used: usize,
@@ -81,7 +80,6 @@ impl Buffer {
         Some(Box::new(Self {
             next: None,
             key: key(core.id, class) | if attention { ATTENTION } else { 0 },
-            len: block.bytes(),
             used: 0,
             block,
             owners: AtomicUsize::new(0),
@@ -104,7 +102,7 @@ impl Buffer {
 
     #[inline(always)]
     pub fn len(&self) -> usize {
-        self.len
+        self.block.len()
     }
 
     #[inline(always)]
@@ -118,21 +116,31 @@ impl Buffer {
 
     #[inline(always)]
     pub fn as_slice(&self) -> &[u8] {
-        &self.block.as_slice()[..self.len]
+        self.block.visible()
     }
 
     /// Returns what is visible, and takes all of it for dirty from now on.
     #[inline(always)]
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        self.mark_dirty(self.len);
-        &mut self.block.as_mut_slice()[..self.len]
+        self.mark_dirty(self.len());
+        self.block.visible_mut()
+    }
+
+    /// Returns some of the visible bytes, which are dirty from now on; `None` if they are not all visible.
+    #[inline(always)]
+    pub fn visible_mut(&mut self, start: usize, end: usize) -> Option<&mut [u8]> {
+        // Nothing is written to an empty range.
+        let marked = if start < end { end } else { 0 };
+        self.block.visible_mut().get(start..end)?;
+        self.mark_dirty(marked);
+        self.block.visible_mut().get_mut(start..end)
     }
 
     /// Returns some of the memory, visible or not, and takes it for dirty from now on.
-    #[inline(always)]
     pub fn range_mut(&mut self, start: usize, end: usize) -> &mut [u8] {
+        assert!(end <= self.capacity());
         self.mark_dirty(end);
-        &mut self.block.as_mut_slice()[start..end]
+        &mut self.block.all_mut()[start..end]
     }
 
     #[cfg(feature = "bytes")]
@@ -142,8 +150,7 @@ impl Buffer {
 
     #[inline(always)]
     pub fn set_len(&mut self, len: usize) {
-        debug_assert!(len <= self.capacity());
-        self.len = len;
+        self.block.set_len(len);
         self.used |= RESIZED;
     }
 
@@ -157,25 +164,21 @@ impl Buffer {
     // By value: whoever keeps the buffer over a call has to provide for its end by a panic.
     #[inline(never)]
     pub fn renewed(mut self: Box<Self>, matters: Matters) -> Box<Self> {
-        self.len = self.capacity();
-        self.used &= !RESIZED;
-        if !self.is_fit(matters) {
+        self.block.set_len(self.capacity());
+        if matters.0 == RESIZED {
+            self.used &= !RESIZED;
+        } else {
             self.zero(self.dirty());
+            self.used = 0;
         }
         self
-    }
-
-    /// Writes to the memory, visible or not, which is that long.
-    #[inline(always)]
-    pub fn write(&mut self, start: usize, bytes: &[u8]) {
-        self.range_mut(start, start + bytes.len()).copy_from_slice(bytes);
     }
 
     /// Writes behind what is visible, which there must be room for, and makes it visible.
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) {
-        let (start, end) = (self.len, self.len + bytes.len());
-        self.write(start, bytes);
+        let (start, end) = (self.len(), self.len() + bytes.len());
+        self.range_mut(start, end).copy_from_slice(bytes);
         self.set_len(end);
     }
 
@@ -184,7 +187,7 @@ impl Buffer {
         if value == 0 {
             let end = end.min(self.dirty());
             if start < end {
-                self.block.as_mut_slice()[start..end].fill(0);
+                self.block.all_mut()[start..end].fill(0);
             }
         } else {
             self.range_mut(start, end).fill(value);
@@ -206,19 +209,20 @@ impl Buffer {
     }
 
     /// Makes the first `len` bytes zero; writes to those that may not be, and to few others.
-    #[inline(always)]
+    #[inline]
     pub fn clean(&mut self, len: usize) {
-        self.zero(self.dirty().min(len));
+        let end = self.dirty().min(len);
+        self.zero(end);
+        if end == self.dirty() {
+            self.used &= RESIZED;
+        }
     }
 
     /// Writes zeroes to the first `end` bytes at least. A short prefix takes a few wide stores, and no call.
     #[inline(always)]
     fn zero(&mut self, end: usize) {
-        match self.block.as_mut_slice().first_chunk_mut::<SHORT_BYTES>() {
-            Some(prefix) if end <= SHORT_BYTES => {
-                *prefix = [0; SHORT_BYTES];
-                self.note_clean(SHORT_BYTES);
-            }
+        match self.block.all_mut().first_chunk_mut::<SHORT_BYTES>() {
+            Some(prefix) if end <= SHORT_BYTES => *prefix = [0; SHORT_BYTES],
             _ => self.zero_long(end),
         }
     }
@@ -226,24 +230,14 @@ impl Buffer {
     #[cold]
     #[inline(never)]
     fn zero_long(&mut self, end: usize) {
-        if let Some(prefix) = self.block.as_mut_slice().get_mut(..end) {
-            prefix.fill(0);
-            self.note_clean(end);
-        }
-    }
-
-    /// Keeps Z1 exact when the first `end` bytes are zero.
-    #[inline(always)]
-    fn note_clean(&mut self, end: usize) {
-        if self.dirty() <= end {
-            self.used &= RESIZED;
-        }
+        let end = end.min(self.capacity());
+        self.block.all_mut()[..end].fill(0);
     }
 
     /// Makes everything zero, also if nobody is to read it again.
     pub fn wipe(&mut self) {
         self.clean(self.capacity());
         // Whoever might look keeps the optimiser from leaving the zeroes out.
-        std::hint::black_box(self.block.as_slice());
+        std::hint::black_box(self.block.all_mut());
     }
 }

@@ -102,11 +102,10 @@ impl PooledBuffer {
     #[inline]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), PoolError> {
         let len = self.len();
-        match offset.checked_add(bytes.len()) {
-            Some(end) if end <= len => {
-                if !bytes.is_empty() {
-                    self.buffer_mut().write(offset, bytes);
-                }
+        let end = offset.saturating_add(bytes.len());
+        match self.buffer_mut().visible_mut(offset, end) {
+            Some(target) if target.len() == bytes.len() => {
+                target.copy_from_slice(bytes);
                 Ok(())
             }
             _ => Err(PoolError::OutOfBounds { offset, count: bytes.len(), len }),
