@@ -171,6 +171,46 @@ fn bytes_hidden_by_a_short_length_do_not_come_back() {
     assert!(append.iter().all(|&byte| byte == 0));
 }
 
+/// Short prefixes are cleared another way than long ones, and in buffers that are shorter than that, again another.
+#[test]
+fn all_that_was_dirtied_is_cleared() {
+    for class in [1, 100, 127, 128, 129, 600] {
+        let builder = BufferPool::builder().classes(&[class]).alignment(1);
+        let pool = builder.build().expect("sound");
+        for dirty in [1, 2, 63, 64, 65, 100, 127, 128, 129, 191, 192, 255, 256, 257, 599, 600] {
+            let mut buffer = pool.acquire(class);
+            assert!(buffer.iter().all(|&byte| byte == 0), "{class} before {dirty}");
+            if dirty <= class {
+                buffer.write_at(dirty - 1, &[7]).expect("inside");
+                buffer.write_at(0, &vec![7; dirty]).expect("inside");
+                assert_eq!(buffer.dirty_len(), dirty);
+            }
+            drop(buffer);
+            // Less than all of it cleared: the rest stays dirty.
+            let part = pool.acquire_zeroed(dirty.min(class) / 2);
+            assert!(part.iter().all(|&byte| byte == 0));
+        }
+        assert_eq!(pool.misses(), 1);
+    }
+}
+
+#[test]
+fn a_length_is_not_inherited() {
+    for zeroing in [Zeroing::OnAcquire, Zeroing::Always, Zeroing::Never] {
+        let pool = BufferPool::builder().zeroing(zeroing).build().expect("sound");
+        drop(pool.acquire_for_write(1));
+        assert_eq!(pool.acquire(1).len(), 4096);
+        pool.acquire(1).truncate(7);
+        assert_eq!(pool.acquire_zeroed(5000).len(), 5000);
+        assert_eq!(pool.acquire(5000).len(), 8192);
+        assert_eq!(pool.acquire(1).len(), 4096);
+        drop(pool.acquire_zeroed(9).freeze());
+        assert!(pool.acquire_for_write(1).is_empty());
+        assert_eq!(pool.acquire(1).len(), 4096);
+        assert_eq!((pool.misses(), pool.recycles()), (2, 7), "{zeroing:?}");
+    }
+}
+
 #[test]
 fn wiped_on_release() {
     let builder = BufferPool::builder().wipe_on_release(true).zeroing(Zeroing::Never);

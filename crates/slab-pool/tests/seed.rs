@@ -133,11 +133,15 @@ fn statistics_are_never_torn_and_never_fall() {
             })
             .collect();
         let watcher = scope.spawn(|| {
-            let mut last = pool.stats();
+            let mut last = pool.detailed_stats();
             while !done.load(Ordering::Relaxed) {
-                let now = pool.stats();
-                assert_eq!(now.allocations, now.recycles + now.misses);
-                assert!(now.recycles >= last.recycles && now.misses >= last.misses);
+                let now = pool.detailed_stats();
+                let totals = now.totals;
+                assert_eq!(totals.allocations, totals.recycles + totals.misses);
+                let (class, before) = (&now.classes[0], &last.classes[0]);
+                assert_eq!((class.recycles, class.misses), (totals.recycles, totals.misses));
+                assert!(class.recycles >= before.recycles && class.misses >= before.misses);
+                assert!(class.discards >= before.discards);
                 last = now;
                 thread::yield_now();
             }
@@ -150,6 +154,9 @@ fn statistics_are_never_torn_and_never_fall() {
     });
     let true_count: u64 = (0..rounds as u64).map(|round| round % 5).sum::<u64>() * threads;
     assert_eq!(pool.allocations(), true_count);
+    let class = &pool.detailed_stats().classes[0];
+    let freed_or_idle = class.discards + class.idle as u64;
+    assert_eq!(freed_or_idle, class.misses, "what was made is idle, or was freed and counted");
 }
 
 /// Buffers were aligned for nothing in particular.

@@ -66,7 +66,7 @@ impl<T: Linked> Local<T> {
         let shelf = self.shelves.get_mut(class)?;
         let Some(item) = shelf.front.take() else { return shelf.pop_loaded() };
         shelf.counts.front.store(0, Ordering::Relaxed);
-        bump(&shelf.counts.recycles);
+        bump(&shelf.counts.recycles, 1);
         Some(item)
     }
 
@@ -133,7 +133,7 @@ impl<T: Linked> Local<T> {
             shelf.set_len(shelf.len() + 1);
             Ok(())
         } else {
-            bump(&shelf.counts.discards);
+            bump(&shelf.counts.discards, 1);
             Err(item)
         };
         // Also without room: credits may have changed places.
@@ -173,8 +173,8 @@ impl<T: Linked> Local<T> {
             shelf.store_previous(depot, class, home);
             shelf.swap();
             shelf.store_previous(depot, class, home);
-            // What found no place in the depot.
-            shelf.clear(depot, class);
+            let homeless = shelf.clear(depot, class);
+            bump(&shelf.counts.discards, homeless as u64);
             shelf.counts.allow(0);
             depot.retire(class, &shelf.counts);
             shelf.counts = Arc::new(Counts::new());
@@ -247,7 +247,7 @@ impl<T: Linked> Shelf<T> {
         let item = self.loaded.pop()?;
         // The owner's own last store is what it reads; others may see it late.
         self.set_len(self.len() - 1);
-        bump(&self.counts.recycles);
+        bump(&self.counts.recycles, 1);
         Some(item)
     }
 
