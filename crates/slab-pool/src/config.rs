@@ -160,8 +160,9 @@ impl BufferPoolBuilder {
         self
     }
 
-    /// Sets after which time idle buffers are let go that nobody needed: between one and two intervals. There is no
-    /// thread for it: slow paths look at the clock, and so does [`BufferPool::decay`]. Default: never.
+    /// Sets after which time idle buffers are let go that nobody needed: between one and two intervals, and one more for
+    /// what a thread kept to itself. There is no thread for it: slow paths look at the clock, and so does
+    /// [`BufferPool::decay`]. Default: never.
     pub fn idle_decay(mut self, interval: Duration) -> Self {
         self.idle_decay = Some(interval);
         self
