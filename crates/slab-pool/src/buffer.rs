@@ -13,15 +13,15 @@ const ATTENTION: u64 = 0x80;
 pub const NO_CLASS: u8 = 0x3f;
 /// Bits of a key below the pool's id.
 const CLASS_BITS: u32 = 8;
-/// In `used`: the length may be other than the capacity. The other bits say how far the memory is dirty.
+/// In `used`: the length may be other than the capacity. The bits above it say how far the memory is dirty.
 const RESIZED: usize = 1;
 const DIRTY_SHIFT: u32 = 1;
-
 /// Up to so many bytes are cleared without a call.
 const SHORT_BYTES: usize = 128;
 
-/// Returns the key of a pool's class: the id, and below it the class and a flag. A key without its pool's base is a shelf of a thread cache, or beyond all shelves if the pool is another one or there is anything to
-/// do: one comparison asks both.
+/// Returns the key of a pool's class: the id, and below it the class and a flag. A key without its pool's base is a
+/// shelf of a thread cache, or beyond all shelves if the pool is another one or there is anything to do: one
+/// comparison asks both.
 #[inline(always)]
 pub const fn key(pool: u64, class: u8) -> u64 {
     base(pool) | class as u64
@@ -44,13 +44,14 @@ impl Matters {
     pub const LENGTH: Self = Self(RESIZED);
 }
 
-/// What a handle points to.
+/// What a handle points to. In cache lines of its own, so that two threads with a buffer each do not share one.
 ///
 /// # Invariants
 ///
 /// - **Z1 (zero)**: the bytes from [`dirty`](Self::dirty) to the capacity are zero.
 /// - **Z2 (length)**: if the length is less than the capacity, `used` says so.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Buffer {
     next: Option<Box<Self>>,
     /// See [`key`].

@@ -22,6 +22,7 @@ const NOT_ENROLLED: u64 = u64::MAX;
 /// - **L3 (front first)**: outside of slow paths `front` is empty only if `len < credits`, so that an item may be put
 ///   there without a look at `len`. Slow paths begin with [`Shelf::tuck`] and end with [`Shelf::publish`].
 #[derive(Debug)]
+#[repr(align(64))]
 struct Shelf<T: Linked> {
     /// The item that a thread that uses one at a time takes and puts, over and over.
     front: Option<Box<T>>,
