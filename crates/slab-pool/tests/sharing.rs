@@ -114,6 +114,26 @@ fn readers_on_many_threads() {
     assert!(whole.try_mut().is_ok());
 }
 
+/// Whoever reads last gives the buffer back, and writes to it again: not before the others have read.
+#[test]
+fn the_last_reader_may_write_what_others_read() {
+    let pool = BufferPool::new(1);
+    for round in 0..if cfg!(miri) { 2 } else { 50 } {
+        let whole = frozen(&pool, &[round; 4096]);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                let (part, pool) = (whole.clone(), &pool);
+                scope.spawn(move || {
+                    assert_eq!(*part, [round; 4096]);
+                    drop(part);
+                    drop(frozen(pool, &[200; 4096]));
+                });
+            }
+            drop(whole);
+        });
+    }
+}
+
 #[test]
 fn cursors_mark_what_they_write() {
     let pool = BufferPool::new(4);
