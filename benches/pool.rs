@@ -29,7 +29,7 @@ const PAIRS: usize = 10_000;
 /// Where threads take part, rounds are longer than it takes to start them.
 const THREAD_ROUNDS: usize = 15;
 const THREAD_PAIRS: usize = 200_000;
-const HANDOVER_ROUNDS: usize = 31;
+const HANDOVER_ROUNDS: usize = 21;
 
 /// A source, and what is done with it once a round.
 struct Racer<S, F>(&'static str, S, F);

@@ -18,7 +18,7 @@ use crate::pool_rivals::Source;
 const CRATE: usize = 32;
 /// Crates on their way at most.
 const RING: usize = 8;
-const CRATES: usize = 2048;
+const CRATES: usize = 1024;
 /// Buffers that are handed over in a round.
 pub const BUFFERS: usize = CRATES * CRATE;
 
