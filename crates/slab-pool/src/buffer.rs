@@ -162,14 +162,24 @@ impl Buffer {
     }
 
     /// Returns the buffer as it was made, as far as it matters.
+    #[inline(always)]
+    pub fn renewed(mut self: Box<Self>, matters: Matters) -> Box<Self> {
+        if matters.0 == RESIZED || !self.zero_short(self.dirty()) {
+            return self.renewed_slow(matters);
+        }
+        self.used = 0;
+        self.block.set_len(self.capacity());
+        self
+    }
+
     // By value: whoever keeps the buffer over a call has to provide for its end by a panic.
     #[inline(never)]
-    pub fn renewed(mut self: Box<Self>, matters: Matters) -> Box<Self> {
+    fn renewed_slow(mut self: Box<Self>, matters: Matters) -> Box<Self> {
         self.block.set_len(self.capacity());
         if matters.0 == RESIZED {
             self.used &= !RESIZED;
         } else {
-            self.zero(self.dirty());
+            self.zero_long(self.dirty());
             self.used = 0;
         }
         self
@@ -213,19 +223,23 @@ impl Buffer {
     #[inline]
     pub fn clean(&mut self, len: usize) {
         let end = self.dirty().min(len);
-        self.zero(end);
+        if !self.zero_short(end) {
+            self.zero_long(end);
+        }
         if end == self.dirty() {
             self.used &= RESIZED;
         }
     }
 
-    /// Writes zeroes to the first `end` bytes at least. A short prefix takes a few wide stores, and no call.
+    /// Writes zeroes to the first `end` bytes at least, by a few wide stores instead of a call; false if they are too many,
+    /// or the buffer is shorter than those stores.
     #[inline(always)]
-    fn zero(&mut self, end: usize) {
-        match self.block.all_mut().first_chunk_mut::<SHORT_BYTES>() {
+    fn zero_short(&mut self, end: usize) -> bool {
+        match self.block.all_mut().first_chunk_mut() {
             Some(prefix) if end <= SHORT_BYTES => *prefix = [0; SHORT_BYTES],
-            _ => self.zero_long(end),
+            _ => return false,
         }
+        true
     }
 
     #[cold]

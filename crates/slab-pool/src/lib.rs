@@ -21,7 +21,7 @@
 //! **An acquire** finds the size's class in a table, and takes a buffer from the thread's own stack of that class. The pool's
 //! identity and the class are one word, a *key*: without the key of the thread's last pool it is a shelf number, or
 //! too large to be one if the pool is another, or if there is anything unusual to do. One comparison asks it all. **A
-//! release** does the same with the key in the header. Neither needs an atomic read-modify-write; both take 37
+//! release** does the same with the key in the header. Neither needs an atomic read-modify-write; both take 38
 //! instructions together. One buffer lies in front of the stack, with a word of its own that says so: a thread that uses one
 //! at a time then never waits for a counter that it has just written.
 //!
