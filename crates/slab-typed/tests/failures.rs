@@ -151,8 +151,16 @@ fn with_map(
     refused
 }
 
+/// Miri takes seconds for a backtrace.
+fn without_backtraces() {
+    if cfg!(miri) {
+        std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
+    }
+}
+
 #[test]
 fn each_operation_with_each_of_its_requests_refused() {
+    without_backtraces();
     for &slab_capacity in CAPACITIES {
         for &(name, operation) in OPERATIONS {
             let (mut refusals, mut done) = (0, 0);
@@ -256,6 +264,7 @@ unsafe impl Allocator for Reluctant {
 
 #[test]
 fn a_source_that_panics_when_a_block_comes_back_gets_none_twice() {
+    without_backtraces();
     for nth in 1..20 {
         let source = Reluctant(Cell::new(nth), FailingSource::new(Global));
         let attempt = |action: &mut dyn FnMut()| _ = catch_unwind(AssertUnwindSafe(action));
