@@ -262,10 +262,12 @@ where
 {
     #[inline]
     fn drop(&mut self) {
-        if mem::needs_drop::<T>() {
-            // SAFETY: by B1.
-            unsafe { look_at::<T, R, A, SLAB_SIZE, M>(self.value.cast()) };
+        if !mem::needs_drop::<T>() {
+            // SAFETY: by B1, and the box is not used any more; such a value may be forgotten.
+            return unsafe { release::<T, R, A, SLAB_SIZE, M>(self.value.cast()) };
         }
+        // SAFETY: by B1.
+        unsafe { look_at::<T, R, A, SLAB_SIZE, M>(self.value.cast()) };
         // SAFETY: by B1, and the box is not used any more.
         let _slot = unsafe { SlotGuard::<T, R, A, SLAB_SIZE, M>::new(self.value.cast()) };
         // SAFETY: by B2 it is a value, which nobody uses any more. If it panics, the slot is freed.

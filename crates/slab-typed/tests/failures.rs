@@ -15,8 +15,8 @@ type Source<'a> = &'a FailingSource<Global>;
 type Slab<'a> = SlabAllocator<Box<usize>, SlotHandle, Source<'a>>;
 type Map<'a> = SecondaryMap<SlotHandle, Box<usize>, Source<'a>>;
 
-/// One chunk a slab, and several; Miri takes minutes for the latter.
-const CAPACITIES: &[usize] = if cfg!(miri) { &[2] } else { &[1, 5, 2500] };
+/// One chunk a slab, and several.
+const CAPACITIES: &[usize] = &[1, 5, 2500];
 
 /// Fills a slab with as many values as it gets, and returns them by their handles.
 fn filled(slab: &mut Slab<'_>, count: usize) -> Vec<(SlotHandle, usize)> {
@@ -151,8 +151,17 @@ fn with_map(
     refused
 }
 
+/// Miri takes seconds for a backtrace.
+fn without_backtraces() {
+    if cfg!(miri) {
+        std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
+    }
+}
+
 #[test]
+#[cfg_attr(miri, ignore = "Miri takes many minutes")]
 fn each_operation_with_each_of_its_requests_refused() {
+    without_backtraces();
     for &slab_capacity in CAPACITIES {
         for &(name, operation) in OPERATIONS {
             let (mut refusals, mut done) = (0, 0);
@@ -201,14 +210,13 @@ fn operations_that_free_memory_ask_for_none() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri takes many minutes for slabs of several chunks")]
 fn a_source_that_panics_leaves_everything_as_it_was() {
     // Slabs of two chunks each, so that a panic can come in the middle of one.
-    let slab_capacity = if cfg!(miri) { 1025 } else { 1500 };
-    // Miri takes a minute for each.
-    let step = if cfg!(miri) { 4 } else { 1 };
+    let slab_capacity = 1500;
     let mut nth = 0;
     loop {
-        nth += step;
+        nth += 1;
         let source = FailingSource::panicking_at(Global, nth);
         let mut panics = 0;
         let mut slab: SlabAllocator<[u8; 3], SlotHandle, Source<'_>> =
@@ -257,6 +265,7 @@ unsafe impl Allocator for Reluctant {
 
 #[test]
 fn a_source_that_panics_when_a_block_comes_back_gets_none_twice() {
+    without_backtraces();
     for nth in 1..20 {
         let source = Reluctant(Cell::new(nth), FailingSource::new(Global));
         let attempt = |action: &mut dyn FnMut()| _ = catch_unwind(AssertUnwindSafe(action));
