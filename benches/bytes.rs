@@ -1,4 +1,4 @@
-//! Byte allocators side by side: `cargo bench -p slab-benches --bench bytes [-- ROUNDS]`.
+//! Byte allocators side by side: `cargo bench -p slab-benches --bench bytes [-- ROUNDS] [patterns | traces]`.
 //!
 //! Hot pairs and batches on one long-lived heap, then every embedded trace of the lab on a fresh heap
 //! a round. All contenders take turns in one process; the ratio is to talc.
@@ -22,7 +22,18 @@ const PATTERNS: [Pattern; 5] = [
 const NOT_ON_TRACES: [&str; 2] = ["linked_list_allocator", "slab-bytes/hardened"];
 
 fn main() {
-    let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(21);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(21);
+    let is_alone = |part: &str| arguments.iter().any(|argument| argument == part);
+    if !is_alone("traces") {
+        patterns(rounds);
+    }
+    if !is_alone("patterns") {
+        traces(rounds);
+    }
+}
+
+fn patterns(rounds: usize) {
     for pattern in PATTERNS {
         let mut entrants: Vec<Box<dyn Contender<Work>>> = vec![Box::new(Entrant::harness())];
         for peer in slab_peers::contenders() {
@@ -31,6 +42,9 @@ fn main() {
         let results = race(&mut entrants, &(pattern, PAIRS), rounds).less(HARNESS).against("talc");
         println!("{}\n{}", pattern.title(), results.table(PAIRS as u64));
     }
+}
+
+fn traces(rounds: usize) {
     for name in embedded_names() {
         let trace = embedded(name).expect("embedded traces are whole").expect("it was listed");
         let peers = slab_peers::contenders().iter();

@@ -5,7 +5,7 @@
 //! * [`Shadow`] is that model's memory: which blocks are live, where, and what they hold.
 //! * [`Arena`] is memory to give away, at an odd address if wanted, with guards on both sides.
 //! * [`FailingSource`] refuses the n-th request; [`for_each_failure`] tries every n.
-//! * [`race()`] times contenders against one another, interleaved round by round.
+//! * [`race()`] times contenders against one another, interleaved round by round; a [`Table`] says what it found.
 //!
 //! A check that ran nothing proves nothing: [`Report`] counts, and tests assert the counts.
 #![warn(missing_debug_implementations)]
@@ -18,6 +18,7 @@ mod race;
 mod report;
 mod shadow;
 mod subject;
+mod table;
 
 pub use arena::Arena;
 pub use check::{check, try_check};
@@ -27,3 +28,4 @@ pub use race::{Contender, Results, race, race_reporting};
 pub use report::{Fault, Report, Violation};
 pub use shadow::{Shadow, ShadowError};
 pub use subject::Subject;
+pub use table::Table;
