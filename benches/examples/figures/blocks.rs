@@ -388,10 +388,10 @@ fn rivals_of_handles(record: &Record) -> String {
     let mut kinds: Vec<&str> = Vec::new();
     let mut rivals: Vec<&str> = Vec::new();
     for section in &record.sections {
-        if let Some((kind, _)) = parts(section) {
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
-            }
+        if let Some((kind, _)) = parts(section)
+            && !kinds.contains(&kind)
+        {
+            kinds.push(kind);
         }
         for name in section.names().filter(|name| *name != "slab-typed") {
             if !rivals.contains(&name) {

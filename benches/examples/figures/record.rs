@@ -31,6 +31,9 @@ pub struct Section {
     pub rows: Vec<Vec<String>>,
 }
 
+/// The tables that a command printed, and the other lines.
+pub type Printed = (Vec<Section>, Vec<String>);
+
 fn path(name: &str) -> PathBuf {
     root().join("docs/figures").join(name).with_extension("json")
 }
@@ -112,7 +115,7 @@ impl Records {
 ///
 /// Paragraphs are separated by blank lines; the lines of a table have as many cells, at least two, which two
 /// blanks or more separate.
-pub fn sections_of(text: &str) -> (Vec<Section>, Vec<String>) {
+pub fn sections_of(text: &str) -> Printed {
     let (mut sections, mut notes) = (Vec::new(), Vec::new());
     for paragraph in text.split("\n\n") {
         let lines: Vec<&str> = paragraph.lines().filter(|line| !line.trim().is_empty()).collect();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use slab_lab::machine;
 
-use crate::record::{Record, Section, sections_of};
+use crate::record::{Printed, Record, Section, sections_of};
 use crate::{Outcome, root};
 
 /// A command that measures something, and what has to be said about it.
@@ -18,7 +18,7 @@ pub struct Source {
     rivals: &'static [&'static str],
     left_out: &'static str,
     /// Makes sections of what the command prints.
-    read: fn(&str) -> Outcome<(Vec<Section>, Vec<String>)>,
+    read: fn(&str) -> Outcome<Printed>,
 }
 
 const HEAPS: &[&str] =
@@ -208,10 +208,9 @@ impl Source {
         for (name, version) in lock.lines().zip(lock.lines().skip(1)) {
             if let (Some(name), Some(version)) =
                 (value(name, "name = "), value(version, "version = "))
+                && self.rivals.contains(&&*name)
             {
-                if self.rivals.contains(&&*name) {
-                    versions.insert(name, version);
-                }
+                versions.insert(name, version);
             }
         }
         match self.rivals.iter().find(|rival| !versions.contains_key(**rival)) {
@@ -221,12 +220,12 @@ impl Source {
     }
 }
 
-fn printed(text: &str) -> Outcome<(Vec<Section>, Vec<String>)> {
+fn printed(text: &str) -> Outcome<Printed> {
     Ok(sections_of(text))
 }
 
 /// The JSON of `slab-lab replay`: a section for each trace.
-fn replayed(text: &str) -> Outcome<(Vec<Section>, Vec<String>)> {
+fn replayed(text: &str) -> Outcome<Printed> {
     let report: serde_json::Value = serde_json::from_str(text)?;
     let number = |value: &serde_json::Value| {
         value.as_f64().map_or("-".into(), |number| format!("{number:.3}"))
