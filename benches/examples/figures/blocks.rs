@@ -130,12 +130,17 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
 /// Says where figures come from.
 fn origin(record: &Record) -> String {
     let day = record.date.split(' ').next().unwrap_or_default();
+    // The load is told where it makes the times doubtful.
+    let machine = match record.machine.rsplit_once(", load at") {
+        Some((machine, load)) if !load.contains("doubtful") => machine,
+        _ => &record.machine,
+    };
+    let rustc = record.rustc.split(" (").next().unwrap_or_default();
     let versions = record.versions.iter().map(|(name, version)| format!(", {name} {version}"));
     format!(
-        "<sub>`{}`, {day}, on {}; {}{}. Left out: {}.</sub>\n",
+        "<sub>`{}`, {day}, on {}; {rustc}{}. Left out: {}.</sub>\n",
         record.command,
-        record.machine,
-        record.rustc,
+        machine,
         versions.collect::<String>(),
         record.left_out,
     )
@@ -145,6 +150,7 @@ fn origin(record: &Record) -> String {
 fn over(ratio: Option<f64>) -> String {
     let Some(ratio) = ratio else { return "–".to_owned() };
     let text = match ratio {
+        ..0.0005 => "< 0.001".to_owned(),
         ..0.0995 => format!("{ratio:.3}"),
         ..9.995 => format!("{ratio:.2}"),
         _ => format!("{ratio:.0}"),

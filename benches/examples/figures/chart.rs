@@ -9,7 +9,7 @@ use crate::{Outcome, blocks};
 const WIDTH: u32 = 720;
 const BAR: i32 = 20;
 const STEP: i32 = 28;
-const HEAD: i32 = 44;
+const HEAD: i32 = 62;
 const LABELS: i32 = 190;
 /// A bar that would be longer is cut, and its number says how long it is.
 const LONGEST: f64 = 2.5;
@@ -35,6 +35,8 @@ pub fn speed(record: &Record) -> Outcome<String> {
             record.sections.len()
         );
         root.draw_text(&title, &TextStyle::from(font(16)), (12, 12))?;
+        let legend = "Blue: ours. Orange: others on a region. Grey: the system's. The harness is subtracted; shorter is better.";
+        root.draw_text(legend, &TextStyle::from(font(13)), (12, 34))?;
         let full = f64::from(WIDTH as i32 - LABELS - 150);
         for (index, (name, time, passed)) in times.iter().enumerate() {
             let top = HEAD + STEP * index as i32;
