@@ -8,7 +8,11 @@ use slab_lab::trace::{Trace, embedded, embedded_names};
 use slab_testkit::{Contender, race};
 
 const REGION_BYTES: usize = 64 << 20;
-const PAIRS: usize = 200_000;
+/// Rounds are short and many: on a machine with other work a long one would seldom run through undisturbed.
+const PAIRS: usize = 20_000;
+const ROUNDS: usize = 101;
+/// A replay is as long as it is.
+const TRACE_ROUNDS: usize = 21;
 
 const PATTERNS: [Pattern; 5] = [
     Pattern::HotPair { size: 64 },
@@ -23,13 +27,13 @@ const NOT_ON_TRACES: [&str; 2] = ["linked_list_allocator", "slab-bytes/hardened"
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(21);
+    let rounds = arguments.iter().find_map(|argument| argument.parse().ok());
     let is_alone = |part: &str| arguments.iter().any(|argument| argument == part);
     if !is_alone("traces") {
-        patterns(rounds);
+        patterns(rounds.unwrap_or(ROUNDS));
     }
     if !is_alone("patterns") {
-        traces(rounds);
+        traces(rounds.unwrap_or(TRACE_ROUNDS));
     }
 }
 

@@ -210,7 +210,7 @@ fn refill_table() {
         }
     }
     println!(
-        "{succeeded} of {} succeeded, the whole heap as one block among them",
+        "fill with one size, free, ask for another: {succeeded} of {} succeeded, the whole heap as one block among them",
         FIRST.len() * THEN.len()
     );
 }

@@ -19,12 +19,10 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
     let counted =
         |source: &str| measured(source, |record| record.sections.iter().map(as_it_is).collect());
     Some(match name {
-        "speed" => format!(
-            "{}\n{}",
-            speed(records),
-            records.get("replay").map_or_else(String::new, origin)
-        ),
-        "replay" => measured("replay", means),
+        "speed" => measured("replay", |record| speed(record, "docs/figures")),
+        "replay" => measured("replay", |record| {
+            format!("{}\n{}\n{}", speed(record, "figures"), memory(record), means(record))
+        }),
         "heaps" => format!(
             "{}\n{}",
             heaps(records),
@@ -41,7 +39,13 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
             };
             let mut text = record.sections.iter().map(titled).collect::<Vec<_>>().join("\n");
             text.push('\n');
-            record.notes.iter().for_each(|note| _ = writeln!(text, "{note}"));
+            for start in [
+                "smallest region that is accepted: ",
+                "fill with one size, free, ask for another: ",
+            ] {
+                let end = record.note(start).unwrap_or("?");
+                _ = writeln!(text, "- {}{end}.", sentence(start));
+            }
             text
         }),
         "slots" => measured("slots", slots),
@@ -113,7 +117,8 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
                 .notes
                 .iter()
                 .filter(|note| note.contains(" to 1") && note.contains("at most"));
-            growth.for_each(|note| _ = write!(text, "\n{}.\n", sentence(note)));
+            text.push('\n');
+            growth.for_each(|note| _ = writeln!(text, "- {note}"));
             text
         }),
         "count" | "count_handles" | "count_cache" | "count_pool" | "worst" | "code_size" => {
@@ -196,7 +201,11 @@ fn versus<'a>(sections: impl IntoIterator<Item = &'a Section>, ours: &[&str]) ->
         for &name in &here {
             let title = section.title.replace(", ns per pair", "");
             let label = if here.len() > 1 { format!("{title}: {name}") } else { title };
-            let ratios = rivals.iter().map(|rival| over(section.ratio(name, rival, "ns/op")));
+            let ratios = rivals.iter().map(|rival| {
+                let ratio = over(section.ratio(name, rival, "ns/op"));
+                // What the work costs without one is a bound, and no rival.
+                if *rival == "no allocator" { ratio.replace("**", "") } else { ratio }
+            });
             rows.push([label].into_iter().chain(ratios).collect());
         }
     }
@@ -240,13 +249,38 @@ pub fn mean_times(record: &Record) -> Vec<(&str, f64, usize)> {
     all.filter_map(|name| Some((name, mean(name)?, passed(record, name)))).collect()
 }
 
-fn speed(records: &Records) -> String {
-    let Some(record) = records.get("replay") else { return String::new() };
+/// Mean sizes in a column, each over the least that any allocator needs for the same program.
+pub fn mean_over_least<'a>(record: &'a Record, column: &str) -> Vec<(&'a str, f64, usize)> {
+    let over_least = |section: &Section, name: &str| {
+        let all = section.names().filter_map(|other| section.number(other, column));
+        Some(section.number(name, column)? / all.min_by(f64::total_cmp)?)
+    };
+    let mean = |name: &str| {
+        geometric_mean(record.sections.iter().filter_map(|section| over_least(section, name)))
+    };
+    let all = contenders(record).into_iter();
+    all.filter_map(|name| Some((name, mean(name)?, passed(record, name)))).collect()
+}
+
+/// The chart of speed, in words too.
+fn speed(record: &Record, folder: &str) -> String {
     let times = mean_times(record);
     let said: Vec<String> =
         times.iter().map(|(name, time, _)| format!("{name} {time:.1}")).collect();
     format!(
-        "![Nanoseconds of a request, geometric mean over {} recorded programs: {}](docs/figures/speed.svg)\n",
+        "![Nanoseconds of a request, geometric mean over {} recorded programs: {}]({folder}/speed.svg)\n",
+        record.sections.len(),
+        said.join(", ")
+    )
+}
+
+/// The chart of memory, in words too.
+fn memory(record: &Record) -> String {
+    let regions = mean_over_least(record, "arena");
+    let said: Vec<String> =
+        regions.iter().map(|(name, over, _)| format!("{name} {over:.2}")).collect();
+    format!(
+        "![Smallest region over the least of all, geometric mean over {} recorded programs: {}](figures/memory.svg)\n",
         record.sections.len(),
         said.join(", ")
     )

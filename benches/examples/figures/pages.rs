@@ -31,7 +31,9 @@ pub fn rendered(records: &Records) -> Outcome<Vec<(PathBuf, String)>> {
         }
     }
     if let Some(record) = records.get("replay") {
-        files.push((root().join("docs/figures/speed.svg"), chart::speed(record)?));
+        let folder = root().join("docs/figures");
+        files.push((folder.join("speed.svg"), chart::speed(record)?));
+        files.push((folder.join("memory.svg"), chart::memory(record)?));
     }
     Ok(files)
 }

@@ -35,7 +35,7 @@ pub const SOURCES: &[Source] = &[
     },
     Source {
         name: "bytes",
-        command: "cargo bench -p slab-benches --bench bytes -- 11 patterns",
+        command: "cargo bench -p slab-benches --bench bytes -- patterns",
         rivals: HEAPS,
         left_out: "threads, and programs, which `cargo run --release` replays",
         read: printed,
@@ -156,6 +156,16 @@ pub fn build(sources: &[&Source]) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// Draws the heap of one program over time, which the README shows.
+pub fn draw() -> Outcome<()> {
+    let draw = "cargo run --release --quiet -- plot --trace lua -o docs";
+    let output = command(draw).output()?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{draw}: {}", String::from_utf8_lossy(&output.stderr)).into()),
+    }
 }
 
 fn command(line: &str) -> Command {

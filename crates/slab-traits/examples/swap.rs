@@ -80,7 +80,8 @@ impl BaseAllocator for System {
 unsafe impl ByteAllocator for System {
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         if layout.size() == 0 {
-            return Ok(NonNull::without_provenance(layout.align().try_into().expect("not zero")));
+            let aligned = std::ptr::without_provenance_mut(layout.align());
+            return NonNull::new(aligned).ok_or(AllocError::InvalidParam);
         }
         // SAFETY: the size is not zero.
         NonNull::new(unsafe { std::alloc::System.alloc(layout) }).ok_or(AllocError::NoMemory)
