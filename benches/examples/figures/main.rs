@@ -119,3 +119,15 @@ fn check() -> Outcome<bool> {
     faults.iter().for_each(|fault| eprintln!("{fault}"));
     Ok(records.report_missing() && faults.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    /// What `--check` says, so that every run of the tests says it.
+    #[test]
+    fn the_pages_say_what_was_measured() {
+        assert!(
+            super::check().expect("pages and results can be read"),
+            "benches/figures --check says where"
+        );
+    }
+}
