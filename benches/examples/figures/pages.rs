@@ -119,6 +119,27 @@ mod tests {
     }
 
     #[test]
+    fn every_page_with_code_is_compiled() {
+        let book =
+            fs::read_to_string(root().join("benches/lib.rs")).expect("the examples of the book");
+        let mut count = 0;
+        for page in pages().expect("the pages") {
+            if !fs::read_to_string(&page).expect("a page").contains("```rust") {
+                continue;
+            }
+            let name = shown(&page);
+            let of_crate = page.with_file_name("src/lib.rs");
+            let is_included = match fs::read_to_string(of_crate) {
+                Ok(library) => library.contains("include_str!(\"../README.md\")"),
+                Err(_) => book.contains(&format!("include_str!(\"../{name}\")")),
+            };
+            assert!(is_included, "no test compiles the examples of {name}");
+            count += 1;
+        }
+        assert!(count > 10, "{count} pages with code");
+    }
+
+    #[test]
     fn measurements_are_told_from_other_numbers() {
         for line in ["0.24 × talc", "takes 31 ns", "47 instructions", "a pair | 3 ns |"] {
             assert!(is_measurement(line), "{line}");
