@@ -20,7 +20,7 @@ use slab_typed::{SlabAllocator, SlotHandle};
 const TOUCHED: usize = 50_000;
 /// Rounds of a line, and of one with more values than that.
 const ROUNDS: usize = 51;
-const ROUNDS_LONG: usize = 11;
+const ROUNDS_LONG: usize = 21;
 
 /// A value of some size, with a number in it.
 trait Value: Copy + 'static {
