@@ -61,9 +61,12 @@
 //!
 //! # Features
 //!
-//! * `alloc` (default): the global allocator as the default memory source; logs and snapshots.
-//! * `serde`: serialisation of ids, configurations, logs and snapshots.
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `alloc` | yes | the global allocator as the default memory source; logs and snapshots |
+//! | `serde` | no | serialisation of ids, configurations, logs and snapshots; needs `alloc` |
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 
 #[cfg(test)]

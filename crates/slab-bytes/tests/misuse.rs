@@ -7,12 +7,12 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::RefCell;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, Output};
 use std::ptr::NonNull;
 
 use slab_bytes::{FreeError, SlabByteAllocator};
 use slab_core::{Checked, Hardened, Mode, Unchecked};
-use slab_testkit::Arena;
+use slab_testkit::child::{self, mistake};
+use slab_testkit::{Arena, Misuse};
 use slab_traits::{BaseAllocator, ByteAllocator, Locked};
 
 const REGION_BYTES: usize = 32 * 1024;
@@ -26,112 +26,23 @@ const SMALL: usize = 100;
 /// One that is a run of its own.
 const LARGE: usize = 9000;
 
-/// What a program does wrong with a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Misuse {
-    DoubleFree,
-    /// Another block has the memory by then.
-    DoubleFreeAfterReuse,
-    Interior,
-    /// A pointer to a block's sixteenth byte: aligned as blocks are.
-    AlignedInterior,
-    /// A block of another heap.
-    Foreign,
-    /// An address that no block could have.
-    Unaligned,
-    Stack,
-    /// The middle of the region, which no block has reached.
-    NeverHandedOut,
-    SmallerLayout,
-    LargerLayout,
-    StricterLayout,
-}
-
-const ALL: [Misuse; 11] = {
-    use Misuse::*;
-    [
-        DoubleFree,
-        DoubleFreeAfterReuse,
-        Interior,
-        AlignedInterior,
-        Foreign,
-        Unaligned,
-        Stack,
-        NeverHandedOut,
-        SmallerLayout,
-        LargerLayout,
-        StricterLayout,
-    ]
-};
-
-impl Misuse {
-    /// Allocates what it takes from a heap over `region` with `alloc` and `free`, and returns the pointer
-    /// and the layout of the wrong free; `other` is a block of another heap.
-    fn prepare(
-        self,
-        size: usize,
-        region: NonNull<u8>,
-        other: NonNull<u8>,
-        mut alloc: impl FnMut(Layout) -> NonNull<u8>,
-        mut free: impl FnMut(NonNull<u8>, Layout),
-    ) -> (NonNull<u8>, Layout) {
-        let layout = bytes(size);
-        let block = alloc(layout);
-        let inside = |offset| {
-            // SAFETY: within the block.
-            unsafe { block.add(offset) }
-        };
-        match self {
-            Self::DoubleFree => {
-                free(block, layout);
-                (block, layout)
-            }
-            Self::DoubleFreeAfterReuse => {
-                free(block, layout);
-                // Blocks of the class until the memory is taken again.
-                while alloc(layout) != block {}
-                (block, layout)
-            }
-            Self::Interior => (inside(8), layout),
-            Self::AlignedInterior => (inside(16), layout),
-            Self::Foreign => (other, layout),
-            Self::Unaligned => (inside(1), layout),
-            Self::Stack => {
-                let local = 0_u64;
-                (NonNull::from(&local).cast(), layout)
-            }
-            Self::NeverHandedOut => {
-                // SAFETY: within the region.
-                (unsafe { region.add(REGION_BYTES / 2) }, layout)
-            }
-            Self::SmallerLayout => (block, bytes(size / 2)),
-            Self::LargerLayout => (block, bytes(size * 2)),
-            Self::StricterLayout => {
-                let align = 2 << block.addr().get().trailing_zeros();
-                (block, Layout::from_size_align(size, align).expect("valid"))
-            }
+/// Returns whether an error is the one documented for a misuse.
+fn is_named(misuse: Misuse, size: usize, error: &FreeError) -> bool {
+    let small = size == SMALL;
+    match misuse {
+        Misuse::DoubleFree if small => matches!(error, FreeError::DoubleFree { .. }),
+        Misuse::Interior | Misuse::AlignedInterior | Misuse::Unaligned if small => {
+            matches!(error, FreeError::Interior { .. })
         }
-    }
-
-    /// Returns whether an error is the one documented.
-    fn is_named_by(self, size: usize, error: &FreeError) -> bool {
-        let small = size == SMALL;
-        match self {
-            Self::DoubleFree if small => matches!(error, FreeError::DoubleFree { .. }),
-            Self::Interior | Self::AlignedInterior | Self::Unaligned if small => {
-                matches!(error, FreeError::Interior { .. })
-            }
-            Self::Foreign | Self::Stack => matches!(error, FreeError::Foreign { .. }),
-            Self::SmallerLayout | Self::LargerLayout | Self::StricterLayout => {
-                matches!(error, FreeError::WrongLayout { .. })
-            }
-            Self::DoubleFreeAfterReuse => false,
-            // A large block that ended leaves nothing to tell what it was.
-            _ => matches!(error, FreeError::NotLive { .. }),
+        Misuse::Foreign | Misuse::Stack => matches!(error, FreeError::Foreign { .. }),
+        Misuse::SmallerLayout | Misuse::LargerLayout | Misuse::StricterLayout => {
+            matches!(error, FreeError::WrongLayout { .. })
         }
+        Misuse::DoubleFreeAfterReuse => false,
+        // A large block that ended leaves nothing to tell what it was.
+        _ => matches!(error, FreeError::NotLive { .. }),
     }
 }
-
 struct Fixture<M: Mode> {
     heap: SlabByteAllocator<M>,
     arena: Arena,
@@ -153,7 +64,7 @@ fn refused_and_nothing_changed<M: Mode>(misuse: Misuse, size: usize) {
     let heap = RefCell::new(&mut fixture.heap);
     let (pointer, layout) = misuse.prepare(
         size,
-        fixture.arena.region().cast(),
+        fixture.arena.region(),
         foreign,
         |layout| heap.borrow_mut().alloc(layout).expect("room"),
         // SAFETY: live, with this layout.
@@ -171,7 +82,7 @@ fn refused_and_nothing_changed<M: Mode>(misuse: Misuse, size: usize) {
         return;
     }
     let error = outcome.expect_err("misuse");
-    assert!(misuse.is_named_by(size, &error), "{misuse:?} of {size} bytes: {error:?}");
+    assert!(is_named(misuse, size, &error), "{misuse:?} of {size} bytes: {error:?}");
     assert_eq!(fixture.heap.used_bytes(), used, "{misuse:?}");
     // The pointer's own block, if it is one, is live still.
     if error.to_string().contains("size") || error.to_string().contains("layout") {
@@ -182,7 +93,7 @@ fn refused_and_nothing_changed<M: Mode>(misuse: Misuse, size: usize) {
 
 #[test]
 fn every_wrong_free_is_refused_by_name() {
-    for misuse in ALL {
+    for misuse in Misuse::ALL {
         for size in [SMALL, LARGE] {
             refused_and_nothing_changed::<Checked>(misuse, size);
             refused_and_nothing_changed::<Hardened>(misuse, size);
@@ -270,9 +181,6 @@ fn panic_of(action: impl FnOnce()) -> String {
 
 // The other face: a program whose allocator it is.
 
-/// Names the cell that the child process is to act out.
-const CELL: &str = "SLAB_MISUSE";
-
 fn act_out<M: Mode>(misuse: Misuse, size: usize) {
     let ((heap, region), (other, _)) = (shared::<M>(), shared::<M>());
     let alloc = |heap: &Shared<M>, layout| {
@@ -288,30 +196,26 @@ fn act_out<M: Mode>(misuse: Misuse, size: usize) {
         // SAFETY: live, with this layout.
         |block, layout| unsafe { heap.dealloc(block.as_ptr(), layout) },
     );
-    eprintln!("about to");
     // SAFETY: none: the misuse.
-    unsafe { heap.dealloc(pointer.as_ptr(), layout) };
-    eprintln!("it passed");
+    mistake(|| unsafe { heap.dealloc(pointer.as_ptr(), layout) });
 }
 
 type Shared<M> = Locked<spin::Mutex<()>, SlabByteAllocator<M>>;
 
-/// Returns a heap and where its region begins.
-fn shared<M: Mode>() -> (Shared<M>, NonNull<u8>) {
+/// Returns a heap and its region.
+fn shared<M: Mode>() -> (Shared<M>, NonNull<[u8]>) {
     let heap = Locked::new(SlabByteAllocator::new());
     let region = NonNull::from(Box::leak(vec![0; REGION_BYTES].into_boxed_slice()));
     // SAFETY: leaked memory that nobody else uses.
     unsafe { heap.add_region(region) }.expect("large enough");
-    (heap, region.cast())
+    (heap, region)
 }
 
 /// The child's part; on its own it does nothing.
 #[test]
-fn child() {
-    let Ok(cell) = std::env::var(CELL) else { return };
-    // The default one looks up names for a backtrace, which takes most of a second.
-    std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
-    for misuse in ALL {
+fn acts() {
+    let Some(cell) = child::cell() else { return };
+    for misuse in Misuse::ALL {
         for size in [SMALL, LARGE] {
             if cell == name_of::<Checked>(misuse, size) {
                 act_out::<Checked>(misuse, size);
@@ -326,32 +230,19 @@ fn name_of<M: Mode>(misuse: impl Debug, size: usize) -> String {
     format!("{} {misuse:?} {size}", M::NAME)
 }
 
-fn run_child(cell: &str) -> Output {
-    let program = std::env::current_exe().expect("a test has a program");
-    Command::new(program)
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(CELL, cell)
-        .output()
-        .expect("a program can run itself")
-}
-
 fn ends_the_program<M: Mode>(misuse: Misuse, size: usize) {
-    let cell = name_of::<M>(misuse, size);
-    let output = run_child(&cell);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("about to"), "{cell}: {text}");
+    let ending = child::run_child("acts", &name_of::<M>(misuse, size));
     if misuse == Misuse::DoubleFreeAfterReuse {
-        assert!(text.contains("it passed"), "{cell}: {text}");
-        return;
+        assert!(ending.went_on(), "{ending}");
+    } else {
+        ending.assert_ended(&["was refused", "must not unwind"]);
     }
-    assert!(!output.status.success() && !text.contains("it passed"), "{cell}: {text}");
-    assert!(text.contains("was refused") && text.contains("must not unwind"), "{cell}: {text}");
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri runs no other program")]
 fn every_wrong_free_ends_a_program_whose_global_allocator_it_is() {
-    for misuse in ALL {
+    for misuse in Misuse::ALL {
         for size in [SMALL, LARGE] {
             ends_the_program::<Checked>(misuse, size);
             ends_the_program::<Hardened>(misuse, size);

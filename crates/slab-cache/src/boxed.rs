@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "owns a value behind a raw pointer")]
 
 use core::marker::PhantomData;
-use core::mem::{ManuallyDrop, MaybeUninit};
+use core::mem::{self, ManuallyDrop, MaybeUninit};
 use core::ops::{Deref, DerefMut};
 use core::pin::Pin;
 use core::ptr::{self, NonNull};
@@ -19,7 +19,6 @@ use crate::lock::{NoLock, is_local};
 use crate::magazine;
 use crate::remote;
 use crate::shared::{CoreRef, locate};
-#[cfg(feature = "std")]
 use crate::slab::SlabRef;
 use slab_traits::Global;
 
@@ -50,6 +49,29 @@ type Kind<R, A, M> = PhantomData<fn() -> (R, A, M)>;
 /// assert_eq!(*word, "slabworks");
 /// assert_eq!(size_of::<Option<SlabBox<String>>>(), size_of::<usize>());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A value may borrow what outlives the box, a box its source, and nothing that goes before:
+///
+/// ```compile_fail,E0597
+/// # use slab_cache::SlabCache;
+/// let words: SlabCache<&String> = SlabCache::new().expect("memory");
+/// let held = {
+///     let word = "slab".to_owned();
+///     words.alloc(&word)
+/// };
+/// drop(held);
+/// ```
+///
+/// ```compile_fail,E0597
+/// # use slab_cache::{NoLock, SlabBox, SlabCache};
+/// # use slab_testkit::FailingSource;
+/// # use allocator_api2::alloc::Global;
+/// let leaked: &'static mut u64 = {
+///     let source = FailingSource::new(Global);
+///     let numbers: SlabCache<u64, NoLock, _> = SlabCache::new_in(&source).expect("memory");
+///     SlabBox::leak(numbers.alloc(7).expect("memory"))
+/// };
 /// ```
 pub struct SlabBox<T, R = NoLock, A = Global, const SLAB_SIZE: usize = 4096, M = Checked>
 where
@@ -112,6 +134,8 @@ where
     #[inline]
     pub fn into_inner(this: Self) -> T {
         let slot = Self::into_raw(this);
+        // SAFETY: by B1.
+        unsafe { look_at::<T, R, A, SLAB_SIZE, M>(slot.cast()) };
         // SAFETY: by B2 it is a value, which is not used here any more.
         let value = unsafe { slot.read() };
         // SAFETY: by B1 the slot was the box's.
@@ -238,6 +262,10 @@ where
 {
     #[inline]
     fn drop(&mut self) {
+        if mem::needs_drop::<T>() {
+            // SAFETY: by B1.
+            unsafe { look_at::<T, R, A, SLAB_SIZE, M>(self.value.cast()) };
+        }
         // SAFETY: by B1, and the box is not used any more.
         let _slot = unsafe { SlotGuard::<T, R, A, SLAB_SIZE, M>::new(self.value.cast()) };
         // SAFETY: by B2 it is a value, which nobody uses any more. If it panics, the slot is freed.
@@ -321,6 +349,39 @@ where
     }
 }
 
+/// Looks whether a box may be freed before its value is used, where that can be told at once: in
+/// `Hardened` mode; in `Checked` mode without a lock, for values whose drop would do damage. Where nothing
+/// is done with the value, [`release`] is early enough.
+///
+/// # Safety
+///
+/// B1 holds for the slot; what is reported is a caller's mistake about that.
+#[inline(always)]
+unsafe fn look_at<T, R, A, const SLAB_SIZE: usize, M>(slot: NonNull<u8>)
+where
+    R: RawMutex + 'static,
+    A: Allocator,
+    M: Mode,
+{
+    if M::HARDENED {
+        // SAFETY: the caller's promise.
+        unsafe { verify::<T, R, A, SLAB_SIZE, M>(slot) };
+    } else if M::CHECKED && is_local::<R>() && mem::needs_drop::<T>() {
+        let geometry = const { &Shape::<T, M, SLAB_SIZE>::GEOMETRY };
+        let address = slot.addr().get();
+        // SAFETY: by B1.
+        let (slab, index) = unsafe { locate::<T, M, SLAB_SIZE>(slot) };
+        // SAFETY: by B1 the slab belongs to such a cache.
+        let core = unsafe { CoreRef::<R, A>::of_slab(slab) };
+        if !core.with_state(|state| state.is_live(slab, index)) {
+            report(&CacheError::NotLive { address });
+        }
+        if slab.slot_start(index, geometry) != slot {
+            report(&CacheError::NotASlot { address });
+        }
+    }
+}
+
 /// Frees a slot. *O*(1).
 ///
 /// # Safety
@@ -400,6 +461,26 @@ where
     A: Allocator,
     M: Mode,
 {
+    // SAFETY: the caller's promise.
+    let (core, slab, index) = unsafe { verify::<T, R, A, SLAB_SIZE, M>(slot) };
+    // SAFETY: by B1; such a cache counts.
+    unsafe { core.free::<M>(slab, index, slot) };
+}
+
+/// Checks all that can be, and returns where the slot is.
+///
+/// # Safety
+///
+/// As [`look_at`], in `Hardened` mode.
+#[inline(never)]
+unsafe fn verify<T, R, A, const SLAB_SIZE: usize, M>(
+    slot: NonNull<u8>,
+) -> (CoreRef<R, A>, SlabRef, u32)
+where
+    R: RawMutex + 'static,
+    A: Allocator,
+    M: Mode,
+{
     let geometry = const { &Shape::<T, M, SLAB_SIZE>::GEOMETRY };
     let address = slot.addr().get();
     // SAFETY: by B1.
@@ -413,9 +494,18 @@ where
     }
     // SAFETY: the header is intact, so it names the core of such a cache.
     let core = unsafe { CoreRef::<R, A>::of_slab(slab) };
-    if core.with_state(|_| !guard::is_counted(slab, geometry)) {
+    let (is_counted, is_live) =
+        core.with_state(|state| (guard::is_counted(slab, geometry), state.is_live(slab, index)));
+    if !is_counted {
         report(&CacheError::CorruptHeader { address });
     }
-    // SAFETY: by B1; such a cache counts.
-    unsafe { core.free::<M>(slab, index, slot) };
+    if !is_live {
+        report(&CacheError::NotLive { address });
+    }
+    let size = size_of::<T>();
+    // SAFETY: a slot of such a cache starts there.
+    if let Some(offset) = unsafe { guard::overrun::<M>(slot, size) } {
+        report(&CacheError::Overrun { address, size, offset });
+    }
+    (core, slab, index)
 }

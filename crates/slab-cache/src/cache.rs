@@ -35,6 +35,9 @@ use slab_traits::Global;
 /// A handle can be cloned; all name the same cache. Boxes may outlive all of them. The cache and its
 /// boxes are `Send` where the lock is, which [`NoLock`] is not.
 ///
+/// In the child of a fork of a program with threads the lock may be held by a thread that is not there
+/// any more, and a free may wait for ever; [`NoLock`] has no such lock.
+///
 /// A type that does not fit is refused when the program is compiled:
 ///
 /// ```compile_fail,E0080
@@ -310,6 +313,11 @@ where
         stats.bytes_held += CoreRef::<R, A>::bytes();
         stats.bytes_held_peak += CoreRef::<R, A>::bytes();
         stats
+    }
+
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> CoreRef<R, A> {
+        self.core
     }
 
     /// Takes a slot.

@@ -48,6 +48,16 @@ pub enum CacheError {
         /// The first byte that was written.
         offset: usize,
     },
+    /// Somebody wrote past the end of a value. The slot is not used again.
+    #[error("byte {offset} from {address:#x} on was written to, behind a value of {size} bytes")]
+    Overrun {
+        /// The value's address.
+        address: usize,
+        /// Bytes of the value.
+        size: usize,
+        /// The first byte behind it that was written, counted from the address.
+        offset: usize,
+    },
     /// The list of slots freed without the lock leads nowhere a list may lead: a slot in it was
     /// written to, or freed twice.
     #[error("the list of freed slots in the slab at {address:#x} was overwritten")]

@@ -1,6 +1,7 @@
 //! How a slab is divided: arithmetic without pointers.
 //!
-//! A slab is a header, one bit per slot, in `Hardened` mode a seal, and the slots.
+//! A slab is a header, one bit per slot, in `Hardened` mode a seal, and the slots. A slot is the value,
+//! in `Hardened` mode with a canary behind it.
 
 use core::marker::PhantomData;
 
@@ -15,6 +16,9 @@ pub const WORD_BYTES: usize = size_of::<u64>();
 pub const SLOTS_PER_WORD: u32 = u64::BITS;
 /// Bytes of the seal that a header has in `Hardened` mode.
 const SEAL_BYTES: usize = size_of::<u64>();
+/// Bytes of the canary behind each value in `Hardened` mode: the width of the commonest overrun, a write
+/// of one word too many.
+pub const CANARY_BYTES: usize = size_of::<u64>();
 /// Bytes of the link in a slot that was freed without the lock.
 pub const LINK_BYTES: usize = size_of::<u16>();
 /// The most slots of a slab: they are numbered, and counted, in 15 bits of a word.
@@ -73,7 +77,9 @@ impl Geometry {
         checked: bool,
         hardened: bool,
     ) -> Option<Self> {
-        let least = if size < LINK_BYTES { LINK_BYTES } else { size };
+        let canary_bytes = if hardened { CANARY_BYTES } else { 0 };
+        let Some(guarded) = size.checked_add(canary_bytes) else { return None };
+        let least = if guarded < LINK_BYTES { LINK_BYTES } else { guarded };
         let Some(stride) = align_up(least, align) else { return None };
         let seal_bytes = if hardened { SEAL_BYTES } else { 0 };
         let mut best: Option<Self> = None;

@@ -1,11 +1,20 @@
-//! What is checked beyond the live bits: the seal of a header, and that dead slots stay untouched.
+//! What is checked beyond the live bits: the seal of a header, that dead slots stay untouched, and that
+//! nobody wrote past the end of a live one.
+//!
+//! | slot | `Hardened` |
+//! |---|---|
+//! | live | value, canary of 8 bytes |
+//! | dead | fill, the same canary |
+//!
+//! A slot keeps its canary for ever: it is written when the slab is made, and looked at whenever the slot
+//! changes hands.
 #![expect(unsafe_code, reason = "reads and writes what lies beside values")]
 
 use core::ptr::NonNull;
 
 use slab_core::{Hardened, Mode, poison};
 
-use crate::geometry::{Geometry, LINK_BYTES};
+use crate::geometry::{CANARY_BYTES, Geometry, LINK_BYTES};
 use crate::slab::SlabRef;
 
 /// Seals the header of a slab, and fills its slots as dead ones are.
@@ -20,6 +29,10 @@ pub unsafe fn prepare(slab: SlabRef, geometry: &Geometry) {
     let bytes = slab.slots() as usize * geometry.stride;
     // SAFETY: that many bytes of slots lie from there, which nobody uses.
     unsafe { poison::retire::<Hardened>(slab.slot_start(0, geometry), bytes) };
+    for slot in 0..slab.slots() {
+        // SAFETY: as above, and a hardened slot has room for it.
+        unsafe { set_canary(slab.slot_start(slot, geometry), geometry.value_bytes) };
+    }
 }
 
 /// Returns whether the header of a hardened slab is as it was written. *O*(1).
@@ -64,13 +77,76 @@ pub unsafe fn unearth<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Option
     // SAFETY: the part lies in the slot.
     let part = unsafe { start.add(offset) };
     // SAFETY: the caller's promise.
-    unsafe { poison::revive::<M>(part, bytes) }.map(|at| at + offset)
+    let written = unsafe { poison::revive::<M>(part, bytes) }.map(|at| at + offset);
+    // SAFETY: the slot is one of this mode.
+    written.or_else(|| unsafe { overrun::<M>(start, value_bytes) })
+}
+
+/// Returns the offset of the first byte behind the value that was written, where the mode can tell.
+///
+/// # Safety
+///
+/// A slot of a slab of this mode starts there.
+#[inline(always)]
+pub unsafe fn overrun<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Option<usize> {
+    if !M::HARDENED {
+        return None;
+    }
+    // SAFETY: a hardened slot holds the value and its canary.
+    let cell = unsafe { start.add(value_bytes) };
+    // SAFETY: the canary is the cache's.
+    unsafe { poison::permit(cell, CANARY_BYTES) };
+    // SAFETY: `prepare` wrote it, and nobody has a right to since.
+    let found = unsafe { cell.cast::<u64>().read_unaligned() };
+    // SAFETY: as above.
+    unsafe { poison::forbid(cell, CANARY_BYTES) };
+    first_difference(found, canary(start)).map(|at| value_bytes + at)
+}
+
+/// Returns the place in memory of the first byte in which two words differ.
+#[inline(always)]
+fn first_difference(found: u64, expected: u64) -> Option<usize> {
+    #[cold]
+    fn search(found: u64, expected: u64) -> Option<usize> {
+        found
+            .to_ne_bytes()
+            .iter()
+            .zip(expected.to_ne_bytes())
+            .position(|(&one, other)| one != other)
+    }
+    if found == expected { None } else { search(found, expected) }
+}
+
+/// Writes the canary of a slot, and keeps everybody off it where a tool can.
+///
+/// # Safety
+///
+/// The slot starts there, is the caller's, and holds a canary behind the value.
+unsafe fn set_canary(start: NonNull<u8>, value_bytes: usize) {
+    // SAFETY: the caller's promise.
+    let cell = unsafe { start.add(value_bytes) };
+    // SAFETY: as above.
+    unsafe { poison::permit(cell, CANARY_BYTES) };
+    // SAFETY: as above.
+    unsafe { cell.cast::<u64>().write_unaligned(canary(start)) };
+    // SAFETY: the canary is nobody's to read or write.
+    unsafe { poison::forbid(cell, CANARY_BYTES) };
+}
+
+/// Returns what lies behind a value: it differs from slot to slot.
+fn canary(start: NonNull<u8>) -> u64 {
+    scramble(!(start.addr().get() as u64))
 }
 
 /// Returns where the part of a dead slot that nobody uses begins, and how long it is.
 const fn dead_part<M: Mode>(value_bytes: usize) -> (usize, usize) {
-    let offset = if M::HARDENED || value_bytes < LINK_BYTES { 0 } else { LINK_BYTES };
-    (offset, if value_bytes < LINK_BYTES && !M::HARDENED { 0 } else { value_bytes - offset })
+    if M::HARDENED {
+        (0, value_bytes)
+    } else if value_bytes < LINK_BYTES {
+        (0, 0)
+    } else {
+        (LINK_BYTES, value_bytes - LINK_BYTES)
+    }
 }
 
 fn seal_cell(slab: SlabRef, geometry: &Geometry) -> NonNull<u64> {

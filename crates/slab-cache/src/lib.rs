@@ -30,7 +30,7 @@
 //! # Memory
 //!
 //! A slab of 4096 bytes has a header of 64 bytes with up to 63 slots, of which 63 of 64 bytes fill it;
-//! 8 more bytes for each 64 slots, and 8 in `Hardened` mode. Chunks start at four slabs, and add a 64th
+//! 8 more bytes for each 64 slots. In `Hardened` mode it is 8 more, and 8 for each slot. Chunks start at four slabs, and add a 64th
 //! to a large cache, up to 64 slabs or 256 KiB; where the source has no room for that, they are
 //! smaller.
 //!
@@ -45,10 +45,12 @@
 //! | mode | by a free | by an allocation |
 //! |---|---|---|
 //! | `Unchecked` | – | that a list of freed slots leaves the slab |
-//! | `Checked` | that the slot is not live; with a lock, once the list of freed slots is read | – |
-//! | `Hardened` | that it is no slot, is not live, that the header was overwritten; always under the lock | a byte of the slot that was written since it was freed |
+//! | `Checked` | that the slot is not live; with a lock, once the list of freed slots is read; with caches of threads, once the slot leaves the thread's | – |
+//! | `Hardened` | that it is no slot, is not live, that the header was overwritten, or a byte behind the value; always under the lock | a byte of the slot that was written since it was freed |
 //!
-//! Finding something is a panic that names the address, without the lock.
+//! Finding something is a panic that names the address, without the lock. In `Hardened` mode, and in
+//! `Checked` mode without a lock, a box that is freed wrongly is found before its value is dropped; else
+//! a value with a destructor is dropped twice by then.
 //!
 //! # What is not used, and why
 //!
@@ -60,9 +62,12 @@
 //!
 //! # Features
 //!
-//! * `alloc` (default): the global allocator as the default memory source.
-//! * `std`: caches of threads.
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `alloc` | yes | the global allocator as the default memory source |
+//! | `std` | no | caches of threads; needs `alloc` |
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 
 #[cfg(test)]

@@ -280,15 +280,9 @@ pub unsafe fn put<R: RawMutex + 'static, A: Allocator>(core: CoreRef<R, A>, slot
 #[inline(never)]
 fn put_slow(anchor: &Anchor, core: NonNull<()>, slot: NonNull<u8>) {
     let (id, give_back) = (anchor.id as usize, anchor.give_back);
+    make_room(id);
     let batch = with_list(|list| {
-        let missing = (id + 1).saturating_sub(list.len());
-        if list.try_reserve(missing).is_err() {
-            return None;
-        }
-        while list.len() <= id {
-            list.push(Magazine::new());
-        }
-        let magazine = &mut list[id];
+        let magazine = list.get_mut(id)?;
         let batch =
             if magazine.len == CAPACITY { magazine.remove_oldest(BATCH) } else { Batch::new() };
         magazine.core = core;
@@ -304,6 +298,31 @@ fn put_slow(anchor: &Anchor, core: NonNull<()>, slot: NonNull<u8>) {
         // SAFETY: the slot is the cache's, and was given up.
         None => unsafe { give_back(core, &[slot]) },
     }
+}
+
+/// Gives the thread a magazine of that number, if there is memory for it.
+///
+/// The program's allocator may stand on a cache with magazines, and come back here: nobody uses the list
+/// while it is called.
+fn make_room(id: usize) {
+    if with_list(|list| id < list.len()) != Some(false) {
+        return;
+    }
+    let mut longer: Vec<Magazine> = Vec::new();
+    if longer.try_reserve_exact((id + 1).next_power_of_two()).is_err() {
+        return;
+    }
+    let spare = with_list(|list| {
+        if id < list.len() {
+            return longer;
+        }
+        longer.append(list);
+        while longer.len() <= id {
+            longer.push(Magazine::new());
+        }
+        core::mem::replace(list, longer)
+    });
+    drop(spare);
 }
 
 /// Gives the thread's slots of a cache back to its slabs.

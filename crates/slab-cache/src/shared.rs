@@ -281,8 +281,17 @@ impl<R: RawMutex + 'static, A: Allocator> CoreRef<R, A> {
     }
 
     /// Adds a handle.
+    ///
+    /// # Panics
+    ///
+    /// If there are `usize::MAX`: most were forgotten, and one more would let the core go too early.
     pub fn open(self) {
-        self.with_state(|state| state.handles += 1);
+        let opened = self.with_state(|state| {
+            let handles = state.handles.checked_add(1);
+            state.handles = handles.unwrap_or(state.handles);
+            handles.is_some()
+        });
+        assert!(opened, "slab-cache: a cache has {} handles at most", usize::MAX);
     }
 
     /// Removes a handle. Whoever removes the last one does not use the core any more.
@@ -394,4 +403,22 @@ pub unsafe fn locate<T, M: Mode, const SLAB_SIZE: usize>(start: NonNull<u8>) -> 
     let first = const { Shape::<T, M, SLAB_SIZE>::FIRST };
     let stride = const { Shape::<T, M, SLAB_SIZE>::STRIDE };
     (slab, (offset.wrapping_sub(first) / stride) as u32)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::{CacheError, SlabCache};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// Where a `usize` has 32 bits, forgetting so many handles takes a minute.
+    #[test]
+    fn forgotten_handles_never_end_the_cache() -> Result<(), CacheError> {
+        let cache: SlabCache<u64> = SlabCache::new()?;
+        let core = cache.core();
+        core.with_state(|state| state.handles = usize::MAX);
+        assert!(catch_unwind(AssertUnwindSafe(|| cache.clone())).is_err());
+        core.with_state(|state| state.handles = 1);
+        drop(cache.clone());
+        Ok(())
+    }
 }

@@ -3,6 +3,8 @@
 //! The array is divided into slots once, at start. An interrupt handler would take a slot, fill it
 //! and queue it; the main loop empties the queue and gives slots back. When all slots are in use,
 //! the message is refused and counted: that is the whole failure mode, known beforehand.
+//!
+//! `cargo run -p slab-core --example firmware`
 #![expect(unsafe_code, reason = "a static array is given to the slots")]
 
 use core::mem::MaybeUninit;

@@ -483,3 +483,13 @@ fn a_segment_and_its_tokens_can_go_to_another_thread() {
     });
     assert_eq!(live, 0);
 }
+
+#[test]
+fn a_token_goes_where_its_value_goes() {
+    use slab_testkit::implements;
+    use std::rc::Rc;
+    assert!(implements!(Slot<u8>: Send) && implements!(Slot<[u8]>: Send));
+    assert!(!implements!(Slot<Rc<u8>>: Send));
+    // Through a shared token there is only its address.
+    assert!(implements!(Slot<Rc<u8>>: Sync));
+}

@@ -43,6 +43,13 @@
 //! It has no thread of its own: idle memory decays when somebody comes by, or calls
 //! [`decay`](BufferPool::decay). A thread's own stack is out of reach for others; it is emptied when that thread next
 //! releases a buffer, or ends.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `bytes` | no | `bytes::BufMut` for buffers, and conversion into `bytes::Bytes` |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 
 /// The examples of the README, compiled with the documentation tests.

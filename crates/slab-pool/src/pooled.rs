@@ -31,6 +31,23 @@ use crate::shared::SharedBuffer;
 /// assert_eq!((response.len(), response.capacity()), (17, 4096));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// A buffer that was released, twice or too early, does not compile:
+///
+/// ```compile_fail,E0382
+/// # let pool = slab_pool::BufferPool::new(16);
+/// let buffer = pool.acquire(512);
+/// pool.release(buffer);
+/// pool.release(buffer);
+/// ```
+///
+/// ```compile_fail,E0505
+/// # let pool = slab_pool::BufferPool::new(16);
+/// let buffer = pool.acquire(512);
+/// let bytes = buffer.as_slice();
+/// pool.release(buffer);
+/// assert_eq!(bytes.len(), 4096);
+/// ```
 pub struct PooledBuffer {
     owned: Owned,
 }

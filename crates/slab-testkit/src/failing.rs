@@ -41,6 +41,8 @@ enum Plan {
     Never,
     At(usize),
     From(usize),
+    /// Panics there instead.
+    PanicsAt(usize),
 }
 
 #[derive(Debug)]
@@ -66,6 +68,11 @@ impl<A> FailingSource<A> {
         Self::with_plan(inner, Plan::From(nth))
     }
 
+    /// Returns a source that panics at the `nth` request, counted from 1, and refuses nothing.
+    pub fn panicking_at(inner: A, nth: usize) -> Self {
+        Self::with_plan(inner, Plan::PanicsAt(nth))
+    }
+
     fn with_plan(inner: A, plan: Plan) -> Self {
         let state = State { requests: 0, failures: 0, live: Shadow::anywhere() };
         Self { inner, plan, state: Mutex::new(state) }
@@ -76,7 +83,7 @@ impl<A> FailingSource<A> {
         self.state().requests
     }
 
-    /// Returns the requests refused by plan.
+    /// Returns the requests refused by plan, or met by a panic.
     pub fn failures(&self) -> usize {
         self.state().failures
     }
@@ -106,6 +113,12 @@ unsafe impl<A: Allocator> Allocator for FailingSource<A> {
             Plan::Never => false,
             Plan::At(nth) => state.requests == nth,
             Plan::From(nth) => state.requests >= nth,
+            Plan::PanicsAt(nth) if state.requests == nth => {
+                state.failures += 1;
+                drop(state);
+                panic!("request {nth} is met by a panic");
+            }
+            Plan::PanicsAt(_) => false,
         };
         if fails {
             state.failures += 1;
@@ -193,6 +206,9 @@ mod tests {
         assert_eq!(answers(FailingSource::new(Global)), [true; 4]);
         assert_eq!(answers(FailingSource::failing_at(Global, 2)), [true, false, true, true]);
         assert_eq!(answers(FailingSource::failing_from(Global, 3)), [true, true, false, false]);
+        assert_eq!(answers(FailingSource::panicking_at(Global, 5)), [true; 4]);
+        let panicking = || answers(FailingSource::panicking_at(Global, 1));
+        assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
     }
 
     #[test]

@@ -30,6 +30,13 @@ pub type OomHook<R, A> = fn(heap: &Locked<R, A>, layout: Layout) -> bool;
 /// itself does so under the lock: a panic handler that allocates, as that of `std` does for its
 /// message, then waits for that lock for ever, or in [`Local`] panics again.
 ///
+/// # After a fork
+///
+/// In the child of a fork of a program with threads the lock may be held by a thread that is not there
+/// any more: every method may then wait for ever. Such a child calls `exec` or `_exit`, or the
+/// program takes a lock of its own around `fork` and every use of the heap. A program with one thread
+/// may fork.
+///
 /// # Examples
 ///
 /// A heap over a static array, as a firmware would set it up:

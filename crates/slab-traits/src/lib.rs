@@ -11,6 +11,12 @@
 //! * [`Locked`] shares a `ByteAllocator` behind any [`lock_api::RawMutex`]; [`Local`] is the same
 //!   adapter for one thread.
 //!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `alloc` | no | [`Global`] as a memory source: the global allocator; [`ByteAllocator`] for `Box<A>` |
+//!
 //! # Examples
 //!
 //! A bump allocator in a few lines, used through the trait object:
@@ -78,6 +84,7 @@
 //! # Ok::<(), RegionError>(())
 //! ```
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 
 #[cfg(feature = "alloc")]

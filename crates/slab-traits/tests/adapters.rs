@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use allocator_api2::alloc::Allocator;
 use lock_api::RawMutex;
+use slab_testkit::child::{self, mistake};
+use slab_testkit::implements;
 use slab_traits::{
     AllocError, AllocResult, BaseAllocator, ByteAllocator, Local, Locked, RegionError,
 };
@@ -332,4 +334,47 @@ fn a_refused_free_is_reported_without_the_lock() {
     let message = *report.expect_err("refused").downcast::<String>().expect("a message");
     assert!(message.contains("a free of 8 bytes aligned to 8 at 0x"), "{message}");
     assert_eq!(heap.used_bytes(), 8, "the lock is free and the block is live");
+}
+
+fn panicking_hook() -> Locked<Spin, Stack> {
+    Locked::with_hook(Stack::new(), |_, layout| panic!("no {} bytes anywhere", layout.size()))
+}
+
+#[test]
+fn a_hook_that_panics_leaves_the_heap_usable() {
+    let heap = panicking_hook();
+    // SAFETY: leaked memory that nobody else uses.
+    unsafe { heap.add_region(memory(256)) }.expect("any region will do");
+    let large = Layout::new::<[u64; 100]>();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _ = (&heap).allocate(large);
+    }));
+    let message = *outcome.expect_err("no memory").downcast::<String>().expect("a message");
+    assert_eq!(message, "no 800 bytes anywhere");
+    assert_eq!(heap.used_bytes(), 0, "the lock is free");
+    (&heap).allocate(Layout::new::<u64>()).expect("room");
+}
+
+/// The child's part; on its own it does nothing.
+#[test]
+fn acts() {
+    if child::cell().is_some() {
+        // SAFETY: the layout is not empty.
+        mistake(|| unsafe { panicking_hook().alloc(Layout::new::<u64>()) });
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri runs no other program")]
+fn a_hook_that_panics_ends_a_program_whose_global_allocator_it_is() {
+    let words = ["no 8 bytes anywhere", "must not unwind"];
+    child::run_child("acts", "a hook that panics").assert_ended(&words);
+}
+
+#[test]
+fn an_adapter_goes_where_its_lock_and_its_heap_go() {
+    type Unsent = *const u8;
+    assert!(implements!(Locked<Spin, Stack>: Send) && implements!(Locked<Spin, Stack>: Sync));
+    assert!(implements!(Local<Stack>: Send) && !implements!(Local<Stack>: Sync));
+    assert!(!implements!(Locked<Spin, Unsent>: Send) && !implements!(Locked<Spin, Unsent>: Sync));
 }

@@ -37,7 +37,7 @@ pub struct SlotHandle {
 
 impl SlotHandle {
     /// Returns the handle with these bits, or `None` if no live slot ever had them, because the
-    /// generation is even. *O*(1).
+    /// generation is even, or the very last, before which a slot is retired. *O*(1).
     ///
     /// Any other bits make a handle that is safe to use everywhere: what it names is looked up, not
     /// trusted.
@@ -52,7 +52,11 @@ impl SlotHandle {
     /// ```
     #[inline]
     pub const fn from_bits(bits: u64) -> Option<Self> {
-        Self::from_parts(bits as u32, (bits >> u32::BITS) as u32)
+        match (bits >> u32::BITS) as u32 {
+            // A slot is retired before it gets there.
+            u32::MAX => None,
+            generation => Self::from_parts(bits as u32, generation),
+        }
     }
 
     /// Returns the bits: the generation above, the index below. Never zero. *O*(1).

@@ -45,9 +45,12 @@
 //!
 //! # Features
 //!
-//! * `alloc` (default): the global allocator as the default memory source.
-//! * `serde`: serialisation, within a memory budget.
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `alloc` | yes | the global allocator as the default memory source |
+//! | `serde` | no | serialisation of allocators and handles, within a memory budget; needs `alloc` |
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 
 #[cfg(feature = "serde")]

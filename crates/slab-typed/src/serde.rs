@@ -29,7 +29,8 @@ impl Serialize for SlotHandle {
 impl<'de> Deserialize<'de> for SlotHandle {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bits = u64::deserialize(deserializer)?;
-        Self::from_bits(bits).ok_or_else(|| D::Error::custom("a handle of an even generation"))
+        Self::from_bits(bits)
+            .ok_or_else(|| D::Error::custom("a handle of a generation that never lives"))
     }
 }
 

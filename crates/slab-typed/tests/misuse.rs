@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use slab_typed::{SlabAllocator, SlabError, SlotHandle};
+use slab_typed::{SecondaryMap, SlabAllocator, SlabError, SlotHandle};
 
 const VALUES: u32 = if cfg!(miri) { 40 } else { 700 };
 
@@ -105,4 +105,17 @@ fn a_handle_of_another_allocator_reads_nothing_or_a_live_value() {
     assert_eq!(ours.get(their), Some(&"ours"));
     ours.free(our).expect("live");
     assert_eq!(ours.get(their), None);
+}
+
+/// No slot lives that long: the last generation but one ends it.
+#[test]
+fn a_handle_of_a_generation_that_never_lives_is_refused() {
+    for index in [0, 1, 1024, u64::from(u32::MAX)] {
+        let bits = u64::from(u32::MAX) << 32 | index;
+        let Some(handle) = SlotHandle::from_bits(bits) else { continue };
+        let mut map = SecondaryMap::new(8);
+        map.set_slots_max(1 << 20);
+        map.insert(handle, "value").expect_err("nothing lives there");
+        map.get_or_insert_with(handle, || "value").expect_err("nothing lives there");
+    }
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use slab_typed::SlabAllocator;
+use slab_typed::{SecondaryMap, SlabAllocator};
 
 /// Counts its drops, and panics in the one that is told to.
 struct Grenade<'a> {
@@ -53,6 +53,10 @@ fn all_of_them() {
     a_panic_in_a_callback_changes_nothing();
     a_panic_in_defragment_leaves_the_value_in_place();
     a_panic_in_clone_drops_the_copies();
+    a_panic_in_the_drop_of_what_is_not_retained_leaves_the_rest();
+    a_panic_in_the_rest_of_a_drain_leaves_those_behind();
+    a_panic_while_a_slab_is_extended_keeps_what_was_stored();
+    panics_in_a_secondary_map_lose_nothing();
 }
 
 fn a_panic_in_free_loses_no_slot_and_no_count() {
@@ -142,4 +146,69 @@ fn a_panic_in_clone_drops_the_copies() {
     slab.iter_mut().for_each(|(_, value)| value.armed = false);
     drop(slab.clone());
     assert_eq!(drops.get(), 16);
+}
+
+fn a_panic_in_the_drop_of_what_is_not_retained_leaves_the_rest() {
+    let drops = Cell::new(0);
+    let mut slab = filled(&drops, 3);
+    panics(|| slab.retain(|_, value| value.number % 3 != 0));
+    slab.validate().unwrap();
+    assert_eq!((slab.live_count(), drops.get()), (8, 2), "0 and 3 went");
+    slab.retain(|_, value| value.number % 3 != 0);
+    assert_eq!((slab.live_count(), drops.get()), (6, 4));
+}
+
+fn a_panic_in_the_rest_of_a_drain_leaves_those_behind() {
+    let drops = Cell::new(0);
+    let mut slab = filled(&drops, 3);
+    panics(|| drop(slab.drain()));
+    slab.validate().unwrap();
+    assert_eq!((slab.live_count(), drops.get()), (6, 4));
+    // One that is forgotten takes nothing out.
+    std::mem::forget(slab.drain());
+    assert_eq!((slab.live_count(), drops.get()), (6, 4));
+    let mut drain = slab.drain();
+    drop(drain.next());
+    std::mem::forget(drain);
+    slab.validate().unwrap();
+    assert_eq!((slab.live_count(), drops.get()), (5, 5));
+}
+
+fn a_panic_while_a_slab_is_extended_keeps_what_was_stored() {
+    let drops = Cell::new(0);
+    let mut slab = filled(&drops, usize::MAX);
+    let more = (10..20).map(|number| {
+        assert!(number < 13, "boom in the iterator");
+        Grenade { number, armed: false, drops: &drops }
+    });
+    panics(|| slab.extend(more));
+    slab.validate().unwrap();
+    assert_eq!((slab.live_count(), drops.get()), (13, 0));
+}
+
+fn panics_in_a_secondary_map_lose_nothing() {
+    let drops = Cell::new(0);
+    let grenade = |number, armed| Grenade { number, armed, drops: &drops };
+    let mut keys = SlabAllocator::new(4);
+    let mut map = SecondaryMap::new(4);
+    let handles: Vec<_> = (0..6).map(|number| keys.allocate(number).unwrap()).collect();
+    panics(|| _ = map.get_or_insert_with(handles[0], || panic!("boom")));
+    map.validate().unwrap();
+    assert!(!map.contains(handles[0]));
+    for (number, &handle) in handles.iter().enumerate() {
+        assert!(map.insert(handle, grenade(number, number == 2)).unwrap().is_none());
+    }
+    // The key's slot lives on, and the value of its former life is dropped when there is a new one.
+    keys.free(handles[2]).unwrap();
+    let again = keys.allocate(7).unwrap();
+    panics(|| _ = map.insert(again, grenade(7, false)));
+    map.validate().unwrap();
+    assert_eq!((map.len(), drops.get()), (5, 2), "the old value and the new one");
+    assert!(map.insert(again, grenade(7, true)).unwrap().is_none());
+    panics(|| map.clear());
+    map.validate().unwrap();
+    assert_eq!((map.len(), drops.get()), (3, 5), "0, 1 and 7 went");
+    map.get_mut(handles[4]).unwrap().armed = true;
+    panics(|| drop(map));
+    assert_eq!(drops.get(), 8);
 }

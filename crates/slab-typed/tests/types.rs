@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use allocator_api2::alloc::Global;
+use slab_testkit::implements;
 use slab_typed::{IntoIter, Iter, IterMut, SecondaryMap, SlabAllocator, SlotHandle, TypedHandle};
 
 /// Stores, frees, iterates, compacts and stores again.
@@ -90,22 +91,6 @@ const _: () = {
     sendable::<SecondaryMap<Tagged, String>>();
     shareable::<Tagged>();
 };
-
-/// Answers whether a type implements a trait, by preferring an inherent constant.
-macro_rules! implements {
-    ($type:ty: $trait:ident) => {{
-        trait Otherwise {
-            const IT_DOES: bool = false;
-        }
-        impl<T: ?Sized> Otherwise for T {}
-        struct Probe<T: ?Sized>(core::marker::PhantomData<T>);
-        #[expect(dead_code, reason = "found for some types only")]
-        impl<T: ?Sized + $trait> Probe<T> {
-            const IT_DOES: bool = true;
-        }
-        <Probe<$type>>::IT_DOES
-    }};
-}
 
 #[test]
 fn what_may_not_be_sent_is_not() {

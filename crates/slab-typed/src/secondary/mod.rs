@@ -135,7 +135,7 @@ impl<K, V, A: Allocator> SecondaryMap<K, V, A> {
     ///
     /// let mut scores = SecondaryMap::new(1024);
     /// scores.set_slots_max(1 << 20);
-    /// let forged = SlotHandle::from_bits(u64::MAX).unwrap();
+    /// let forged = SlotHandle::from_bits(1 << 32 | 0xFFFF_FFFF).unwrap();
     /// let refused = scores.insert(forged, 7).unwrap_err();
     /// assert_eq!(refused.reason(), &SlabError::SlabIndexOutOfRange(4_194_303, 1024));
     /// ```
@@ -242,6 +242,8 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
         }
         if !self.storage.is_held(slab) {
             self.storage.hold(slab)?;
+            // Slots are filled by name here.
+            self.storage.drop_lists();
         }
         let generation = handle.generation();
         let current = self.storage.generation(handle.index()).unwrap_or(0);

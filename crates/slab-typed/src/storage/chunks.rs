@@ -16,6 +16,28 @@ use super::{NONE, RETIRED, Storage};
 use crate::error::SlabError;
 use crate::geometry::{CHUNK_COUNT_MAX, chunk_of};
 
+/// A slab that is being acquired: released if the source refuses one of its chunks, or panics. A slab
+/// is held whole or not at all.
+struct HalfHeld<'a, T, A: Allocator> {
+    storage: &'a mut Storage<T, A>,
+    slab: u32,
+    /// The directory's length before.
+    known: u32,
+}
+
+impl<T, A: Allocator> Drop for HalfHeld<'_, T, A> {
+    fn drop(&mut self) {
+        let storage = &mut *self.storage;
+        for chunk in storage.chunks_of(self.slab) {
+            if storage.record(chunk).is_held() {
+                let floor = storage.generations(chunk)[0];
+                storage.release(chunk, floor);
+            }
+        }
+        storage.directory.truncate(self.known);
+    }
+}
+
 impl<T, A: Allocator> Storage<T, A> {
     /// The chunks of a slab. The slab is below `slab_ids`.
     pub(super) fn chunks_of(&self, slab: u32) -> Range<u32> {
@@ -137,17 +159,12 @@ impl<T, A: Allocator> Storage<T, A> {
         if self.is_exhausted(slab) {
             return Err(exhausted);
         }
-        for chunk in self.chunks_of(slab) {
-            if let Err(error) = self.acquire(chunk) {
-                for chunk in self.chunks_of(slab).start..chunk {
-                    let floor = self.generations(chunk)[0];
-                    self.release(chunk, floor);
-                }
-                self.directory.truncate(known);
-                return Err(error);
-            }
+        let half_held = HalfHeld { storage: self, slab, known };
+        for chunk in half_held.storage.chunks_of(slab) {
+            half_held.storage.acquire(chunk)?;
         }
-        self.held_slabs += 1;
+        half_held.storage.held_slabs += 1;
+        core::mem::forget(half_held);
         Ok(())
     }
 

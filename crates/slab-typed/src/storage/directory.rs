@@ -158,13 +158,18 @@ impl Directory {
 
     /// Gives the block back.
     pub fn release(&mut self, source: &impl Allocator) {
-        if self.capacity != 0
-            && let Some((layout, _)) = Self::layout(self.capacity)
+        self.replace(Self::new(), source);
+    }
+
+    /// Becomes another table, and gives the block of this one back: last, because a source may panic.
+    fn replace(&mut self, other: Self, source: &impl Allocator) {
+        let Self { bases, capacity, .. } = core::mem::replace(self, other);
+        if capacity != 0
+            && let Some((layout, _)) = Self::layout(capacity)
         {
             // SAFETY: by D1 the block came from this source with this layout.
-            unsafe { source.deallocate(self.bases.cast(), layout) };
+            unsafe { source.deallocate(bases.cast(), layout) };
         }
-        *self = Self::new();
     }
 
     /// The bytes of the block.
@@ -193,8 +198,7 @@ impl Directory {
         unsafe { ptr::copy_nonoverlapping(self.bases.as_ptr(), bases.as_ptr(), len) };
         // SAFETY: as above.
         unsafe { ptr::copy_nonoverlapping(self.records.as_ptr(), records.as_ptr(), len) };
-        self.release(source);
-        *self = Self { bases, records, len, capacity };
+        self.replace(Self { bases, records, len, capacity }, source);
         Ok(())
     }
 }

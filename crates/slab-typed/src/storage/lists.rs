@@ -60,7 +60,7 @@ impl<T, A: Allocator> Storage<T, A> {
     }
 
     /// Empties all lists: no slot can be filled but by name until [`relist`](Self::relist).
-    pub(super) fn drop_lists(&mut self) {
+    pub fn drop_lists(&mut self) {
         self.settled = self.live_count() + self.retired;
         self.untouched = Untouched::NONE;
         (self.head, self.fresh, self.listed) = (Link::END, NONE, false);
