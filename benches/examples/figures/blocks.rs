@@ -48,6 +48,14 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
             }
             text
         }),
+        "host_collections" | "host_axallocator" | "host_http" | "host_json" => {
+            measured(name, |record| {
+                let titled = |section: &Section| {
+                    format!("*{}*\n\n{}", sentence(&section.title), as_it_is(section))
+                };
+                record.sections.iter().map(titled).collect::<Vec<_>>().join("\n")
+            })
+        }
         "slots" => measured("slots", slots),
         "typed" => measured("typed", |record| {
             let others = ["slotmap", "thunderdome", "generational-arena"];

@@ -85,6 +85,34 @@ pub const SOURCES: &[Source] = &[
         read: printed,
     },
     Source {
+        name: "host_collections",
+        command: "cargo run --release -p slab-benches --example host_collections",
+        rivals: &["hashbrown", "bumpalo", "talc"],
+        left_out: "threads",
+        read: printed,
+    },
+    Source {
+        name: "host_axallocator",
+        command: "cargo run --release -p slab-benches --example host_axallocator",
+        rivals: &["axalloc", "axallocator"],
+        left_out: "the kernel around its heap, and other processors",
+        read: printed,
+    },
+    Source {
+        name: "host_http",
+        command: "cargo run --release -p slab-benches --example host_http",
+        rivals: &["hyper", "bytes"],
+        left_out: "a network, and clients of another machine",
+        read: printed,
+    },
+    Source {
+        name: "host_json",
+        command: "cargo run --release -p slab-benches --example host_json",
+        rivals: &["serde_json", "mimalloc"],
+        left_out: "more threads than two, and a process that has been running for a while",
+        read: printed,
+    },
+    Source {
         name: "count",
         command: "benches/count.sh",
         rivals: HEAPS,
@@ -145,7 +173,7 @@ pub fn build(sources: &[&Source]) -> Outcome<()> {
     if uses("cargo bench") {
         builds.push("cargo bench -p slab-benches --no-run");
     }
-    if uses("benches/") {
+    if uses("benches/") || uses("--example") {
         builds.push("cargo build --release -p slab-benches --examples");
     }
     for build in builds {
