@@ -1,4 +1,7 @@
-//! The deterministic allocator beside its rivals: `cargo bench -p slab-benches --bench binned [-- ROUNDS]`.
+//! The deterministic allocator beside its rivals:
+//! `cargo bench -p slab-benches --bench binned [-- [ROUNDS] [pairs] [growth] [TRACE…]]`.
+//!
+//! All of it, or the parts that are named:
 //!
 //! * Blocks of mixed sizes, allocated and freed, beside the published system it grew out of.
 //! * The same with a fingerprint and with a log.
@@ -241,9 +244,9 @@ fn growth() {
     println!("cjc-runtime to 128 MiB: at most {:.0} µs\n", worst.as_secs_f64() * 1e6);
 }
 
-fn traces(rounds: usize) {
+fn traces(names: &[&str], rounds: usize) {
     const RIVALS: [&str; 3] = ["talc", "rlsf", "buddy_system_allocator"];
-    for name in embedded_names() {
+    for &name in names {
         let trace = embedded(name).expect("embedded traces are whole").expect("it was listed");
         let peers = ["slab-binned"].iter().chain(&RIVALS).map(|name| Peer::named(name));
         let mut replayers: Vec<Box<dyn Contender<Trace>>> = Vec::new();
@@ -259,10 +262,20 @@ fn traces(rounds: usize) {
 }
 
 fn main() {
-    let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(21);
-    pairs("mixed sizes", &Pairs::mixed(), 10 * rounds);
-    pairs("sizes up to 256", &Pairs::up_to(256), 10 * rounds);
-    pairs("sizes up to 16 KiB", &Pairs::up_to(16_384), 10 * rounds);
-    growth();
-    traces(rounds);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(21);
+    let known: Vec<&str> = ["pairs", "growth"].into_iter().chain(embedded_names()).collect();
+    let named = |name: &&str| arguments.iter().any(|argument| argument == name);
+    let all = !known.iter().any(named);
+    let wanted: Vec<&str> = known.into_iter().filter(|name| all || named(name)).collect();
+    if wanted.contains(&"pairs") {
+        pairs("mixed sizes", &Pairs::mixed(), 10 * rounds);
+        pairs("sizes up to 256", &Pairs::up_to(256), 10 * rounds);
+        pairs("sizes up to 16 KiB", &Pairs::up_to(16_384), 10 * rounds);
+    }
+    if wanted.contains(&"growth") {
+        growth();
+    }
+    let traces_wanted: Vec<&str> = embedded_names().filter(|name| wanted.contains(name)).collect();
+    traces(&traces_wanted, rounds);
 }

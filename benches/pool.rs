@@ -1,21 +1,25 @@
 //! Buffer pools and mimalloc, side by side:
 //! `cargo bench -p slab-benches --bench pool [-- WORD…]` runs parts: `pairs`, `zeroed`, `scaling`, `handover`, `memory`.
 //!
-//! All take turns round by round in a rotated order, and the tables say medians. Nothing is subtracted but, between
-//! threads, what the channel costs. A buffer is opaque to the optimiser between acquire and release, and so is
-//! its size. The rivals that pool objects get vectors of the right size, so they find no size class.
-//! Blocks of mimalloc are aligned as our buffers are; the rivals' vectors are not.
+//! All take turns round by round in a rotated order, and the tables say medians. Nothing is subtracted but, where one
+//! thread releases what another acquired, what the harness takes. A buffer is opaque to the optimiser between acquire
+//! and release, and so is its size. Who takes part is in `pool_rivals.rs`.
+
+mod pool_handover;
+mod pool_rivals;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mimalloc::MiMalloc;
-use parking_lot::Mutex;
+use pool_handover::{BUFFERS, Handover, handed_over};
+use pool_rivals::{
+    ALIGNMENT, Arithmetic, Clean, ForWrite, LockFree, Mimalloc, MimallocZeroed, Nothing,
+    ObjectPool, Opool, SeedScheme, Source, VecMaker, Zeropool, ZeropoolZeroed, write_block,
+};
 use slab_pool::{BufferPool, Zeroing};
 use slab_testkit::{Contender, Results, race};
 
@@ -25,190 +29,7 @@ const PAIRS: usize = 10_000;
 /// Where threads take part, rounds are longer than it takes to start them.
 const THREAD_ROUNDS: usize = 15;
 const THREAD_PAIRS: usize = 200_000;
-const ALIGNMENT: usize = 4096;
-
-/// Something that hands out buffers, which return when they are dropped.
-trait Source: Sync {
-    type Buffer<'a>: Send
-    where
-        Self: 'a;
-    fn acquire(&self, bytes: usize) -> Self::Buffer<'_>;
-}
-
-struct Clean(Arc<BufferPool>);
-
-impl Source for Clean {
-    type Buffer<'a> = slab_pool::PooledBuffer;
-
-    #[inline(always)]
-    fn acquire(&self, bytes: usize) -> slab_pool::PooledBuffer {
-        self.0.acquire(bytes)
-    }
-}
-
-struct ForWrite(Arc<BufferPool>);
-
-impl Source for ForWrite {
-    type Buffer<'a> = slab_pool::PooledBuffer;
-
-    #[inline(always)]
-    fn acquire(&self, bytes: usize) -> slab_pool::PooledBuffer {
-        self.0.acquire_for_write(bytes)
-    }
-}
-
-/// A block of mimalloc's.
-struct Block(*mut u8, Layout);
-
-// SAFETY: the block is the value's own.
-#[expect(unsafe_code, reason = "an allocator's own interface")]
-unsafe impl Send for Block {}
-
-impl Drop for Block {
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "an allocator's own interface")]
-    fn drop(&mut self) {
-        // SAFETY: the block came from there with this layout, and is freed once.
-        unsafe { MiMalloc.dealloc(self.0, self.1) };
-    }
-}
-
-struct Mimalloc<const ALIGNMENT: usize>;
-
-impl<const ALIGNMENT: usize> Source for Mimalloc<ALIGNMENT> {
-    type Buffer<'a> = Block;
-
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "an allocator's own interface")]
-    fn acquire(&self, bytes: usize) -> Block {
-        let layout = Layout::from_size_align(bytes, ALIGNMENT).expect("small");
-        // SAFETY: the size is not zero.
-        Block(unsafe { MiMalloc.alloc(layout) }, layout)
-    }
-}
-
-struct MimallocZeroed;
-
-impl Source for MimallocZeroed {
-    type Buffer<'a> = Block;
-
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "an allocator's own interface")]
-    fn acquire(&self, bytes: usize) -> Block {
-        let layout = Layout::from_size_align(bytes, ALIGNMENT).expect("small");
-        // SAFETY: the size is not zero.
-        Block(unsafe { MiMalloc.alloc_zeroed(layout) }, layout)
-    }
-}
-
-struct Zeropool(zeropool::ZeroPool);
-
-impl Source for Zeropool {
-    type Buffer<'a> = zeropool::BufUninit<'a>;
-
-    #[inline(always)]
-    fn acquire(&self, bytes: usize) -> zeropool::BufUninit<'_> {
-        self.0.alloc_uninit(bytes)
-    }
-}
-
-struct ZeropoolZeroed(zeropool::ZeroPool);
-
-impl Source for ZeropoolZeroed {
-    type Buffer<'a> = zeropool::Buf<'a>;
-
-    #[inline(always)]
-    fn acquire(&self, bytes: usize) -> zeropool::Buf<'_> {
-        self.0.alloc(bytes)
-    }
-}
-
-struct ObjectPool(object_pool::Pool<Vec<u8>>);
-
-impl Source for ObjectPool {
-    type Buffer<'a> = object_pool::Reusable<'a, Vec<u8>>;
-
-    #[inline(always)]
-    fn acquire(&self, bytes: usize) -> object_pool::Reusable<'_, Vec<u8>> {
-        self.0.pull(|| vec![0; bytes])
-    }
-}
-
-struct LockFree(lockfree_object_pool::LinearObjectPool<Vec<u8>>);
-
-impl Source for LockFree {
-    type Buffer<'a> = lockfree_object_pool::LinearReusable<'a, Vec<u8>>;
-
-    #[inline(always)]
-    fn acquire(&self, _: usize) -> lockfree_object_pool::LinearReusable<'_, Vec<u8>> {
-        self.0.pull()
-    }
-}
-
-struct VecMaker(usize);
-
-impl opool::PoolAllocator<Vec<u8>> for VecMaker {
-    fn allocate(&self) -> Vec<u8> {
-        vec![0; self.0]
-    }
-}
-
-struct Opool(opool::Pool<VecMaker, Vec<u8>>);
-
-impl Source for Opool {
-    type Buffer<'a> = opool::RefGuard<'a, VecMaker, Vec<u8>>;
-
-    #[inline(always)]
-    fn acquire(&self, _: usize) -> opool::RefGuard<'_, VecMaker, Vec<u8>> {
-        self.0.get()
-    }
-}
-
-/// The scheme of the pool that ours grew out of: a mutex per class over a `Vec`, the whole class cleared on
-/// every acquire, three shared counters.
-struct SeedScheme {
-    lists: [Mutex<Vec<Vec<u8>>>; 9],
-    counters: [AtomicUsize; 3],
-}
-
-struct SeedBuffer<'a> {
-    bytes: Vec<u8>,
-    class: usize,
-    pool: &'a SeedScheme,
-}
-
-impl SeedScheme {
-    const CAPACITY: usize = 64;
-
-    fn new() -> Self {
-        let lists = std::array::from_fn(|_| Mutex::new(Vec::new()));
-        Self { lists, counters: std::array::from_fn(|_| AtomicUsize::new(0)) }
-    }
-}
-
-impl Source for SeedScheme {
-    type Buffer<'a> = SeedBuffer<'a>;
-
-    fn acquire(&self, bytes: usize) -> SeedBuffer<'_> {
-        self.counters[0].fetch_add(1, Ordering::Relaxed);
-        let class = (0..9).find(|class| 4096 << class >= bytes).expect("a mebibyte at most");
-        let kept = self.lists[class].lock().pop();
-        self.counters[if kept.is_some() { 1 } else { 2 }].fetch_add(1, Ordering::Relaxed);
-        let mut bytes = kept.unwrap_or_default();
-        bytes.clear();
-        bytes.resize(4096 << class, 0);
-        SeedBuffer { bytes, class, pool: self }
-    }
-}
-
-impl Drop for SeedBuffer<'_> {
-    fn drop(&mut self) {
-        let mut list = self.pool.lists[self.class].lock();
-        if list.len() < SeedScheme::CAPACITY {
-            list.push(std::mem::take(&mut self.bytes));
-        }
-    }
-}
+const HANDOVER_ROUNDS: usize = 21;
 
 /// A source, and what is done with it once a round.
 struct Racer<S, F>(&'static str, S, F);
@@ -300,12 +121,6 @@ fn dirtied<S: Source>(
     start.elapsed() * (PAIRS / count) as u32
 }
 
-#[expect(unsafe_code, reason = "an allocator's own interface")]
-fn write_block(block: &mut Block, contents: &[u8; 100]) {
-    // SAFETY: the block is longer than that, and its owner's alone.
-    unsafe { block.0.cast::<[u8; 100]>().write(*contents) };
-}
-
 fn zeroed_after_writing() {
     for bytes in [4 << 10, 64 << 10] {
         let mut contenders = [
@@ -334,7 +149,9 @@ fn zeroed_after_writing() {
         ];
         let results = race(&mut contenders, &bytes, ROUNDS).against("seed scheme");
         println!("zeroed acquire, 100 bytes written, release, {bytes} bytes");
-        println!("{}", results.table(PAIRS as u64));
+        print!("{}", results.table(PAIRS as u64));
+        let ratio = results.ratio("slab-pool").expect("the scheme takes time");
+        println!("slab-pool over the seed scheme: {ratio:.4}\n");
     }
 }
 
@@ -354,18 +171,6 @@ fn on_threads<S: Source>(source: &S, bytes: usize, threads: usize) -> Duration {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         workers.into_iter().map(|worker| worker.join().expect("no panic")).max().expect("threads")
     })
-}
-
-/// Arithmetic that needs no memory: what so many threads can do on this machine at this time at all.
-struct Arithmetic;
-
-impl Source for Arithmetic {
-    type Buffer<'a> = usize;
-
-    #[inline(always)]
-    fn acquire(&self, bytes: usize) -> usize {
-        (0..8).fold(bytes, |number, _| black_box(number.wrapping_mul(31) ^ number >> 7))
-    }
 }
 
 fn scaling() {
@@ -401,58 +206,35 @@ fn scaling() {
     println!();
 }
 
-/// Buffers that travel together: the channel shall not be what is measured.
-const CRATE: usize = 32;
-
-/// One thread acquires, another one releases.
-fn handed_over<S: Source>(source: &S, bytes: usize) -> Duration {
-    thread::scope(|scope| {
-        let (full, to_consume) = sync_channel::<Vec<S::Buffer<'_>>>(4);
-        let (empty, to_fill) = sync_channel(8);
-        let start = Instant::now();
-        scope.spawn(move || {
-            for mut buffers in to_consume {
-                buffers.clear();
-                // The producer may have gone.
-                let _ = empty.send(buffers);
-            }
-        });
-        for _ in 0..THREAD_PAIRS / CRATE {
-            let mut buffers = to_fill.try_recv().unwrap_or_default();
-            buffers.extend((0..CRATE).map(|_| source.acquire(black_box(bytes))));
-            full.send(buffers).expect("the consumer stays");
-            // Or the consumer would wait for room.
-        }
-        drop((full, to_fill));
-        start.elapsed()
-    })
-}
-
-/// Numbers instead of buffers.
-struct Nothing;
-
-impl Source for Nothing {
-    type Buffer<'a> = usize;
-
-    fn acquire(&self, bytes: usize) -> usize {
-        bytes
-    }
-}
-
 fn producer_and_consumer() {
     for bytes in [4 << 10, 64 << 10] {
         let pool = BufferPool::builder().capacity_per_class(1024).build().expect("sound");
-        let mut contenders = [
-            boxed("channel alone", Nothing, handed_over),
-            boxed("slab-pool", Clean(pool), handed_over),
-            boxed("mimalloc", Mimalloc::<ALIGNMENT>, handed_over),
-            boxed("mimalloc, aligned to 16", Mimalloc::<16>, handed_over),
-            boxed("zeropool", Zeropool(zeropool::ZeroPool::new()), handed_over),
-        ];
+        let pool = Clean(pool);
+        let zeropool = Zeropool(zeropool::ZeroPool::new());
+        let contenders = |pick: fn(Handover) -> Duration| {
+            [
+                boxed("harness", Nothing, move |source, bytes| pick(handed_over(source, bytes))),
+                boxed("slab-pool", &pool, move |&source, bytes| pick(handed_over(source, bytes))),
+                boxed("mimalloc", Mimalloc::<ALIGNMENT>, move |source, bytes| {
+                    pick(handed_over(source, bytes))
+                }),
+                boxed("mimalloc, aligned to 16", Mimalloc::<16>, move |source, bytes| {
+                    pick(handed_over(source, bytes))
+                }),
+                boxed("zeropool", &zeropool, move |&source, bytes| {
+                    pick(handed_over(source, bytes))
+                }),
+            ]
+        };
+        let results = race(&mut contenders(|it| it.busy), &bytes, HANDOVER_ROUNDS)
+            .less("harness")
+            .against("mimalloc");
+        println!("acquired here, released there, {bytes} bytes: both sides' work without waiting");
+        println!("{}", results.table(BUFFERS as u64));
         let results =
-            race(&mut contenders, &bytes, THREAD_ROUNDS).less("channel alone").against("mimalloc");
-        println!("acquired here, released there, {bytes} bytes");
-        println!("{}", results.table((THREAD_PAIRS / CRATE * CRATE) as u64));
+            race(&mut contenders(|it| it.elapsed), &bytes, HANDOVER_ROUNDS).against("mimalloc");
+        println!("the same from the first acquire to the last release, the ring included");
+        println!("{}", results.table(BUFFERS as u64));
     }
 }
 

@@ -38,6 +38,14 @@ fn main() {
             pool.acquire(bytes)[0] = 1;
             repeat(pairs, || drop(black_box(pool.acquire(black_box(bytes)))));
         }
+        "zeroed" => {
+            let contents = black_box([7; 100]);
+            repeat(pairs, || {
+                let mut buffer = pool.acquire(black_box(bytes));
+                buffer.write_at(0, &contents).expect("inside");
+                drop(black_box(buffer));
+            });
+        }
         "for-write" => repeat(pairs, || drop(black_box(pool.acquire_for_write(black_box(bytes))))),
         "mimalloc" => repeat(pairs, || mimalloc(bytes)),
         _ => panic!("no such work"),

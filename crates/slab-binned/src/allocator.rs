@@ -1,18 +1,18 @@
-//! The allocator of blocks: making it, and the paths that every block takes.
+//! The allocator of blocks: making it, handing blocks out and taking them back.
 
 use core::fmt;
 
 use allocator_api2::alloc::Allocator;
 
 use crate::bin::{Bin, List};
-use crate::classes::{CLASS_BYTES_MAX, CLASS_COUNT_MAX, ClassMap, GRANULE_BYTES, PAGE_BYTES};
+use crate::classes::{CLASS_COUNT_MAX, ClassMap, GRANULE_BYTES};
 use crate::config::Config;
 use crate::crumb::Crumb;
 use crate::error::BinnedError;
 use crate::id::BlockId;
 use crate::journal::{Journal, Tracked, Untracked};
 use crate::memory::Store;
-use crate::record::{GENERATION_LAST, OVERFLOW, Record};
+use crate::record::{GENERATION_LAST, OVERFLOW};
 use crate::space::Runs;
 use slab_traits::Global;
 
@@ -233,26 +233,19 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
     /// Hands out the block of the class that was freed last, if there is one and it can be recorded.
     #[inline]
     fn reuse(&mut self, size: usize, zeroed: bool) -> Option<BlockId> {
-        // Zero wraps around and is too large.
-        if size.wrapping_sub(1) >= CLASS_BYTES_MAX {
-            return None;
-        }
         let class = self.classes.class_of(size)?;
         let list = &mut self.bins[class].free;
         let index = list.head;
         // The end of the list is no record.
         let record = self.store.record_mut(index)?;
-        if J::ON {
-            self.journal.reserve(0).ok()?;
-        }
+        let id = BlockId::of_live(index, record.generation + 1);
+        self.journal.allocated(size as u32, 0, zeroed, id).ok()?;
         list.head = record.tag;
         list.len -= 1;
-        record.generation += 1;
+        record.generation = id.generation();
         record.tag = class as u32;
         record.len = size as u32;
         self.alloc_count += 1;
-        let id = BlockId::of_live(index, record.generation);
-        self.journal.allocated(size as u32, 0, zeroed, id);
         Some(id)
     }
 
@@ -273,9 +266,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         if record.generation != id.generation() {
             return Err(self.refusal(id));
         }
-        if J::ON {
-            self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
-        }
+        self.journal.freed(id).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         let class = record.class() as usize;
         record.generation += 1;
         if class < self.bins.len() && record.generation != GENERATION_LAST {
@@ -287,129 +278,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
             self.free_slow(id, class as u32);
         }
         self.free_count += 1;
-        self.journal.freed(id);
         Ok(())
-    }
-
-    /// Returns the bytes of a live block: as many as were asked for. *O*(1).
-    ///
-    /// # Errors
-    ///
-    /// As [`free`](Self::free).
-    #[inline]
-    pub fn get(&self, id: BlockId) -> Result<&[u8], BinnedError> {
-        let record = self.live(id)?;
-        let (offset, len) = (record.visible_offset(), record.len as usize);
-        self.store.chunks().bytes_at(record.chunk, offset, len).ok_or_else(|| self.refusal(id))
-    }
-
-    /// Returns the bytes of a live block, to be changed. *O*(1).
-    ///
-    /// Neither the fingerprint nor the log knows what is written through it: where that matters, use
-    /// [`write`](Self::write).
-    ///
-    /// # Errors
-    ///
-    /// As [`free`](Self::free).
-    #[inline]
-    pub fn get_mut(&mut self, id: BlockId) -> Result<&mut [u8], BinnedError> {
-        let record = *self.live(id)?;
-        let (offset, len) = (record.visible_offset(), record.len as usize);
-        let bytes = self.store.chunks_mut().bytes_at_mut(record.chunk, offset, len);
-        // A live record lies in its chunk; `refusal` would say so with numbers.
-        bytes.ok_or(BinnedError::UnknownIndex { index: id.index(), count: self.record_count })
-    }
-
-    /// Writes bytes to the start of a live block. *O*(length).
-    ///
-    /// # Errors
-    ///
-    /// [`BinnedError::WriteTooLong`] if they are more than the block shows, and as
-    /// [`free`](Self::free). Nothing was written.
-    pub fn write(&mut self, id: BlockId, bytes: &[u8]) -> Result<(), BinnedError> {
-        let block_len = self.live(id)?.len as usize;
-        if bytes.len() > block_len {
-            let (index, generation) = (id.index(), id.generation());
-            return Err(BinnedError::WriteTooLong {
-                len: bytes.len(),
-                block_len,
-                index,
-                generation,
-            });
-        }
-        if J::ON {
-            let room = self.journal.reserve(bytes.len());
-            room.map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
-        }
-        self.get_mut(id)?[..bytes.len()].copy_from_slice(bytes);
-        self.journal.wrote(id, bytes);
-        Ok(())
-    }
-
-    /// Returns whether an id names a live block. *O*(1).
-    #[inline]
-    pub fn contains(&self, id: BlockId) -> bool {
-        self.live(id).is_ok()
-    }
-
-    /// Returns the bytes from a live block's first visible one to its end: at least as many as
-    /// [`get`](Self::get) shows. *O*(1).
-    ///
-    /// # Errors
-    ///
-    /// As [`free`](Self::free).
-    pub fn usable_size(&self, id: BlockId) -> Result<usize, BinnedError> {
-        let record = self.live(id)?;
-        let block_bytes = match record.class() {
-            OVERFLOW => record.overflow_pages() as usize * PAGE_BYTES,
-            class => self.classes.bytes(class as usize) as usize,
-        };
-        Ok(block_bytes - record.pad_bytes())
-    }
-
-    /// Returns where a live block lies: its chunk, and the offset of its first visible byte there.
-    /// Part of the determinism contract, as an address is not. *O*(1).
-    ///
-    /// # Errors
-    ///
-    /// As [`free`](Self::free).
-    pub fn locate(&self, id: BlockId) -> Result<(usize, usize), BinnedError> {
-        let record = self.live(id)?;
-        Ok((record.chunk as usize, record.visible_offset()))
-    }
-
-    #[inline]
-    fn live(&self, id: BlockId) -> Result<&Record, BinnedError> {
-        match self.store.record(id.index()) {
-            Some(record) if record.generation == id.generation() => Ok(record),
-            _ => Err(self.refusal(id)),
-        }
-    }
-
-    /// Says what is wrong with an id that names no live block.
-    #[cold]
-    pub(crate) fn refusal(&self, id: BlockId) -> BinnedError {
-        let (index, generation) = (id.index(), id.generation());
-        let count = self.record_count;
-        let record = self.store.record(index).filter(|_| index < count);
-        let Some(current) = record.map(|record| record.generation) else {
-            return BinnedError::UnknownIndex { index, count };
-        };
-        if current == generation.wrapping_add(1) {
-            BinnedError::AlreadyFreed { index, generation }
-        } else if generation < current {
-            BinnedError::Stale { index, generation, current }
-        } else {
-            BinnedError::Forged { index, generation, current }
-        }
-    }
-
-    /// Makes the visible bytes of a live block zero.
-    #[inline]
-    fn zero(&mut self, id: BlockId) {
-        if let Ok(bytes) = self.get_mut(id) {
-            bytes.fill(0);
-        }
     }
 
     pub(crate) fn journal(&self) -> &J {

@@ -37,14 +37,16 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
     ) -> Result<(BlockId, bool), BinnedError> {
         let class = self.class_for(size, align)?;
         self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
-        let (index, fresh) = match class {
+        let found = match class {
             Some(class) => match self.bins[class].free.pop(&self.store) {
-                Some(index) => (index, false),
-                None => self.carve(class, size)?,
+                Some(index) => Ok((index, false)),
+                None => self.carve(class, size),
             },
-            None => self.carve_run(pages_for(size), size)?,
+            None => self.carve_run(pages_for(size), size),
         };
-        self.steps_max = self.steps_max.max(self.runs.take_steps());
+        let steps = self.runs.take_steps();
+        let (index, fresh) = found?;
+        self.steps_max = self.steps_max.max(steps);
         let class = class.map_or(OVERFLOW, |class| class as u32);
         let Some(record) = self.store.record_mut(index) else {
             return Err(BinnedError::UnknownIndex { index, count: self.record_count });
@@ -56,7 +58,8 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         record.len = size as u32;
         self.alloc_count += 1;
         let id = BlockId::of_live(index, record.generation);
-        self.journal.allocated(size as u32, align.trailing_zeros(), zeroed, id);
+        let told = self.journal.allocated(size as u32, align.trailing_zeros(), zeroed, id);
+        debug_assert!(told.is_ok(), "room was reserved");
         Ok((id, fresh))
     }
 
@@ -204,6 +207,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         if let Some(pages) = pages {
             let first = self.first_page(record.chunk) + record.page();
             self.runs.release(self.store.lines_mut(), first, pages);
+            self.steps_max = self.steps_max.max(self.runs.take_steps());
             self.unplace(id.index());
         }
         if record.is_retired() {

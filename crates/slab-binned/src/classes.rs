@@ -1,8 +1,7 @@
 //! Size classes: which block serves which size. Tables and arithmetic only.
 //!
-//! A class is found in two table look-ups at most: sizes up to a kibibyte by steps of 16 bytes, sizes
-//! up to 64 KiB by steps of 1024. Every class above a kibibyte is a multiple of 1024, so that the
-//! second table is exact.
+//! A class is found in one look-up, in a table of a byte for each 16 of size: 4 KiB, of which a program
+//! whose blocks are small reads a line or two.
 
 /// Bytes that block sizes are counted in, and what every block is aligned to.
 pub const GRANULE_BYTES: usize = 16;
@@ -21,8 +20,6 @@ pub const CLASS_BYTES_MAX: usize = 64 * 1024;
 
 /// The number of classes of the finest table.
 pub const CLASS_COUNT_MAX: usize = FINE_SIZES.len();
-
-const COARSE_STEP_BYTES: usize = 1024;
 
 const STANDARD_SIZES: [u32; 13] =
     [16, 32, 48, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 65_536];
@@ -71,7 +68,7 @@ impl SizeClasses {
     /// Returns the bytes of the block that serves `size` bytes, or `None` if `size` is larger than
     /// every class. *O*(1).
     pub const fn block_bytes(self, size: usize) -> Option<usize> {
-        match self.map().class_of(size) {
+        match self.map().class_of(if size == 0 { 1 } else { size }) {
             Some(class) => Some(self.map().sizes[class] as usize),
             None => None,
         }
@@ -89,39 +86,36 @@ impl SizeClasses {
 static STANDARD: ClassMap = ClassMap::new(&STANDARD_SIZES);
 static FINE: ClassMap = ClassMap::new(&FINE_SIZES);
 
-/// The look-up tables of one set of classes.
+/// The look-up table of one set of classes.
 #[derive(Debug)]
 pub struct ClassMap {
-    /// Bytes of each class, ascending; multiples of 1024 above 1024.
+    /// Bytes of each class, ascending.
     pub sizes: &'static [u32],
-    /// Class by `⌈size / 16⌉`.
-    small: [u8; COARSE_STEP_BYTES / GRANULE_BYTES + 1],
-    /// Class by `⌈size / 1024⌉`.
-    large: [u8; CLASS_BYTES_MAX / COARSE_STEP_BYTES + 1],
+    /// Class by `⌈size / 16⌉ - 1`.
+    classes: [u8; CLASS_BYTES_MAX / GRANULE_BYTES],
 }
 
 impl ClassMap {
     const fn new(sizes: &'static [u32]) -> Self {
-        let mut map = Self { sizes, small: [0; 65], large: [0; 65] };
-        let mut step = 1;
-        while step < map.small.len() {
-            map.small[step] = first_fitting(sizes, step * GRANULE_BYTES);
-            map.large[step] = first_fitting(sizes, step * COARSE_STEP_BYTES);
+        let mut map = Self { sizes, classes: [0; CLASS_BYTES_MAX / GRANULE_BYTES] };
+        let (mut step, mut class) = (0, 0);
+        while step < map.classes.len() {
+            if (step + 1) * GRANULE_BYTES > sizes[class] as usize {
+                class += 1;
+            }
+            map.classes[step] = class as u8;
             step += 1;
         }
         map
     }
 
-    /// Returns the class of the smallest block that holds `size` bytes. Zero counts as one.
+    /// Returns the class of the smallest block that holds `size` bytes; `None` for no bytes, and for
+    /// more than any class holds.
     #[inline]
     pub const fn class_of(&self, size: usize) -> Option<usize> {
-        if size <= COARSE_STEP_BYTES {
-            Some(self.small[size.div_ceil(GRANULE_BYTES)] as usize)
-        } else if size <= CLASS_BYTES_MAX {
-            Some(self.large[size.div_ceil(COARSE_STEP_BYTES)] as usize)
-        } else {
-            None
-        }
+        // Zero wraps around to a step beyond the table.
+        let step = size.wrapping_sub(1) / GRANULE_BYTES;
+        if step < self.classes.len() { Some(self.classes[step] as usize) } else { None }
     }
 
     /// Returns the bytes of a class's blocks.
@@ -140,28 +134,20 @@ impl ClassMap {
     /// Returns the class of the largest block that fits into `granules` granules of a page, of which
     /// there is at least one.
     pub fn largest_within(&self, granules: u32) -> usize {
-        let bytes = granules * GRANULE_BYTES as u32;
-        let fits = |&&size: &&u32| size <= bytes && size <= CRUMB_BYTES_MAX;
-        self.sizes.iter().take_while(fits).count().saturating_sub(1)
+        let bytes = (granules * GRANULE_BYTES as u32).min(CRUMB_BYTES_MAX);
+        // That of the smallest block that holds them, or the one before.
+        let class = self.class_of(bytes as usize).unwrap_or(0);
+        class - usize::from(self.sizes[class] > bytes)
     }
 }
 
-const fn first_fitting(sizes: &[u32], bytes: usize) -> u8 {
-    let mut class = 0;
-    while (sizes[class] as usize) < bytes {
-        class += 1;
-    }
-    class as u8
-}
-
-/// What both tables have to be for the look-ups, for pages and for the cutting of remainders.
+/// What both sets have to be for the look-up, for pages and for the cutting of remainders.
 const fn is_sound(sizes: &[u32]) -> bool {
     let mut class = 0;
     while class < sizes.len() {
         let bytes = sizes[class] as usize;
         let ascends = class == 0 || sizes[class - 1] < sizes[class];
         let divides = bytes.is_multiple_of(GRANULE_BYTES)
-            && (bytes <= COARSE_STEP_BYTES || bytes.is_multiple_of(COARSE_STEP_BYTES))
             && (bytes <= CRUMB_BYTES_MAX as usize || bytes.is_multiple_of(PAGE_BYTES));
         if !ascends || !divides {
             return false;
@@ -187,6 +173,7 @@ mod tests {
                 assert_eq!(expected.map(|&class| class as usize), Some(bytes), "{size}");
             }
             assert_eq!(table.block_bytes(0), Some(16));
+            assert_eq!(table.map().class_of(0), None);
             assert_eq!(table.block_bytes(CLASS_BYTES_MAX + 1), None);
             assert_eq!(table.block_bytes(usize::MAX), None);
         }

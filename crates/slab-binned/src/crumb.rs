@@ -5,7 +5,8 @@ use crate::classes::PAGE_GRANULES;
 /// The most blocks that the rest of a page is cut into.
 pub const PIECES_MAX: u32 = 8;
 
-/// The current page, of which `used` granules are cut. None is left where there is no page.
+/// The current page, of which `used` granules are cut: at least one, so that no whole page is left.
+/// Where there is no page, none is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Crumb {
     pub chunk: u32,

@@ -53,8 +53,8 @@
 //!
 //! **Growth.** Chunks are acquired zeroed and never moved. Records and lines are in segments that
 //! double; growing writes and copies nothing that was there. The dearest allocation is *O*(log runs)
-//! steps, which are counted ([`steps_max`](BinnedAllocator::steps_max): below a thousand on the way to
-//! a gibibyte), three requests to the memory source, and the zeroing of what is returned.
+//! steps, which are counted ([`steps_max`](BinnedAllocator::steps_max): fewer than 130 on the way to
+//! a gibibyte), a few requests to the memory source, and the zeroing of what is returned.
 //!
 //! **Ids.** The generation of an index is odd while its block lives. An id is compared with the record
 //! of its index; nothing else is asked. An index that has had its 2³¹ − 1 lives is retired.
@@ -72,6 +72,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod access;
 mod allocator;
 mod bin;
 mod bytes;

@@ -87,8 +87,10 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         self.retired as usize
     }
 
-    /// Returns the most lines of pages that a single allocation has read or written: the steps of the
-    /// dearest one, but for zeroing what it returns. *O*(1).
+    /// Returns the most lines of pages that a single allocation or free has read or written: the steps
+    /// of the dearest one, but for zeroing what it returns. At most 100, and 50 for each level of the
+    /// tree of free runs, which has no more than 1.45 · log₂(runs + 2) of them; on the way to a
+    /// gibibyte fewer than 130. *O*(1).
     pub fn steps_max(&self) -> u64 {
         self.steps_max
     }

@@ -80,7 +80,27 @@ fn the_cap_is_kept_and_named() {
         BinnedError::OverCap { size: 40_000, needed: 65_536, storage: 98_304, cap: 98_304 };
     assert_eq!(blocks.alloc(40_000), Err(refusal));
     assert!(blocks.alloc(8192).is_ok(), "what the cap leaves is used");
+    // Larger than a chunk, which is cut to what the cap leaves.
+    let refusal =
+        BinnedError::OverCap { size: 1 << 20, needed: 1 << 20, storage: 98_304, cap: 98_304 };
+    assert_eq!(blocks.alloc(1 << 20), Err(refusal));
+    assert_eq!(blocks.storage_bytes(), 98_304);
     blocks.free(large).expect("live");
     assert!(blocks.alloc(60_000).is_ok());
     assert_eq!(blocks.alloc_count() - blocks.free_count(), 2);
+}
+
+#[test]
+fn a_refusal_leaves_no_trace_in_the_statistics() {
+    let steps_max = |refusals: usize| {
+        let mut blocks = BinnedAllocator::with_config(Config::new().cap_bytes(300_000));
+        let live = [70_000; 3].map(|size| blocks.alloc(size).expect("within the cap"));
+        blocks.free(live[1]).expect("live");
+        for _ in 0..refusals {
+            assert!(matches!(blocks.alloc(200_000), Err(BinnedError::OverCap { .. })));
+        }
+        blocks.alloc(66_000).expect("there is a hole");
+        blocks.steps_max()
+    };
+    assert_eq!(steps_max(100), steps_max(0));
 }

@@ -19,7 +19,7 @@ fn a_log_is_what_was_done() -> Result<(), BinnedError> {
     let blocks = sample()?;
     let text = blocks.log().to_string();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[..2], ["slab-binned log 1", "classes standard chunk 262144"]);
+    assert_eq!(lines[..2], ["slab-binned log 2", "classes standard chunk 262144"]);
     assert_eq!(
         lines[3..8],
         [
@@ -117,7 +117,7 @@ fn what_is_no_log_is_refused_with_its_line() -> Result<(), BinnedError> {
         Err(LogError::Syntax { line, .. }) => line,
         outcome => panic!("{from} -> {to}: {outcome:?}"),
     };
-    assert_eq!(line_of("log 1", "log 2"), 1);
+    assert_eq!(line_of("log 2", "log 1"), 1);
     assert_eq!(line_of("standard", "other"), 2);
     assert_eq!(line_of("start ", "begin "), 3);
     assert_eq!(line_of("alloc 100", "alloc 1073741825"), 4);
@@ -127,6 +127,13 @@ fn what_is_no_log_is_refused_with_its_line() -> Result<(), BinnedError> {
     assert_eq!(line_of("616263", "6162é"), 5);
     assert_eq!(line_of("free 0:1", "free 0:1 now"), 7);
     assert_eq!(line_of("trim -> 0", "what"), 8);
+    assert_eq!(line_of("chunk 262144", "chunk 262144 each"), 2);
+    assert_eq!(line_of("\nend ", "\nend 0 "), 9);
+    for more in ["free 0:1\n", "\n\n end 0"] {
+        let outcome = format!("{text}{more}").parse::<OpLog>();
+        assert!(matches!(outcome, Err(LogError::Syntax { line: 10.., .. })), "{outcome:?}");
+    }
+    assert!(format!("{text}\n\n").parse::<OpLog>().is_ok());
     let cut = &text[..text.rfind("end").expect("it has an end")];
     assert!(matches!(cut.parse::<OpLog>(), Err(LogError::Syntax { line: 9, .. })));
     assert!("".parse::<OpLog>().is_err());

@@ -1,6 +1,6 @@
 //! What users of the published system rely on, and each of its defects.
 
-use slab_binned::{BinnedAllocator, BinnedError, SizeClasses};
+use slab_binned::{BinnedAllocator, BinnedError, Config, SizeClasses};
 
 #[test]
 fn sizes_get_their_classes() {
@@ -36,6 +36,21 @@ fn the_block_freed_last_is_used_first() -> Result<(), BinnedError> {
         let id = blocks.alloc(32)?;
         assert_eq!((id.index(), id.generation()), (ids[nth].index(), 3));
         assert_eq!(blocks.locate(id)?, places[nth]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_trim_keeps_the_order_of_what_stays_dead() -> Result<(), BinnedError> {
+    let mut blocks = BinnedAllocator::new();
+    let ids = [(); 4].map(|()| blocks.alloc(64));
+    // The last one stays, and so does its page.
+    for id in &ids[..3] {
+        blocks.free(id.clone()?)?;
+    }
+    blocks.trim()?;
+    for nth in [2, 1, 0] {
+        assert_eq!(blocks.alloc(64)?.index(), nth);
     }
     Ok(())
 }
@@ -212,5 +227,26 @@ fn a_write_that_does_not_fit_is_refused() -> Result<(), BinnedError> {
     let refused = BinnedError::WriteTooLong { len: 4, block_len: 3, index: 0, generation: 1 };
     assert_eq!(blocks.write(id, &[1; 4]), Err(refused));
     assert_eq!(blocks.get(id)?, [0; 3]);
+    Ok(())
+}
+
+/// The seed moved its whole heap when that grew: one allocation took as long as the heap was large.
+#[test]
+fn growth_takes_few_steps() -> Result<(), BinnedError> {
+    let count = if cfg!(miri) { 20 } else { 800_usize };
+    let mut blocks = BinnedAllocator::with_config(Config::new().chunk_bytes(1 << 20));
+    let size = |step: usize| 65_537 + step * 7919 % 60_000;
+    let live =
+        (0..count).map(|step| blocks.alloc_dirty(size(step))).collect::<Result<Vec<_>, _>>()?;
+    for id in live.into_iter().step_by(2) {
+        blocks.free(id)?;
+    }
+    let runs = blocks.free_run_count();
+    assert!(runs >= count / 2, "{runs} free runs");
+    for step in 0..count {
+        blocks.alloc_dirty([5000, 30_000, size(step), 1_000_000][step % 4])?;
+    }
+    let (levels, steps) = (3 * u64::from((runs + 2).ilog2() + 1) / 2, blocks.steps_max());
+    assert!(steps <= 50 * levels, "{steps} steps among {runs} free runs");
     Ok(())
 }

@@ -51,7 +51,7 @@ impl ClassMap {
             return Err(PoolError::ClassOrder { index, bytes, previous_bytes });
         }
         let doublings = std::iter::successors(largest.checked_mul(2), |size| size.checked_mul(2))
-            .take_while(|&size| size <= oversize_max);
+            .take_while(|&size| size <= oversize_max.min(isize::MAX as usize));
         let all: Box<[usize]> = sizes.iter().copied().chain(doublings).take(CLASSES_MAX).collect();
         let mut map =
             Self { direct: [UNSURE; usize::BITS as usize], sizes: all, configured: sizes.len() };

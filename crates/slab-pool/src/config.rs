@@ -160,8 +160,9 @@ impl BufferPoolBuilder {
         self
     }
 
-    /// Sets after which time idle buffers are let go that nobody needed: between one and two intervals. There is no
-    /// thread for it: slow paths look at the clock, and so does [`BufferPool::decay`]. Default: never.
+    /// Sets after which time idle buffers are let go that nobody needed: between one and two intervals, and one more for
+    /// what a thread kept to itself. There is no thread for it: slow paths look at the clock, and so does
+    /// [`BufferPool::decay`]. Default: never.
     pub fn idle_decay(mut self, interval: Duration) -> Self {
         self.idle_decay = Some(interval);
         self
@@ -225,7 +226,6 @@ impl BufferPoolBuilder {
         let depot = Depot::new(&shapes, retained_bytes_max, threads.min(SHARDS_MAX));
         let config = Config {
             alignment,
-            zeroing: self.zeroing,
             wipe: self.wipe,
             oversize,
             copy_out_max: self.copy_out_max,
@@ -234,6 +234,7 @@ impl BufferPoolBuilder {
         };
         let gate = self.outstanding_bytes_max.map(Gate::new);
         let leaks = self.leak_tracking.then(Leaks::default);
-        Ok(Arc::new(BufferPool::over(Core::new(config, classes, depot, gate, leaks))))
+        let core = Core::new(config, classes, depot, gate, leaks);
+        Ok(Arc::new(BufferPool::over(core, self.zeroing)))
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::buffer::{Buffer, NO_CLASS};
 use crate::cache::Cache;
 use crate::classes::ClassMap;
-use crate::config::{Oversize, Zeroing};
+use crate::config::Oversize;
 use crate::error::PoolError;
 use crate::gate::Gate;
 use crate::leaks::Leaks;
@@ -19,7 +19,6 @@ use crate::raw::{remove_cache, with_cache};
 #[derive(Debug)]
 pub struct Config {
     pub alignment: usize,
-    pub zeroing: Zeroing,
     pub wipe: bool,
     pub oversize: Oversize,
     pub copy_out_max: usize,

@@ -15,12 +15,13 @@
 //!
 //! **A buffer** is a block of aligned memory and a header; its handle, [`PooledBuffer`], is one pointer. The header notes
 //! how far the block was written to: memory is zeroed when it is allocated, and from then on only what was dirtied
-//! is cleared, when somebody asks for zeroes.
+//! is cleared, when somebody asks for zeroes. The same word notes a changed length, which an acquire restores when it has
+//! to look closer anyway: a release does nothing about either.
 //!
 //! **An acquire** finds the size's class in a table, and takes a buffer from the thread's own stack of that class. The pool's
 //! identity and the class are one word, a *key*: without the key of the thread's last pool it is a shelf number, or
 //! too large to be one if the pool is another, or if there is anything unusual to do. One comparison asks it all. **A
-//! release** does the same with the key in the header. Neither needs an atomic read-modify-write; both take 41
+//! release** does the same with the key in the header. Neither needs an atomic read-modify-write; both take 38
 //! instructions together. One buffer lies in front of the stack, with a word of its own that says so: a thread that uses one
 //! at a time then never waits for a counter that it has just written.
 //!

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Matters};
 use crate::classes::KeyMap;
 use crate::config::{BufferPoolBuilder, Zeroing};
 use crate::core::{Core, Plan};
@@ -54,8 +54,9 @@ use crate::wait::{AcquireFuture, Patience, enter};
 /// ```
 pub struct BufferPool {
     keys: KeyMap,
-    /// How many bytes of an acquired buffer may be other than zero.
-    dirty_max: usize,
+    /// What an acquire has to see to.
+    matters: Matters,
+    zeroing: Zeroing,
     core: Arc<Core>,
 }
 
@@ -72,9 +73,9 @@ impl BufferPool {
         BufferPoolBuilder::default()
     }
 
-    pub(crate) fn over(core: Arc<Core>) -> Self {
-        let dirty_max = if core.config.zeroing == Zeroing::Never { usize::MAX } else { 0 };
-        Self { keys: core.classes.keys(core.id), dirty_max, core }
+    pub(crate) fn over(core: Arc<Core>, zeroing: Zeroing) -> Self {
+        let matters = if zeroing == Zeroing::Never { Matters::LENGTH } else { Matters::ALL };
+        Self { keys: core.classes.keys(core.id), matters, zeroing, core }
     }
 
     // Acquiring.
@@ -90,28 +91,36 @@ impl BufferPool {
     /// If no waiting could help: the size is beyond the address space, beyond the limit of outstanding bytes or
     /// refused, or there is no memory. [`BufferPool::try_acquire`] and [`BufferPool::acquire_timeout`] say so
     /// instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// let mut page = pool.acquire(5000);
+    /// assert_eq!((page.len(), page[8191]), (8192, 0));
+    /// ```
     #[inline]
     #[track_caller]
     pub fn acquire(&self, min_size: usize) -> PooledBuffer {
         match hot_pop(self.keys.key(min_size)) {
-            Some(buffer) if buffer.dirty() <= self.dirty_max => PooledBuffer::new(buffer),
-            Some(buffer) => self.cleaned(buffer),
+            Some(buffer) => self.prepared(buffer),
             None => self.acquire_slow(min_size),
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn cleaned(&self, mut buffer: Box<Buffer>) -> PooledBuffer {
-        self.prepare(&mut buffer);
-        PooledBuffer::new(buffer)
+    /// Returns the buffer as [`BufferPool::acquire`] hands it out: all of it visible, and zero if the pool is to see to
+    /// that.
+    #[inline(always)]
+    pub(crate) fn prepared(&self, buffer: Box<Buffer>) -> PooledBuffer {
+        let fit = buffer.is_fit(self.matters);
+        PooledBuffer::new(if fit { buffer } else { buffer.renewed(self.matters) })
     }
 
     #[cold]
     #[inline(never)]
     #[track_caller]
     fn acquire_slow(&self, min_size: usize) -> PooledBuffer {
-        expect(self.request(min_size, Patience::Endless).map(|buffer| self.cleaned(buffer)))
+        self.prepared(expect(self.request(min_size, Patience::Endless)))
     }
 
     /// Returns a buffer of `len` visible bytes, all zero whatever the pool was told.
@@ -119,6 +128,13 @@ impl BufferPool {
     /// # Panics
     ///
     /// As [`BufferPool::acquire`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// assert_eq!(*pool.acquire_zeroed(5), [0; 5]);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn acquire_zeroed(&self, len: usize) -> PooledBuffer {
@@ -136,15 +152,20 @@ impl BufferPool {
     /// # Panics
     ///
     /// As [`BufferPool::acquire`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// let mut message = pool.acquire_for_write(1000);
+    /// message.extend_from_slice(b"hello")?;
+    /// assert_eq!((&*message, message.capacity()), (&b"hello"[..], 4096));
+    /// # Ok::<(), slab_pool::PoolError>(())
+    /// ```
     #[inline]
     #[track_caller]
     pub fn acquire_for_write(&self, capacity: usize) -> PooledBuffer {
-        let mut buffer = self.any(capacity);
-        if buffer.dirty() > 0 {
-            self.prepare_for_write(&mut buffer);
-        }
-        buffer.set_len(0);
-        PooledBuffer::new(buffer)
+        self.emptied(self.any(capacity))
     }
 
     /// As [`BufferPool::acquire`], but never waits and never panics.
@@ -153,9 +174,22 @@ impl BufferPool {
     ///
     /// [`PoolError::WouldWait`] if the limit of outstanding bytes is reached or others wait; [`PoolError::TooLarge`],
     /// [`PoolError::Oversize`], [`PoolError::ExceedsLimit`] or [`PoolError::OutOfMemory`] if waiting would not help.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_pool::{BufferPool, PoolError};
+    ///
+    /// let pool = BufferPool::builder().outstanding_bytes_max(4096).build()?;
+    /// let page = pool.try_acquire(1)?;
+    /// assert!(matches!(pool.try_acquire(1), Err(PoolError::WouldWait { .. })));
+    /// drop(page);
+    /// assert!(pool.try_acquire(1).is_ok());
+    /// # Ok::<(), PoolError>(())
+    /// ```
     #[track_caller]
     pub fn try_acquire(&self, min_size: usize) -> Result<PooledBuffer, PoolError> {
-        self.request(min_size, Patience::None).map(|buffer| self.cleaned(buffer))
+        self.request(min_size, Patience::None).map(|buffer| self.prepared(buffer))
     }
 
     /// As [`BufferPool::acquire_for_write`], but never waits and never panics.
@@ -163,12 +197,18 @@ impl BufferPool {
     /// # Errors
     ///
     /// As [`BufferPool::try_acquire`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// assert!(pool.try_acquire_for_write(usize::MAX).is_err());
+    /// assert!(pool.try_acquire_for_write(100)?.is_empty());
+    /// # Ok::<(), slab_pool::PoolError>(())
+    /// ```
     #[track_caller]
     pub fn try_acquire_for_write(&self, capacity: usize) -> Result<PooledBuffer, PoolError> {
-        let mut buffer = self.request(capacity, Patience::None)?;
-        self.prepare_for_write(&mut buffer);
-        buffer.set_len(0);
-        Ok(PooledBuffer::new(buffer))
+        self.request(capacity, Patience::None).map(|buffer| self.emptied(buffer))
     }
 
     /// As [`BufferPool::acquire`], but waits for so long at most. Turns go in order of arrival.
@@ -176,23 +216,61 @@ impl BufferPool {
     /// # Errors
     ///
     /// [`PoolError::TimedOut`]; or as [`BufferPool::try_acquire`], but for `WouldWait`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use slab_pool::{BufferPool, PoolError};
+    ///
+    /// let pool = BufferPool::builder().outstanding_bytes_max(4096).build()?;
+    /// let page = pool.acquire(1);
+    /// let outcome = pool.acquire_timeout(1, Duration::from_millis(5));
+    /// assert!(matches!(outcome, Err(PoolError::TimedOut { buffer_bytes: 4096, .. })));
+    /// # Ok::<(), PoolError>(())
+    /// ```
     #[track_caller]
     pub fn acquire_timeout(
         &self,
         min_size: usize,
         timeout: Duration,
     ) -> Result<PooledBuffer, PoolError> {
-        self.request(min_size, Patience::Timeout(timeout)).map(|buffer| self.cleaned(buffer))
+        self.request(min_size, Patience::Timeout(timeout)).map(|buffer| self.prepared(buffer))
     }
 
     /// Returns a future of what [`BufferPool::acquire`] returns. It needs no runtime, queues up when it is first polled,
     /// is served in order with everybody else who waits, and loses nothing when it is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_pool::{BufferPool, PoolError};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let pool = BufferPool::builder().outstanding_bytes_max(4096).build()?;
+    /// let page = pool.acquire(1);
+    /// let next = pool.acquire_async(1);
+    /// let later = tokio::spawn(next);
+    /// drop(page);
+    /// assert_eq!(later.await.expect("no panic")?.len(), 4096);
+    /// # Ok::<(), PoolError>(())
+    /// # })?;
+    /// # Ok::<(), PoolError>(())
+    /// ```
     #[track_caller]
     pub fn acquire_async(self: &Arc<Self>, min_size: usize) -> AcquireFuture {
         AcquireFuture::new(Arc::clone(self), self.core.plan(min_size), Location::caller())
     }
 
     /// Gives a buffer back, as dropping it does. It returns to the pool that it came from.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// pool.release(pool.acquire(1));
+    /// assert_eq!(pool.idle(0), 1);
+    /// ```
     #[inline]
     pub fn release(&self, buffer: PooledBuffer) {
         drop(buffer);
@@ -217,17 +295,13 @@ impl BufferPool {
         self.core.obtain(plan, Location::caller())
     }
 
-    /// Makes a buffer fit to be handed out by [`BufferPool::acquire`].
-    pub(crate) fn prepare(&self, buffer: &mut Buffer) {
-        if self.core.config.zeroing != Zeroing::Never {
-            buffer.clean(buffer.capacity());
-        }
-    }
-
-    fn prepare_for_write(&self, buffer: &mut Buffer) {
-        if self.core.config.zeroing == Zeroing::Always {
-            buffer.clean(buffer.capacity());
-        }
+    /// Returns the buffer as [`BufferPool::acquire_for_write`] hands it out.
+    #[inline(always)]
+    fn emptied(&self, buffer: Box<Buffer>) -> PooledBuffer {
+        let clean = self.zeroing == Zeroing::Always && !buffer.is_fit(Matters::ALL);
+        let mut buffer = if clean { buffer.renewed(Matters::ALL) } else { buffer };
+        buffer.set_len(0);
+        PooledBuffer::new(buffer)
     }
 
     // Idle buffers.
@@ -238,6 +312,17 @@ impl BufferPool {
     /// # Errors
     ///
     /// [`PoolError::NoSuchClass`], or [`PoolError::OutOfMemory`], in which case those before it are kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// let class = pool.class_of(10_000).expect("16 KiB");
+    /// assert_eq!(pool.prefill(class, 4)?, 4);
+    /// drop(pool.acquire(10_000));
+    /// assert_eq!(pool.misses(), 0);
+    /// # Ok::<(), slab_pool::PoolError>(())
+    /// ```
     pub fn prefill(&self, class: usize, buffers: usize) -> Result<usize, PoolError> {
         let sizes = self.core.classes.sizes();
         let no_class = || PoolError::NoSuchClass { class, count: sizes.len() };
@@ -260,6 +345,14 @@ impl BufferPool {
 
     /// Frees all idle buffers, and returns how many bytes that were. Those in caches of other threads follow when
     /// these threads release their next buffer, and are not counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// drop(pool.acquire(1));
+    /// assert_eq!((pool.trim(), pool.trim()), (4096, 0));
+    /// ```
     pub fn trim(&self) -> usize {
         let depot = &self.core.depot;
         let own = self.core.with_own_cache(|cache| cache.local.trim(depot)).unwrap_or(0);
@@ -269,6 +362,23 @@ impl BufferPool {
     /// Frees idle buffers that were not needed since the last time this was done, if that was an
     /// [interval](BufferPoolBuilder::idle_decay) ago (without one: at once), and returns how many bytes that were. What a thread
     /// keeps to itself follows later, as it comes by.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use slab_pool::BufferPool;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let pool = BufferPool::builder().idle_decay(minute).build()?;
+    /// drop(pool.acquire(1));
+    /// for minutes in 1..5 {
+    ///     // In a program: whenever it has nothing else to do, with the time that it is.
+    ///     pool.decay(Instant::now() + minute * minutes);
+    /// }
+    /// assert_eq!(pool.idle(0), 0);
+    /// # Ok::<(), slab_pool::PoolError>(())
+    /// ```
     pub fn decay(&self, now: Instant) -> usize {
         let freed_bytes = self.core.decay(now, true);
         let depot = &self.core.depot;
@@ -320,6 +430,15 @@ impl BufferPool {
     }
 
     /// Returns what the pool knows of itself, class by class.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// drop(pool.acquire(5000));
+    /// let stats = pool.detailed_stats();
+    /// assert_eq!((stats.classes[1].idle, stats.retained_bytes), (1, 8192));
+    /// ```
     pub fn detailed_stats(&self) -> DetailedStats {
         let depot = &self.core.depot;
         let totals = depot.totals();
@@ -352,6 +471,19 @@ impl BufferPool {
 
     /// Returns the buffers that are out, oldest first, if the pool [tracks](BufferPoolBuilder::leak_tracking) them;
     /// `None` if not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_pool::BufferPool;
+    ///
+    /// let pool = BufferPool::builder().leak_tracking(true).build()?;
+    /// let forgotten = pool.acquire(1);
+    /// for leak in pool.outstanding().expect("tracked") {
+    ///     println!("{} bytes from {}, {:?} ago", leak.bytes(), leak.location(), leak.age());
+    /// }
+    /// # Ok::<(), slab_pool::PoolError>(())
+    /// ```
     pub fn outstanding(&self) -> Option<Vec<Outstanding>> {
         self.core.leaks.as_ref().map(|leaks| leaks.list())
     }

@@ -116,14 +116,24 @@ impl PooledBuffer {
     /// # Errors
     ///
     /// [`PoolError::OutOfBounds`], with nothing written, if they go beyond the length.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// let mut page = pool.acquire(1);
+    /// page.write_at(10, b"entry")?;
+    /// assert_eq!((&page[9..16], page.dirty_len()), (&b"\0entry\0"[..], 15));
+    /// assert!(page.write_at(4095, b"entry").is_err());
+    /// # Ok::<(), slab_pool::PoolError>(())
+    /// ```
     #[inline]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), PoolError> {
         let len = self.len();
-        match offset.checked_add(bytes.len()) {
-            Some(end) if end <= len => {
-                if !bytes.is_empty() {
-                    self.buffer_mut().range_mut(offset, end).copy_from_slice(bytes);
-                }
+        let end = offset.saturating_add(bytes.len());
+        match self.buffer_mut().visible_mut(offset, end) {
+            Some(target) if target.len() == bytes.len() => {
+                target.copy_from_slice(bytes);
                 Ok(())
             }
             _ => Err(PoolError::OutOfBounds { offset, count: bytes.len(), len }),
@@ -143,6 +153,15 @@ impl PooledBuffer {
     /// # Panics
     ///
     /// If they have to move and no larger buffer is to be had; [`PooledBuffer::try_resize`] says so instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// let mut buffer = pool.acquire(1);
+    /// buffer.resize(5000, b'x');
+    /// assert_eq!((buffer.capacity(), buffer[4095], buffer[4096]), (8192, 0, b'x'));
+    /// ```
     #[track_caller]
     pub fn resize(&mut self, new_len: usize, value: u8) {
         if let Err(error) = self.try_resize(new_len, value) {
@@ -184,6 +203,18 @@ impl PooledBuffer {
     /// # Errors
     ///
     /// As [`PooledBuffer::try_resize`]; nothing was appended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// let mut buffer = pool.acquire_for_write(1);
+    /// for _ in 0..10 {
+    ///     buffer.extend_from_slice(&[1; 1000])?;
+    /// }
+    /// assert_eq!((buffer.len(), buffer.capacity()), (10_000, 16 << 10));
+    /// # Ok::<(), slab_pool::PoolError>(())
+    /// ```
     #[track_caller]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), PoolError> {
         self.reserve(bytes.len())?;
@@ -197,6 +228,17 @@ impl PooledBuffer {
     /// # Errors
     ///
     /// The reader's; or `InvalidData` if it says that it read more than there was room for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// let mut input = &b"some input"[..];
+    /// let mut buffer = pool.acquire_for_write(4096);
+    /// while buffer.read_from(&mut input, 4)? > 0 {}
+    /// assert_eq!(&*buffer, b"some input");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn read_from(&mut self, reader: &mut impl Read, max: usize) -> io::Result<usize> {
         let buffer = self.buffer_mut();
         let len = buffer.len();
@@ -217,6 +259,16 @@ impl PooledBuffer {
     /// # Errors
     ///
     /// The writer's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// let mut output = Vec::new();
+    /// pool.acquire_zeroed(3).write_to(&mut output)?;
+    /// assert_eq!(output, [0; 3]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write_to(&self, writer: &mut impl Write) -> io::Result<()> {
         writer.write_all(self)
     }
@@ -254,6 +306,15 @@ impl PooledBuffer {
 
     /// Returns the buffer for many to read: cheaply cloned and sliced, and mutable again once only one is left. No
     /// allocation, no copy. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// let page = pool.acquire(1).freeze();
+    /// let (head, tail) = (page.slice(..100), page.slice(100..));
+    /// assert_eq!(head.len() + tail.len(), page.len());
+    /// ```
     #[inline]
     pub fn freeze(self) -> SharedBuffer {
         SharedBuffer::new(Shared::new(self.owned.into_inner()))

@@ -10,21 +10,13 @@ use crate::raw::{hot_push, remove_cache, with_cache};
 #[inline(always)]
 pub fn release(buffer: Box<Buffer>) {
     if let Err(buffer) = hot_push(buffer) {
-        release_slow(buffer);
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn release_slow(mut buffer: Box<Buffer>) {
-    let capacity = buffer.capacity();
-    buffer.set_len(capacity);
-    if let Err(buffer) = hot_push(buffer) {
         take_back(buffer);
     }
 }
 
 /// All that can be to do: wiping, striking off, swapping magazines, freeing, letting others in.
+#[cold]
+#[inline(never)]
 fn take_back(mut buffer: Box<Buffer>) {
     let core = Arc::clone(&buffer.core);
     let bytes = buffer.capacity();

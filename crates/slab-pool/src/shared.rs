@@ -92,6 +92,16 @@ impl SharedBuffer {
     /// Returns the same bytes in a buffer of their own, of the smallest class that holds them; `None` if that
     /// would be no smaller than this one, or is not to be had at once. For keeping a small part for long without
     /// keeping a large buffer. *O*(bytes).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::new(16);
+    /// let page = pool.acquire(1 << 20).freeze();
+    /// let key = page.slice(..100).detached().expect("a smaller class");
+    /// drop(page);
+    /// assert_eq!((key.len(), pool.idle(8)), (100, 1));
+    /// ```
     #[track_caller]
     pub fn detached(&self) -> Option<Self> {
         self.copy_out(0, self.len)

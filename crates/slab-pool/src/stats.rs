@@ -30,7 +30,8 @@ pub struct ClassStats {
     pub bytes: usize,
     /// Idle buffers that are kept at most.
     pub capacity: usize,
-    /// Idle buffers now, those in thread caches included.
+    /// Idle buffers now, those in thread caches included. Exact while no thread acquires or releases; else one that moves
+    /// may be counted twice or not at all.
     pub idle: usize,
     /// Buffers that one thread may keep to itself, or keep room for, at most.
     pub thread_share: usize,
@@ -38,7 +39,8 @@ pub struct ClassStats {
     pub recycles: u64,
     /// Buffers handed out that had to be allocated.
     pub misses: u64,
-    /// Buffers freed on release, because a limit left no room to keep them or all racks were busy.
+    /// Buffers freed on release or at the end of a thread, because a limit left no room to keep them or all racks were
+    /// busy.
     pub discards: u64,
 }
 
@@ -52,7 +54,7 @@ pub struct DetailedStats {
     pub classes: Vec<ClassStats>,
     /// Requests beyond all classes; they are among the misses.
     pub unclassed: u64,
-    /// Bytes of idle buffers.
+    /// Bytes of idle buffers, as exact as [`ClassStats::idle`].
     pub retained_bytes: usize,
     /// The limit of those.
     pub retained_bytes_max: usize,

@@ -112,9 +112,8 @@ impl Future for AcquireFuture {
         if !self.enter(plan, context.waker()) {
             return Poll::Pending;
         }
-        let mut buffer = self.pool.core().obtain(plan, self.location)?;
-        self.pool.prepare(&mut buffer);
-        Poll::Ready(Ok(PooledBuffer::new(buffer)))
+        let buffer = self.pool.core().obtain(plan, self.location)?;
+        Poll::Ready(Ok(self.pool.prepared(buffer)))
     }
 }
 

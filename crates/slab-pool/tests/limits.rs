@@ -2,6 +2,11 @@
 
 use slab_pool::{BufferPool, Oversize, PoolError, Zeroing};
 
+/// Compared as a whole: Miri takes its time over single bytes.
+fn all_are(bytes: &[u8], value: u8) -> bool {
+    bytes == vec![value; bytes.len()]
+}
+
 #[test]
 fn odd_requests() {
     let pool = BufferPool::new(4);
@@ -52,7 +57,7 @@ fn resizing_to_the_limits() {
     buffer.resize(0, 9);
     assert!(buffer.is_empty());
     buffer.resize(4096, 0);
-    assert!(buffer.iter().all(|&byte| byte == 0));
+    assert!(all_are(&buffer, 0));
     buffer.resize(4097, 3);
     assert_eq!((buffer.len(), buffer.capacity(), buffer[4096]), (4097, 8192, 3));
 }
@@ -92,6 +97,9 @@ fn odd_classes_and_any_alignment_work() {
         assert_eq!(pool.acquire(requested).len(), got, "{requested}");
         assert_eq!(pool.acquire(requested).len(), got, "{requested} again");
     }
+    let largest = isize::MAX as usize;
+    let pool = BufferPool::builder().classes(&[1, largest]).alignment(1).build().expect("sound");
+    assert_eq!(pool.class_sizes(), [1, largest], "no class of what cannot be");
     let pool = BufferPool::builder().alignment(1 << 16).build().expect("sound");
     assert_eq!(pool.acquire(1).as_ptr().addr() % (1 << 16), 0);
 }
@@ -161,24 +169,67 @@ fn bytes_hidden_by_a_short_length_do_not_come_back() {
     pool.acquire(1).fill(7);
     let mut short = pool.acquire_zeroed(10);
     short.resize(4096, 0);
-    assert!(short.iter().all(|&byte| byte == 0));
+    assert!(all_are(&short, 0));
     short.fill(8);
     short.clear();
     drop(short);
-    assert!(pool.acquire(1).iter().all(|&byte| byte == 0));
+    assert!(all_are(&pool.acquire(1), 0));
     let mut append = pool.acquire_for_write(1);
     append.resize(4096, 0);
-    assert!(append.iter().all(|&byte| byte == 0));
+    assert!(all_are(&append, 0));
+}
+
+/// Short prefixes are cleared another way than long ones, and in buffers that are shorter than that, again another.
+#[test]
+fn all_that_was_dirtied_is_cleared() {
+    for class in [1, 100, 127, 128, 129, 600] {
+        let builder = BufferPool::builder().classes(&[class]).alignment(1);
+        let pool = builder.build().expect("sound");
+        for dirty in [1, 2, 63, 64, 65, 100, 127, 128, 129, 191, 192, 255, 256, 257, 599, 600] {
+            let mut buffer = pool.acquire(class);
+            assert!(all_are(&buffer, 0), "{class} before {dirty}");
+            if dirty <= class {
+                buffer.write_at(dirty - 1, &[7]).expect("inside");
+                buffer.write_at(0, &vec![7; dirty]).expect("inside");
+                assert_eq!(buffer.dirty_len(), dirty);
+            }
+            drop(buffer);
+            // Less than all of it cleared: the rest stays dirty.
+            let part = pool.acquire_zeroed(dirty.min(class) / 2);
+            assert!(all_are(&part, 0));
+        }
+        assert_eq!(pool.misses(), 1);
+    }
+}
+
+#[test]
+fn a_length_is_not_inherited() {
+    for zeroing in [Zeroing::OnAcquire, Zeroing::Always, Zeroing::Never] {
+        let pool = BufferPool::builder().zeroing(zeroing).build().expect("sound");
+        drop(pool.acquire_for_write(1));
+        assert_eq!(pool.acquire(1).len(), 4096);
+        pool.acquire(1).truncate(7);
+        assert_eq!(pool.acquire_zeroed(5000).len(), 5000);
+        assert_eq!(pool.acquire(5000).len(), 8192);
+        assert_eq!(pool.acquire(1).len(), 4096);
+        drop(pool.acquire_zeroed(9).freeze());
+        assert!(pool.acquire_for_write(1).is_empty());
+        assert_eq!(pool.acquire(1).len(), 4096);
+        assert_eq!((pool.misses(), pool.recycles()), (2, 7), "{zeroing:?}");
+    }
 }
 
 #[test]
 fn wiped_on_release() {
     let builder = BufferPool::builder().wipe_on_release(true).zeroing(Zeroing::Never);
     let pool = builder.build().expect("sound");
-    pool.acquire(1).fill(7);
-    let buffer = pool.acquire(1);
-    assert_eq!((buffer.dirty_len(), buffer[4095]), (0, 0));
-    assert_eq!(pool.recycles(), 1);
+    // More than once: the first release makes room for the next ones, which take the short way if they may.
+    for _ in 0..4 {
+        pool.acquire(1).fill(7);
+        let buffer = pool.acquire(1);
+        assert_eq!((buffer.dirty_len(), buffer[4095]), (0, 0));
+    }
+    assert_eq!(pool.recycles(), 7);
 }
 
 #[test]

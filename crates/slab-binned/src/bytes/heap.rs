@@ -35,7 +35,9 @@ const LINK_BYTES: usize = 8;
 ///
 /// It has the size classes, the LIFO bins and the best-fit runs of
 /// [`BinnedAllocator`](crate::BinnedAllocator). Differences: blocks have addresses instead of ids; the
-/// bookkeeping lies in the regions, 6.6 % of them; and before an allocation is refused, the dead
+/// classes are the fine ones unless chosen otherwise; the bookkeeping lies in the regions, 6.6 % of
+/// them: 16 bytes a page, and one for each 16 that can start a block, which is what makes every free
+/// checkable; and before an allocation is refused, the dead
 /// blocks of all bins are merged ([`reclaim`](Self::reclaim)), so that no memory stays with a class.
 ///
 /// Every free is checked in constant time: double frees, pointers into blocks, foreign pointers and
@@ -83,12 +85,13 @@ pub struct BinnedByteAllocator {
 }
 
 impl BinnedByteAllocator {
-    /// Returns a heap of the 13 standard classes, without memory yet.
+    /// Returns a heap of the 37 fine classes, without memory yet.
     pub const fn new() -> Self {
-        Self::with_classes(SizeClasses::Standard)
+        Self::with_classes(SizeClasses::Fine)
     }
 
-    /// Returns a heap of other size classes, without memory yet.
+    /// Returns a heap of other size classes, without memory yet: with [`SizeClasses::Standard`], those
+    /// of a [`BinnedAllocator`](crate::BinnedAllocator) that nobody configured.
     pub const fn with_classes(classes: SizeClasses) -> Self {
         let classes = classes.map();
         let mut bins = [Bin { dead: FreeList::new(), bytes: 0 }; BINS];
@@ -188,10 +191,20 @@ impl BinnedByteAllocator {
     }
 
     /// Hands out the block of a class that was freed last, if it and the next one are in the region
-    /// used last. *O*(1).
+    /// used last; a fresh one from the current page, if none is dead and the page is in that region.
+    /// *O*(1).
     #[inline]
-    fn reuse_near(&mut self, size: usize) -> Option<NonNull<u8>> {
+    fn alloc_near(&mut self, size: usize) -> Option<NonNull<u8>> {
         let class = self.classes.class_of(size)? % BINS;
+        if self.bins[class].dead.is_empty() {
+            self.carve_near(class)
+        } else {
+            self.reuse_near(class)
+        }
+    }
+
+    #[inline]
+    fn reuse_near(&mut self, class: usize) -> Option<NonNull<u8>> {
         let bin = &mut self.bins[class];
         let spot = self.regions.hot().spot(bin.dead.head()?)?;
         let space = NearBlocks { region: self.regions.hot(), class };
@@ -201,6 +214,19 @@ impl BinnedByteAllocator {
         unsafe { bin.dead.pop(&space) }.ok()?;
         spot.set_code(code::live(class));
         let (start, granule, bytes) = (spot.start(), spot.granule(), bin.bytes as usize);
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes);
+        self.revive(granule, bytes);
+        Some(start)
+    }
+
+    #[inline]
+    fn carve_near(&mut self, class: usize) -> Option<NonNull<u8>> {
+        let bytes = self.bins[class].bytes;
+        let spot = self.regions.hot().spot(self.crumb.start + self.crumb.used)?;
+        // A block of whole pages is longer than what is left of any page.
+        let granule = self.crumb.cut(bytes / GRANULE_BYTES as u32)?;
+        spot.set_code(code::live(class));
+        let (start, bytes) = (spot.start(), bytes as usize);
         self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes);
         self.revive(granule, bytes);
         Some(start)
@@ -290,12 +316,12 @@ impl BaseAllocator for BinnedByteAllocator {
 // bin, in which only dead blocks are; so it overlaps no other live block. It lies in the pages of a
 // region (G2) and never moves. Alignment is looked after where a block is placed.
 unsafe impl ByteAllocator for BinnedByteAllocator {
-    /// Returns a block. *O*(1) where one of its class was freed before, else *O*(log free runs);
+    /// Returns a block. *O*(1) where one of its class was freed before or fits the current page, else *O*(log free runs);
     /// *O*(pages) before it is refused.
     #[inline]
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         if layout.align() <= GRANULE_BYTES
-            && let Some(block) = self.reuse_near(layout.size())
+            && let Some(block) = self.alloc_near(layout.size())
         {
             return Ok(block);
         }

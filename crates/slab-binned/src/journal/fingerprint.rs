@@ -11,6 +11,11 @@ pub const WRITE: u32 = 3;
 pub const TRIM: u32 = 4;
 const PLACE: u32 = 5;
 
+// The digits of e and of the golden ratio: any odd numbers of many bits would do. The product of an odd
+// number loses nothing.
+const SPREAD: u64 = 0xB7E1_5162_8AED_2A6B;
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// Remembers the operations as one number of 64 bits.
 ///
 /// It covers every operation that succeeded, with its arguments and its outcome: sizes, alignments,
@@ -24,7 +29,7 @@ pub struct Fingerprinted {
 /// Returns the number that encodes what an operation was asked for.
 #[inline]
 pub fn head(kind: u32, size: u32) -> u64 {
-    u64::from(size) << 32 | u64::from(kind)
+    u64::from(kind) << 32 | u64::from(size)
 }
 
 /// Returns the kind of an allocation with its alignment and whether it was zeroed.
@@ -42,20 +47,25 @@ pub fn alloc_parts(kind: u32) -> (u32, bool) {
 impl Fingerprinted {
     /// Returns the fingerprint of an allocator that has done nothing yet.
     pub fn of_fresh(config: &Config) -> Self {
-        // The digits of π and of e: any odd number of many bits would do.
+        // The digits of π: any number of many bits would do.
         let mut fresh = Self { state: 0x3243_F6A8_885A_308D };
         let [shape, cap] = config.words();
         fresh.mix(shape, cap);
         fresh
     }
 
-    /// Multiplies two numbers of 64 bits into one of 128 and folds its halves: each bit of the sum
-    /// depends on every bit before it.
+    /// Returns the journal that has come to a fingerprint.
+    pub fn at(state: u64) -> Self {
+        Self { state }
+    }
+
+    /// Goes from one state to the next. For given numbers this is a permutation of the states, so that
+    /// a difference between two fingerprints never gets lost in operations that are the same. Only the
+    /// last line has to wait for the operation before.
     #[inline]
     pub fn mix(&mut self, left: u64, right: u64) {
-        let product = u128::from(self.state ^ left) * u128::from(right ^ 0xB7E1_5162_8AED_2A6B);
-        // Adding what was multiplied keeps a product of zero from erasing the past.
-        self.state = (product as u64 ^ (product >> 64) as u64).wrapping_add(self.state ^ left);
+        let both = right ^ left.wrapping_mul(SPREAD);
+        self.state = (self.state ^ both).wrapping_mul(STEP).rotate_left(29);
     }
 
     fn mix_bytes(&mut self, bytes: &[u8]) {
@@ -96,8 +106,15 @@ impl sealed::Sink for Fingerprinted {
     }
 
     #[inline]
-    fn allocated(&mut self, size: u32, align_log2: u32, zeroed: bool, id: BlockId) {
+    fn allocated(
+        &mut self,
+        size: u32,
+        align_log2: u32,
+        zeroed: bool,
+        id: BlockId,
+    ) -> Result<(), usize> {
         self.mix(head(alloc_kind(align_log2, zeroed), size), id.to_bits());
+        Ok(())
     }
 
     fn placed(&mut self, index: u32, chunk: u32, granule: u32) {
@@ -105,8 +122,9 @@ impl sealed::Sink for Fingerprinted {
     }
 
     #[inline]
-    fn freed(&mut self, id: BlockId) {
+    fn freed(&mut self, id: BlockId) -> Result<(), usize> {
         self.mix(head(FREE, 0), id.to_bits());
+        Ok(())
     }
 
     fn wrote(&mut self, id: BlockId, bytes: &[u8]) {

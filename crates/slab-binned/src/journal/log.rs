@@ -79,7 +79,7 @@ pub enum Operation<'a> {
 pub struct OpLog {
     pub(super) config: Config,
     pub(super) start: u64,
-    pub(super) end: u64,
+    pub(super) end: Fingerprinted,
     /// Parts that are full.
     full: Vec<Vec<Entry>>,
     last: Vec<Entry>,
@@ -90,7 +90,7 @@ pub struct OpLog {
 impl OpLog {
     pub(super) fn empty(config: Config, start: u64) -> Self {
         let (full, last, written) = (Vec::new(), Vec::new(), Vec::new());
-        Self { config, start, end: start, full, last, written }
+        Self { config, start, end: Fingerprinted::at(start), full, last, written }
     }
 
     /// Returns the number of operations. *O*(1).
@@ -115,7 +115,7 @@ impl OpLog {
 
     /// Returns the fingerprint after the last operation.
     pub fn end_fingerprint(&self) -> u64 {
-        self.end
+        self.end.fingerprint()
     }
 
     /// Returns the operations, the first one first.
@@ -141,6 +141,15 @@ impl OpLog {
         if self.last.len() == self.last.capacity() { self.next_part() } else { Ok(()) }
     }
 
+    /// Appends an operation. The bytes of a write were appended before.
+    #[inline]
+    pub(super) fn push(&mut self, kind: u32, size: u32, id: Option<BlockId>) -> Result<(), usize> {
+        let (index, generation) = id.map_or((0, 0), |id| (id.index(), id.generation()));
+        self.reserve(0)?;
+        self.last.push(Entry { kind, size, index, generation });
+        Ok(())
+    }
+
     #[cold]
     fn next_part(&mut self) -> Result<(), usize> {
         let bytes = PART_ENTRIES * size_of::<Entry>();
@@ -154,13 +163,6 @@ impl OpLog {
         Ok(())
     }
 
-    /// Appends an operation for which there is room.
-    #[inline]
-    pub(super) fn push(&mut self, kind: u32, size: u32, id: Option<BlockId>) {
-        let (index, generation) = id.map_or((0, 0), |id| (id.index(), id.generation()));
-        self.last.push(Entry { kind, size, index, generation });
-    }
-
     pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
         self.written.extend_from_slice(bytes);
     }
@@ -169,7 +171,7 @@ impl OpLog {
         self.full.clear();
         self.last.clear();
         self.written.clear();
-        (self.start, self.end) = (start, start);
+        (self.start, self.end) = (start, Fingerprinted::at(start));
     }
 }
 
@@ -238,7 +240,7 @@ impl ExactSizeIterator for Operations<'_> {}
 /// The log's memory comes from the global allocator; an operation for which there is none is refused.
 #[derive(Debug, Clone)]
 pub struct Logged {
-    fingerprint: Fingerprinted,
+    /// The fingerprint is its end.
     log: OpLog,
 }
 
@@ -248,19 +250,12 @@ impl Logged {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.log.clear(self.fingerprint.fingerprint());
+        self.log.clear(self.fingerprint());
     }
 
     pub(crate) fn take(&mut self) -> OpLog {
-        let fresh = OpLog::empty(self.log.config, self.fingerprint.fingerprint());
+        let fresh = OpLog::empty(self.log.config, self.fingerprint());
         core::mem::replace(&mut self.log, fresh)
-    }
-
-    /// Appends an operation. The bytes of a write were appended before.
-    #[inline]
-    fn record(&mut self, kind: u32, size: u32, id: Option<BlockId>) {
-        self.log.push(kind, size, id);
-        self.log.end = self.fingerprint.fingerprint();
     }
 }
 
@@ -269,7 +264,7 @@ impl Journal for Logged {}
 impl Tracked for Logged {
     #[inline]
     fn fingerprint(&self) -> u64 {
-        self.fingerprint.fingerprint()
+        self.log.end_fingerprint()
     }
 }
 
@@ -278,11 +273,11 @@ impl sealed::Sink for Logged {
 
     fn start(config: &Config, fingerprint: Option<u64>) -> Self {
         let fingerprint = <Fingerprinted as sealed::Sink>::start(config, fingerprint);
-        Self { fingerprint, log: OpLog::empty(*config, fingerprint.fingerprint()) }
+        Self { log: OpLog::empty(*config, fingerprint.fingerprint()) }
     }
 
     fn current(&self) -> Option<u64> {
-        Some(self.fingerprint.fingerprint())
+        Some(self.fingerprint())
     }
 
     #[inline]
@@ -291,31 +286,42 @@ impl sealed::Sink for Logged {
     }
 
     #[inline]
-    fn allocated(&mut self, size: u32, align_log2: u32, zeroed: bool, id: BlockId) {
-        self.fingerprint.allocated(size, align_log2, zeroed, id);
-        self.record(alloc_kind(align_log2, zeroed), size, Some(id));
+    fn allocated(
+        &mut self,
+        size: u32,
+        align_log2: u32,
+        zeroed: bool,
+        id: BlockId,
+    ) -> Result<(), usize> {
+        self.log.push(alloc_kind(align_log2, zeroed), size, Some(id))?;
+        self.log.end.allocated(size, align_log2, zeroed, id)
     }
 
     fn placed(&mut self, index: u32, chunk: u32, granule: u32) {
-        self.fingerprint.placed(index, chunk, granule);
+        self.log.end.placed(index, chunk, granule);
     }
 
     #[inline]
-    fn freed(&mut self, id: BlockId) {
-        self.fingerprint.freed(id);
-        self.record(FREE, 0, Some(id));
+    fn freed(&mut self, id: BlockId) -> Result<(), usize> {
+        self.log.push(FREE, 0, Some(id))?;
+        self.log.end.freed(id)
     }
 
     fn wrote(&mut self, id: BlockId, bytes: &[u8]) {
-        self.fingerprint.wrote(id, bytes);
         self.log.push_bytes(bytes);
-        self.record(WRITE, bytes.len() as u32, Some(id));
+        reserved(self.log.push(WRITE, bytes.len() as u32, Some(id)));
+        self.log.end.wrote(id, bytes);
     }
 
     fn trimmed(&mut self, released_pages: u32) {
-        self.fingerprint.trimmed(released_pages);
-        self.record(TRIM, released_pages, None);
+        reserved(self.log.push(TRIM, released_pages, None));
+        self.log.end.trimmed(released_pages);
     }
+}
+
+/// Says that a push found the room that was reserved for it.
+fn reserved(pushed: Result<(), usize>) {
+    debug_assert!(pushed.is_ok(), "room was reserved before");
 }
 
 const _: () = assert!(size_of::<Entry>() == 16);

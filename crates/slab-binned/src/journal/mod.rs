@@ -58,7 +58,8 @@ impl sealed::Sink for Untracked {
 pub(crate) mod sealed {
     use super::{BlockId, Config};
 
-    /// What an allocator tells its journal. Only what succeeded is told.
+    /// What an allocator tells its journal: what succeeded, or cannot fail any more but for lack of
+    /// memory to record it.
     pub trait Sink: Sized {
         /// Whether anything is remembered at all.
         const ON: bool;
@@ -80,10 +81,21 @@ pub(crate) mod sealed {
             Ok(())
         }
 
-        /// A block was handed out.
+        /// A block is being handed out.
+        ///
+        /// # Errors
+        ///
+        /// As [`reserve`](Self::reserve), unless that was called; nothing was recorded.
         #[inline]
-        fn allocated(&mut self, size: u32, align_log2: u32, zeroed: bool, id: BlockId) {
+        fn allocated(
+            &mut self,
+            size: u32,
+            align_log2: u32,
+            zeroed: bool,
+            id: BlockId,
+        ) -> Result<(), usize> {
             let _ = (size, align_log2, zeroed, id);
+            Ok(())
         }
 
         /// An index got a block at a place. Told before the operation that it belongs to.
@@ -92,10 +104,15 @@ pub(crate) mod sealed {
             let _ = (index, chunk, granule);
         }
 
-        /// A block was freed.
+        /// A block is being freed.
+        ///
+        /// # Errors
+        ///
+        /// As [`allocated`](Self::allocated).
         #[inline]
-        fn freed(&mut self, id: BlockId) {
+        fn freed(&mut self, id: BlockId) -> Result<(), usize> {
             let _ = id;
+            Ok(())
         }
 
         /// Bytes were written to the start of a block.

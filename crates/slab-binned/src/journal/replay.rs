@@ -119,10 +119,13 @@ impl OpLog {
                 }
             }
         }
-        if allocator.fingerprint() == self.end {
+        if allocator.fingerprint() == self.end_fingerprint() {
             Ok(())
         } else {
-            Err(ReplayError::End { log: self.end, allocator: allocator.fingerprint() })
+            Err(ReplayError::End {
+                log: self.end_fingerprint(),
+                allocator: allocator.fingerprint(),
+            })
         }
     }
 }

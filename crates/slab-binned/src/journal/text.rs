@@ -9,11 +9,11 @@ use core::str::{FromStr, SplitWhitespace};
 use thiserror::Error;
 
 use super::fingerprint::{FREE, TRIM, WRITE, alloc_kind};
-use super::{OpLog, Operation};
+use super::{Fingerprinted, OpLog, Operation};
 use crate::classes::PAGE_BYTES;
 use crate::{ALIGN_MAX, BLOCK_BYTES_MAX, BlockId, Config, SizeClasses};
 
-const TITLE: &str = "slab-binned log 1";
+const TITLE: &str = "slab-binned log 2";
 
 /// The reason for which a text is no log.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -72,7 +72,7 @@ impl fmt::Display for OpLog {
         for operation in self.operations() {
             writeln!(f, "{operation}")?;
         }
-        writeln!(f, "end {:016x}", self.end)
+        writeln!(f, "end {:016x}", self.end_fingerprint())
     }
 }
 
@@ -93,15 +93,19 @@ impl FromStr for OpLog {
         let mut line = next("start FINGERPRINT")?;
         line.word("start")?;
         let mut log = OpLog::empty(config, line.fingerprint()?);
-        loop {
+        line.end()?;
+        let mut line = loop {
             let mut line = next("an operation or `end`")?;
             if line.words.clone().next() == Some("end") {
-                line.word("end")?;
-                log.end = line.fingerprint()?;
-                return Ok(log);
+                break line;
             }
             line.operation(&mut log)?;
-        }
+        };
+        line.word("end")?;
+        log.end = Fingerprinted::at(line.fingerprint()?);
+        line.end()?;
+        let more = lines.find(|line| !line.text.trim().is_empty());
+        more.map_or(Ok(log), |line| Err(line.wrong("nothing after `end`")))
     }
 }
 
@@ -120,6 +124,11 @@ impl<'a> Line<'a> {
     fn wrong(&self, expected: &'static str) -> LogError {
         let found = self.text.chars().take(40).collect();
         LogError::Syntax { line: self.number, expected, found }
+    }
+
+    /// Refuses a word that is left.
+    fn end(&mut self) -> Result<(), LogError> {
+        self.words.next().map_or(Ok(()), |_| Err(self.wrong("the end of the line")))
     }
 
     fn word(&mut self, expected: &'static str) -> Result<(), LogError> {
@@ -163,14 +172,14 @@ impl<'a> Line<'a> {
             let pages = u32::try_from(pages).map_err(|_| self.wrong("fewer bytes"))?;
             config.cap_pages = Some(pages);
         }
+        self.end()?;
         Ok(config)
     }
 
     fn operation(&mut self, log: &mut OpLog) -> Result<(), LogError> {
         let line = self.number;
         let no_memory = |bytes| LogError::OutOfMemory { line, bytes };
-        log.reserve(0).map_err(no_memory)?;
-        match self.words.next() {
+        let pushed = match self.words.next() {
             Some(verb @ ("alloc" | "dirty")) => {
                 let size = self.parse::<u32>("bytes")?;
                 self.word("align")?;
@@ -181,11 +190,11 @@ impl<'a> Line<'a> {
                 if !possible || size as usize > BLOCK_BYTES_MAX {
                     return Err(self.wrong("a size and an alignment that a block can have"));
                 }
-                log.push(alloc_kind(align.trailing_zeros(), verb == "alloc"), size, Some(id));
+                log.push(alloc_kind(align.trailing_zeros(), verb == "alloc"), size, Some(id))
             }
             Some("free") => {
                 let id = self.id()?;
-                log.push(FREE, 0, Some(id));
+                log.push(FREE, 0, Some(id))
             }
             Some("write") => {
                 let id = self.id()?;
@@ -201,19 +210,17 @@ impl<'a> Line<'a> {
                 for pair in digits.as_bytes().chunks_exact(2) {
                     log.push_bytes(&[hex(pair[0]) << 4 | hex(pair[1])]);
                 }
-                log.push(WRITE, size, Some(id));
+                log.push(WRITE, size, Some(id))
             }
             Some("trim") => {
                 self.word("->")?;
                 let pages = self.parse("a number of pages")?;
-                log.push(TRIM, pages, None);
+                log.push(TRIM, pages, None)
             }
             _ => return Err(self.wrong("an operation or `end`")),
-        }
-        match self.words.next() {
-            None => Ok(()),
-            Some(_) => Err(self.wrong("the end of the line")),
-        }
+        };
+        pushed.map_err(no_memory)?;
+        self.end()
     }
 }
 

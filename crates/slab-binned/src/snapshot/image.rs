@@ -8,7 +8,7 @@ use core::fmt;
 use crate::Config;
 
 /// The version of snapshots that this crate takes and restores.
-pub const SNAPSHOT_VERSION: u32 = 1;
+pub const SNAPSHOT_VERSION: u32 = 2;
 
 /// The whole state of an allocator: configuration, counts, every index with its generation and
 /// place, the order of every list, and every byte that a block, live or dead, may show.

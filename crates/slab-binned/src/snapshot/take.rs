@@ -90,7 +90,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         };
         let touched = chunks.bytes_at(chunk, 0, row.touched_pages as usize * PAGE_BYTES);
         let touched = touched.unwrap_or_default();
-        let used = touched.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        let used = used_bytes(touched);
         let mut content = Vec::new();
         content.try_reserve_exact(used).map_err(|_| no_memory::<u8>(used))?;
         content.extend_from_slice(&touched[..used]);
@@ -104,6 +104,16 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         indices.extend(list.iter(&self.store));
         Ok(indices)
     }
+}
+
+/// Returns how many bytes there are up to the last one that is not zero. The bytes are whole pages.
+fn used_bytes(bytes: &[u8]) -> usize {
+    // Pages that are all zero are told by comparing them as a whole.
+    let mut pages = bytes.chunks_exact(PAGE_BYTES);
+    let Some(page) = pages.rposition(|page| page != [0; PAGE_BYTES]) else { return 0 };
+    let start = page * PAGE_BYTES;
+    let last = bytes[start..start + PAGE_BYTES].iter().rposition(|&byte| byte != 0);
+    last.map_or(start, |last| start + last + 1)
 }
 
 fn collect<T>(values: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>, BinnedError> {

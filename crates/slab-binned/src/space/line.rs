@@ -32,7 +32,7 @@ pub struct Line {
     pub left: u32,
     /// The subtree of larger runs; 0 for none.
     pub right: u32,
-    /// Level in the tree, 1 for a leaf.
+    /// Height of the subtree below, 1 for a leaf.
     pub level: u8,
     /// What the page belongs to.
     pub kind: Kind,

@@ -60,11 +60,19 @@ impl Runs {
     /// more. Returns its first page.
     pub fn take(&mut self, lines: &mut impl Lines, len: u32) -> Option<u32> {
         let root = self.root;
-        let first = self.visit(lines, |visit| visit.best_fit(root, len))?;
-        let run_len = self.visit(lines, |visit| visit.line(first)).len;
-        self.unfile(lines, first, run_len);
-        if run_len > len {
-            self.file(lines, first + len, run_len - len);
+        let fit = self.visit(lines, |visit| visit.best_fit(root, len))?;
+        let (first, rest) = (fit.first, fit.len - len);
+        if rest >= len {
+            // All runs before this one are too short for the request, and so shorter than the rest of
+            // it, which therefore has the same neighbours in order.
+            self.root = self.visit(lines, |visit| visit.replace(root, fit, first + len, rest));
+            self.mark_end(lines, first + len, rest, Kind::Free);
+            self.free_pages -= len;
+        } else {
+            self.unfile(lines, first, fit.len);
+            if rest > 0 {
+                self.file(lines, first + len, rest);
+            }
         }
         self.mark(lines, first, len, Kind::Taken);
         Some(first)
@@ -124,26 +132,29 @@ impl Runs {
 
     /// Writes what the ends of a run say.
     pub fn mark(&mut self, lines: &mut impl Lines, first: u32, len: u32, kind: Kind) {
-        let line = Line { len, kind, ..Line::default() };
-        self.visit(lines, |visit| {
-            visit.set_line(first, line);
-            if len > 1 {
-                visit.set_line(first + len - 1, line);
-            }
-        });
+        self.mark_end(lines, first, len, kind);
+        self.visit(lines, |visit| visit.set_line(first, Line { len, kind, ..Line::default() }));
+    }
+
+    /// Writes what the last line of a run says, if that is not its first too.
+    fn mark_end(&mut self, lines: &mut impl Lines, first: u32, len: u32, kind: Kind) {
+        if len > 1 {
+            let line = Line { len, kind, ..Line::default() };
+            self.visit(lines, |visit| visit.set_line(first + len - 1, line));
+        }
     }
 
     fn file(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
-        self.mark(lines, first, len, Kind::Free);
+        self.mark_end(lines, first, len, Kind::Free);
         let root = self.root;
-        self.root = self.visit(lines, |visit| visit.insert(root, first));
+        self.root = self.visit(lines, |visit| visit.insert(root, first, len));
         self.free_pages += len;
         self.run_count += 1;
     }
 
     fn unfile(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
         let root = self.root;
-        self.root = self.visit(lines, |visit| visit.remove(root, first));
+        self.root = self.visit(lines, |visit| visit.remove(root, first, len));
         self.free_pages -= len;
         self.run_count -= 1;
     }
@@ -207,16 +218,8 @@ fn walk(lines: &impl Lines, root: u32, check: &mut Check<'_>) -> Result<u8, (&'s
     let left = walk(lines, line.left, check)?;
     check(root, line)?;
     let right = walk(lines, line.right, check)?;
-    let grandchild =
-        if line.right == NONE { 0 } else { level(lines, lines.line(line.right).right) };
-    let balanced = left + 1 == line.level
-        && (right == line.level || right + 1 == line.level)
-        && grandchild < line.level;
+    let balanced = line.level == 1 + left.max(right) && left.abs_diff(right) <= 1;
     if balanced { Ok(line.level) } else { Err(("the tree of free runs is balanced", root)) }
-}
-
-fn level(lines: &impl Lines, run: u32) -> u8 {
-    if run == NONE { 0 } else { lines.line(run).level }
 }
 
 #[cfg(test)]
@@ -323,6 +326,8 @@ mod tests {
                 _ => {}
             }
             runs.validate(&lines).unwrap();
+            let (height, steps) = (u64::from(lines[runs.root as usize].level), runs.take_steps());
+            assert!(steps <= 20 * (height + 2), "{steps} steps in a tree {height} high");
             assert_eq!(runs.run_count() as usize, model.runs().len());
             assert_eq!(runs.longest(&lines), model.runs().iter().max().map_or(0, |run| run.0));
         }

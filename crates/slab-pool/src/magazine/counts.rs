@@ -14,8 +14,8 @@ use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 /// | `recycles`, `discards` | owner, by a load and a store | never fall |
 ///
 /// The item in front has a word of its own, written without being read: a length that push and pop both
-/// change would make each wait for the other. Limits of zero are how the depot calls a thread that has not come by for long: its next push is a
-/// slow one and looks for orders. Everything is relaxed; what has to be ordered has fences.
+/// change would make each wait for the other. Limits of zero are how the depot calls a thread that has not come by for
+/// long: its next push is a slow one and looks for orders. Everything is relaxed; what has to be ordered has fences.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Counts {
@@ -64,10 +64,10 @@ impl Counts {
     }
 }
 
-/// Adds one, for the only writer of a counter: no read-modify-write.
+/// Adds to a counter for its only writer: no read-modify-write.
 #[inline(always)]
-pub(super) fn bump(counter: &AtomicU64) {
-    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+pub(super) fn bump(counter: &AtomicU64, count: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
 }
 
 /// What happened in one class, summed over threads.

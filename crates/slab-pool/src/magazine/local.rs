@@ -22,6 +22,7 @@ const NOT_ENROLLED: u64 = u64::MAX;
 /// - **L3 (front first)**: outside of slow paths `front` is empty only if `len < credits`, so that an item may be put
 ///   there without a look at `len`. Slow paths begin with [`Shelf::tuck`] and end with [`Shelf::publish`].
 #[derive(Debug)]
+#[repr(align(64))]
 struct Shelf<T: Linked> {
     /// The item that a thread that uses one at a time takes and puts, over and over.
     front: Option<Box<T>>,
@@ -66,7 +67,7 @@ impl<T: Linked> Local<T> {
         let shelf = self.shelves.get_mut(class)?;
         let Some(item) = shelf.front.take() else { return shelf.pop_loaded() };
         shelf.counts.front.store(0, Ordering::Relaxed);
-        bump(&shelf.counts.recycles);
+        bump(&shelf.counts.recycles, 1);
         Some(item)
     }
 
@@ -133,7 +134,7 @@ impl<T: Linked> Local<T> {
             shelf.set_len(shelf.len() + 1);
             Ok(())
         } else {
-            bump(&shelf.counts.discards);
+            bump(&shelf.counts.discards, 1);
             Err(item)
         };
         // Also without room: credits may have changed places.
@@ -173,8 +174,8 @@ impl<T: Linked> Local<T> {
             shelf.store_previous(depot, class, home);
             shelf.swap();
             shelf.store_previous(depot, class, home);
-            // What found no place in the depot.
-            shelf.clear(depot, class);
+            let homeless = shelf.clear(depot, class);
+            bump(&shelf.counts.discards, homeless as u64);
             shelf.counts.allow(0);
             depot.retire(class, &shelf.counts);
             shelf.counts = Arc::new(Counts::new());
@@ -241,16 +242,18 @@ impl<T: Linked> Shelf<T> {
     }
 
     /// As [`Local::pop`], with nothing in front.
+    #[cold]
     #[inline(never)]
     fn pop_loaded(&mut self) -> Option<Box<T>> {
         let item = self.loaded.pop()?;
         // The owner's own last store is what it reads; others may see it late.
         self.set_len(self.len() - 1);
-        bump(&self.counts.recycles);
+        bump(&self.counts.recycles, 1);
         Some(item)
     }
 
     /// As [`Local::push`], with something in front, or no right to put anything there.
+    #[cold]
     #[inline(never)]
     fn push_loaded(&mut self, item: Box<T>) -> Result<(), Box<T>> {
         let len = self.len();

@@ -12,10 +12,13 @@ use std::slice;
 ///   freed; this value is its only owner.
 /// - **B2 (initialised)**: all bytes are initialised: zeroed by the allocator, and only ever written to as
 ///   `u8`, or by callers of [`Block::start`] who promise the same.
+/// - **B3 (visible)**: `len` is at most the layout's size.
 #[derive(Debug)]
 pub struct Block {
     start: NonNull<u8>,
     layout: Layout,
+    /// How much of it is visible.
+    len: usize,
 }
 
 // SAFETY: by B1 nobody else refers to the memory, so it belongs to whoever owns the value.
@@ -24,12 +27,12 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// Returns zeroed memory, or `None` if there is none, or no such layout.
+    /// Returns zeroed memory, all of it visible, or `None` if there is none, or no such layout.
     pub fn zeroed(bytes: usize, alignment: usize) -> Option<Self> {
         let layout = Layout::from_size_align(bytes.max(1), alignment).ok()?;
         // SAFETY: the layout's size is at least one.
         let start = unsafe { alloc::alloc_zeroed(layout) };
-        Some(Self { start: NonNull::new(start)?, layout })
+        Some(Self { start: NonNull::new(start)?, layout, len: layout.size() })
     }
 
     /// Returns the size in bytes.
@@ -49,18 +52,38 @@ impl Block {
         self.start
     }
 
-    /// Returns all bytes.
+    /// Returns how many bytes are visible.
     #[inline(always)]
-    pub fn as_slice(&self) -> &[u8] {
-        // SAFETY: B1 makes the memory readable while `self` is borrowed, B2 makes it bytes; the borrow
-        // keeps writers out.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.layout.size()) }
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Sets how many bytes are visible.
+    #[inline(always)]
+    pub fn set_len(&mut self, len: usize) {
+        assert!(len <= self.bytes(), "{len} bytes of {} visible", self.bytes());
+        self.len = len;
+    }
+
+    /// Returns the visible bytes.
+    #[inline(always)]
+    pub fn visible(&self) -> &[u8] {
+        // SAFETY: B1 makes the memory readable while `self` is borrowed, B2 makes it bytes, B3 keeps within it; the
+        // borrow keeps writers out.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+
+    /// Returns the visible bytes, to be written to.
+    #[inline(always)]
+    pub fn visible_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and the borrow is exclusive.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 
     /// Returns all bytes, to be written to.
     #[inline(always)]
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and the borrow is exclusive.
+    pub fn all_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, for the whole layout.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.layout.size()) }
     }
 }

@@ -28,44 +28,33 @@ thread_local! {
     static SLOTS: RefCell<Vec<Slot>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Hot {
-    /// Returns the class of a key of the pool used last; at least [`CLASSES_MAX`] for a key with flags, and for
-    /// keys of other pools, because their bases differ above the class.
-    #[inline(always)]
-    fn class(&self, key: u64) -> u64 {
-        key ^ self.base.get()
-    }
+/// Returns where the local part of the pool used last is, and the class that a key names there; `None` for a key of
+/// another pool, whose base differs above the class, and for one with a flag set.
+#[inline(always)]
+fn hot(key: u64) -> Option<(*mut Local<Buffer>, usize)> {
+    // Both are read at once, so that the address of the thread's own memory is computed once.
+    let (base, local) = HOT.with(|hot| (hot.base.get(), hot.local.get()));
+    let class = key ^ base;
+    (class < CLASSES_MAX as u64).then_some((local, class as usize))
 }
 
 /// Takes a buffer from the cache of that pool, if it is the one used last and has one.
 #[inline(always)]
 pub fn hot_pop(key: u64) -> Option<Box<Buffer>> {
-    HOT.with(|hot| {
-        let class = hot.class(key);
-        if class >= CLASSES_MAX as u64 {
-            return None;
-        }
-        let class = class as usize;
-        // SAFETY: keys are at least as large as the smallest base, so with a base of zero this place is
-        // not reached: T1 makes it good and T2 the only reference.
-        let local = unsafe { &mut *hot.local.get() };
-        local.pop(class)
-    })
+    let (local, class) = hot(key)?;
+    // SAFETY: keys are at least as large as the smallest base, so with a base of zero this place is not
+    // reached: T1 makes it good and T2 the only reference.
+    let local = unsafe { &mut *local };
+    local.pop(class)
 }
 
 /// Puts a buffer into the cache of that pool, if it is the one used last and has room.
 #[inline(always)]
 pub fn hot_push(buffer: Box<Buffer>) -> Result<(), Box<Buffer>> {
-    HOT.with(|hot| {
-        let class = hot.class(buffer.key());
-        if class >= CLASSES_MAX as u64 {
-            return Err(buffer);
-        }
-        let class = class as usize;
-        // SAFETY: as in `hot_pop`.
-        let local = unsafe { &mut *hot.local.get() };
-        local.push(class, buffer)
-    })
+    let Some((local, class)) = hot(buffer.key()) else { return Err(buffer) };
+    // SAFETY: as in `hot_pop`.
+    let local = unsafe { &mut *local };
+    local.push(class, buffer)
 }
 
 /// Works on the cache of a pool, which is made if there is none; the pool is then the one used last.

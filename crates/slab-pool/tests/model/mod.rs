@@ -207,7 +207,7 @@ pub fn buffers(setup: u16, ops: &[Op]) -> Report {
                 Ok(buffer) => {
                     assert!(buffer.len() >= size.max(1) && buffer.len() == buffer.capacity());
                     assert_eq!(buffer.as_ptr().addr() % buffer.alignment(), 0);
-                    let clean = buffer.iter().all(|&byte| byte == 0);
+                    let clean = *buffer == vec![0; buffer.len()];
                     assert!(clean || zeroing == Zeroing::Never, "somebody's bytes");
                     let contents = buffer.to_vec();
                     held.push(Held::Alone(buffer, contents));
