@@ -1,4 +1,4 @@
-//! Byte allocators side by side: `cargo bench -p slab-benches --bench bytes [-- ROUNDS]`.
+//! Byte allocators side by side: `cargo bench -p slab-benches --bench bytes [-- ROUNDS] [patterns | traces]`.
 //!
 //! Hot pairs and batches on one long-lived heap, then every embedded trace of the lab on a fresh heap
 //! a round. All contenders take turns in one process; the ratio is to talc.
@@ -8,7 +8,11 @@ use slab_lab::trace::{Trace, embedded, embedded_names};
 use slab_testkit::{Contender, race};
 
 const REGION_BYTES: usize = 64 << 20;
-const PAIRS: usize = 200_000;
+/// Rounds are short and many: on a machine with other work a long one would seldom run through undisturbed.
+const PAIRS: usize = 20_000;
+const ROUNDS: usize = 101;
+/// A replay is as long as it is.
+const TRACE_ROUNDS: usize = 21;
 
 const PATTERNS: [Pattern; 5] = [
     Pattern::HotPair { size: 64 },
@@ -22,7 +26,18 @@ const PATTERNS: [Pattern; 5] = [
 const NOT_ON_TRACES: [&str; 2] = ["linked_list_allocator", "slab-bytes/hardened"];
 
 fn main() {
-    let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(21);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rounds = arguments.iter().find_map(|argument| argument.parse().ok());
+    let is_alone = |part: &str| arguments.iter().any(|argument| argument == part);
+    if !is_alone("traces") {
+        patterns(rounds.unwrap_or(ROUNDS));
+    }
+    if !is_alone("patterns") {
+        traces(rounds.unwrap_or(TRACE_ROUNDS));
+    }
+}
+
+fn patterns(rounds: usize) {
     for pattern in PATTERNS {
         let mut entrants: Vec<Box<dyn Contender<Work>>> = vec![Box::new(Entrant::harness())];
         for peer in slab_peers::contenders() {
@@ -31,6 +46,9 @@ fn main() {
         let results = race(&mut entrants, &(pattern, PAIRS), rounds).less(HARNESS).against("talc");
         println!("{}\n{}", pattern.title(), results.table(PAIRS as u64));
     }
+}
+
+fn traces(rounds: usize) {
     for name in embedded_names() {
         let trace = embedded(name).expect("embedded traces are whole").expect("it was listed");
         let peers = slab_peers::contenders().iter();

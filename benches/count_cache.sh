@@ -12,8 +12,9 @@ count() { # count CONTENDER TIMES
 per_pair() { # per_pair CONTENDER
     echo $((($(count "$1" 20000) - $(count "$1" 10000)) / 100))
 }
+printf '%-14s  %12s\n' contender instructions
 base=$(per_pair nothing)
 for name in unchecked checked hardened spin thread-caches box; do
     awk -v name="$name" -v count="$(($(per_pair "$name") - base))" \
-        'BEGIN { printf "%-14s %6.1f\n", name, count / 100 }'
+        'BEGIN { printf "%-14s  %12.1f\n", name, count / 100 }'
 done

@@ -18,9 +18,10 @@ per_pair() { # per_pair WORK BYTES
     echo $((($(total "$1" "$2" 30000) - $(total "$1" "$2" 10000)) / 20000))
 }
 
+printf '%-10s %8s  %12s\n' contender bytes instructions
 loop=$(per_pair nothing 4096)
 for work in clean unzeroed for-write zeroed mimalloc; do
     for bytes in 4096 65536 1048576; do
-        printf '%-10s %8d  %4d\n' "$work" "$bytes" $(($(per_pair "$work" "$bytes") - loop))
+        printf '%-10s %8d  %12d\n' "$work" "$bytes" $(($(per_pair "$work" "$bytes") - loop))
     done
 done

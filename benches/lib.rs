@@ -31,6 +31,15 @@ mod book {
     #[doc = include_str!("../docs/migration-typed.md")]
     struct MigrationTyped;
 
+    #[doc = include_str!("../docs/migration-heaps.md")]
+    struct MigrationHeaps;
+
+    #[doc = include_str!("../docs/migration-pool.md")]
+    struct MigrationPool;
+
+    #[doc = include_str!("../docs/migration-binned.md")]
+    struct MigrationBinned;
+
     #[doc = include_str!("../docs/crates/slab-traits.md")]
     struct Traits;
 

@@ -11,7 +11,9 @@ use slab_testkit::{Arena, Contender, race};
 type Value = [u64; 8];
 
 const HARNESS: &str = "harness";
-const PAIRS: usize = 200_000;
+/// Rounds are short and many, so that most run through undisturbed.
+const PAIRS: usize = 20_000;
+const ROUNDS: usize = 201;
 
 /// One slot at a time, or many before the first comes back.
 #[derive(Clone, Copy)]
@@ -85,7 +87,7 @@ impl<M: Mode> Contender<Batch> for Segment<M> {
 }
 
 fn main() {
-    let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(21);
+    let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
     for (batch, title) in [(Batch(1), "hot pair"), (Batch(1000), "1000 pops, then 1000 pushes")] {
         let mut contenders: Vec<Box<dyn Contender<Batch>>> = vec![
             Box::new(Nothing),

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 
 use slab_bytes::SlabByteAllocator;
 use slab_peers::Contender;
-use slab_testkit::Arena;
+use slab_testkit::{Arena, Table};
 use slab_traits::{AllocError, BaseAllocator, ByteAllocator};
 
 const REGION_BYTES: usize = 128 << 20;
@@ -121,44 +121,47 @@ fn fill_tables() {
     println!(
         "bound: what slab-bytes could hold of the same blocks, rounded to classes and granules,"
     );
-    println!("if nothing but rounding and metadata were lost; reached: how much of that it holds.");
+    println!(
+        "if nothing but rounding and metadata were lost; reached: how much of that it holds.\n"
+    );
     for (churn, title) in [(false, "allocations only"), (true, "one free to two allocations")] {
-        print!("\n{title:<52}");
-        ALLOCATORS.iter().for_each(|name| print!(" {:>10}", &name[..name.len().min(10)]));
-        println!(" {:>8} {:>8}", "bound", "reached");
+        let head = ["sizes"].into_iter().chain(ALLOCATORS).chain(["bound", "reached"]);
+        let mut table = Table::new(head);
         for sizes in &DISTRIBUTIONS {
-            print!("{:<52}", sizes.name);
             let filled = ALLOCATORS.map(|name| fill(name, sizes, churn));
-            for filled in &filled {
-                print!(" {:>10.1}", percent(filled.requested_bytes, REGION_BYTES));
-            }
-            let Filled { requested_bytes, used_bytes, metadata_bytes } = filled[0];
-            let usable_bytes = REGION_BYTES - metadata_bytes;
-            let reached = percent(used_bytes, usable_bytes);
-            let bound = percent(requested_bytes, REGION_BYTES) / reached * 100.0;
-            println!(" {bound:>8.1} {reached:>8.1}");
+            let requested = |filled: &Filled| percent(filled.requested_bytes, REGION_BYTES);
+            let Filled { used_bytes, metadata_bytes, .. } = filled[0];
+            let reached = percent(used_bytes, REGION_BYTES - metadata_bytes);
+            let bound = requested(&filled[0]) / reached * 100.0;
+            let numbers = filled.iter().map(requested).chain([bound, reached]);
+            let cells = numbers.map(|number| format!("{number:.1}"));
+            table.push([sizes.name.to_owned()].into_iter().chain(cells));
         }
+        println!("{title}\n{table}");
     }
 }
 
 fn metadata_table() {
     println!(
-        "\nMetadata of slab-bytes in bytes, beside the promised 3.2 % + 512: where the region starts"
+        "Metadata of slab-bytes in bytes, beside the promised 3.2 % + 512: where the region starts"
     );
     println!(
         "at a page, and at the worst of 64 addresses, 16 bytes apart, where up to a granule of 1024"
     );
-    println!("before and behind the first boundary is lost.");
-    println!("{:>12} {:>12} {:>8} {:>12} {:>12}", "region", "metadata", "%", "promised", "worst");
+    println!("before and behind the first boundary is lost.\n");
+    let mut table = Table::new(["region", "metadata", "%", "promised", "worst", "promise"]);
     for bytes in (11..=27).step_by(2).map(|log2| 1_usize << log2) {
         let promised = bytes * 32 / 1000 + 512;
         let aligned = metadata_bytes(bytes, 0).expect("large enough");
         let worst = (0..64).filter_map(|step| metadata_bytes(bytes, step * 16)).max();
         let worst = worst.expect("one was large enough");
-        let mark = if aligned > promised { " MISSED" } else { "" };
-        let percent = percent(aligned, bytes);
-        println!("{bytes:>12} {aligned:>12} {percent:>8.2} {promised:>12} {worst:>12}{mark}");
+        let verdict = if aligned > promised { "MISSED" } else { "kept" };
+        let percent = format!("{:.2}", percent(aligned, bytes));
+        let [bytes, aligned, promised, worst] =
+            [bytes, aligned, promised, worst].map(|n| n.to_string());
+        table.push([bytes, aligned, percent, promised, worst, verdict.to_owned()]);
     }
+    println!("metadata of a region\n{table}");
     let smallest = |offset| (1..1 << 14).find(|&bytes| metadata_bytes(bytes, offset).is_some());
     let worst = (0..64).filter_map(|step| smallest(step * 16)).max();
     let (aligned, worst) = (smallest(0).expect("16 KiB"), worst.expect("16 KiB"));
@@ -207,7 +210,7 @@ fn refill_table() {
         }
     }
     println!(
-        "{succeeded} of {} succeeded, the whole heap as one block among them",
+        "fill with one size, free, ask for another: {succeeded} of {} succeeded, the whole heap as one block among them",
         FIRST.len() * THEN.len()
     );
 }

@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 use slab_testkit::{Contender, race};
 use slab_typed::{SlabAllocator, SlotHandle};
 
-const ROUNDS: usize = 11;
-/// Values that a round touches at least.
-const TOUCHED: usize = 500_000;
+/// Values that a round touches at least: rounds are short, so that most run through undisturbed.
+const TOUCHED: usize = 50_000;
+/// Rounds of a line, and of one with more values than that.
+const ROUNDS: usize = 51;
+const ROUNDS_LONG: usize = 21;
 
 /// A value of some size, with a number in it.
 trait Value: Copy + 'static {
@@ -210,6 +212,10 @@ impl Work {
         Self { kind, order, repeats: (touched / count as usize).max(1) }
     }
 
+    fn rounds(&self) -> usize {
+        if self.order.len() > TOUCHED { ROUNDS_LONG } else { ROUNDS }
+    }
+
     /// The values that one repetition touches.
     fn values(&self) -> usize {
         if self.kind == Kind::IterateSparse { self.order.len() / 10 } else { self.order.len() }
@@ -349,7 +355,7 @@ fn race_line(kind: Kind, title: &str, count: u32, words: &[String]) {
         let line = format!("{title}, {value}, n = {count}");
         if words.iter().all(|word| line.contains(word.as_str())) {
             let work = Work::new(kind, count);
-            let results = race(&mut racers(kind), &work, ROUNDS).against("slab");
+            let results = race(&mut racers(kind), &work, work.rounds()).against("slab");
             println!("{line}\n{}", results.table((work.values() * work.repeats) as u64));
         }
     }

@@ -15,17 +15,17 @@ program="${CARGO_TARGET_DIR:-target}/release/examples/worst"
 [ $# -gt 0 ] || set -- slab-bytes talc rlsf dlmalloc
 sizes='1 16 256 1024'
 works='small large aligned merge unaligned refused'
-printf '%-22s %5s' allocator MiB
-printf ' %9s' $works
+printf '%-24s %5s' allocator MiB
+printf ' %11s' $works
 printf '\n'
 for name in "$@"; do
     for mebibytes in $sizes; do
-        printf '%-22s %5d' "$name" "$mebibytes"
+        printf '%-24s %5d' "$name" "$mebibytes"
         for work in $works; do
             count=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null --collect-atstart=no \
                 --toggle-collect='*counted_*' "$program" "$name" "$mebibytes" "$work" 2>&1 |
                 awk '/Collected/ { print $NF }') || count=failed
-            printf ' %9s' "$count"
+            printf ' %11s' "$count"
         done
         printf '\n'
     done

@@ -7,6 +7,7 @@
 //!          and what they recommend
 //! plot     a heap over time as an SVG drawing
 //! html     a replay as one page
+//! machine  what it says about itself
 //! record   a program under heaptrack or valgrind
 //! cli      arguments, tables, exit codes
 //! ```
@@ -31,6 +32,7 @@
 pub mod cli;
 pub mod exec;
 pub mod html;
+pub mod machine;
 pub mod plot;
 pub mod record;
 pub mod replay;

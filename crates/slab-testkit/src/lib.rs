@@ -7,7 +7,7 @@
 //! * [`FailingSource`] refuses the n-th request; [`for_each_failure`] tries every n.
 //! * [`exhaust`] fills regions to the last block, again and again, and demands all of it back.
 //! * [`Misuse`] is what a program can do wrong with a block, [`child`] acts mistakes out in a process of their own, and tells how that ended.
-//! * [`race()`] times contenders against one another, interleaved round by round.
+//! * [`race()`] times contenders against one another, interleaved round by round; a [`Table`] says what it found.
 //!
 //! A check that ran nothing proves nothing: [`Report`] counts, and tests assert the counts.
 #![warn(missing_debug_implementations)]
@@ -23,6 +23,7 @@ mod race;
 mod report;
 mod shadow;
 mod subject;
+mod table;
 
 pub use arena::Arena;
 pub use check::{check, try_check};
@@ -34,6 +35,7 @@ pub use race::{Contender, Results, race, race_reporting};
 pub use report::{Fault, Report, Violation};
 pub use shadow::{Shadow, ShadowError};
 pub use subject::Subject;
+pub use table::Table;
 
 /// Answers whether a type implements a trait, by preferring an inherent constant.
 ///

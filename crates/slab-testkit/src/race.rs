@@ -5,8 +5,9 @@
 //! changes nothing. What the harness itself costs is measured as a contender of its own, which
 //! does everything but the work, and subtracted.
 
-use std::fmt;
 use std::time::Duration;
+
+use crate::Table;
 
 /// One of those that are measured against one another. A new rival is one `impl` of this.
 pub trait Contender<W: ?Sized> {
@@ -186,17 +187,17 @@ impl Results {
     /// Returns a plain table with the net nanoseconds per operation, where a round did `ops`; the
     /// ratio to the reference; and the distance between the quartiles, as a part of the median: how
     /// far to trust the line.
-    pub fn table(&self, ops: u64) -> impl fmt::Display {
-        let mut rows = vec![["contender", "ns/op", "ratio", "spread"].map(str::to_owned)];
+    pub fn table(&self, ops: u64) -> Table {
+        let mut table = Table::new(["contender", "ns/op", "ratio", "spread"]);
         for (index, entry) in self.ranked() {
             let nanoseconds = self.net_at(index).as_secs_f64() * 1e9 / ops.max(1) as f64;
-            let ratio = self.ratio_at(index).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+            let ratio = self.ratio_at(index).map_or("-".to_owned(), digits);
             let quartiles = entry.quantile(3, 4) - entry.quantile(1, 4);
             let spread = quartiles.as_secs_f64() / entry.median().as_secs_f64().max(1e-9);
             let spread = format!("{:.1} %", spread * 100.0);
-            rows.push([entry.name.clone(), format!("{nanoseconds:.2}"), ratio, spread]);
+            table.push([entry.name.clone(), digits(nanoseconds), ratio, spread]);
         }
-        Table(rows)
+        table
     }
 
     fn ranked(&self) -> impl Iterator<Item = (usize, &Entry)> {
@@ -219,22 +220,9 @@ impl Results {
     }
 }
 
-/// The first column to the left, numbers to the right.
-struct Table(Vec<[String; 4]>);
-
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |column: usize| self.0.iter().map(|row| row[column].chars().count()).max();
-        let widths = [0, 1, 2, 3].map(|column| width(column).unwrap_or(0));
-        for [name, numbers @ ..] in &self.0 {
-            write!(f, "{name:<0$}", widths[0])?;
-            for (number, width) in numbers.iter().zip(&widths[1..]) {
-                write!(f, "  {number:>width$}")?;
-            }
-            writeln!(f)?;
-        }
-        Ok(())
-    }
+/// Two decimals, or three where two would say little.
+fn digits(number: f64) -> String {
+    if number < 1.0 { format!("{number:.3}") } else { format!("{number:.2}") }
 }
 
 #[cfg(test)]

@@ -58,6 +58,16 @@ fn take(advice: &Advice) -> String {
     }
 }
 
+/// What the sections below call what the terminal's tables name in short.
+fn in_words(heading: &str) -> &str {
+    match heading {
+        "ns/op" => "ns/request",
+        "arena × peak" => "smallest region × live",
+        "footprint × peak" => "footprint × live",
+        other => other,
+    }
+}
+
 fn means(summary: &Summary, traces: usize) -> Markup {
     html! {
             div.scroll tabindex="0" role="region" aria-label="Geometric means" {
@@ -74,7 +84,7 @@ fn means(summary: &Summary, traces: usize) -> Markup {
                     thead {
                         tr {
                             th scope="col" { "allocator" }
-                            @for heading in &summary.headings { th scope="col" { (heading) } }
+                            @for heading in &summary.headings { th scope="col" { (in_words(heading)) } }
                             th scope="col" { "got through" }
                         }
                     }
