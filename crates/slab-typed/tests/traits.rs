@@ -19,8 +19,7 @@ fn message(action: impl FnOnce()) -> String {
 fn typed_handles_compare_as_those_within() {
     let mut slab: SlabAllocator<u32, Tagged> = SlabAllocator::with_key(4);
     let keys: Vec<Tagged> = (0..3).map(|n| slab.allocate(n).unwrap()).collect();
-    #[expect(clippy::clone_on_copy, reason = "what is called")]
-    let copies: Vec<Tagged> = keys.iter().map(|key| key.clone()).collect();
+    let copies = keys.clone();
     assert!(keys == copies && keys[0] != keys[1]);
     assert_eq!(
         keys.iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>(),
