@@ -17,6 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
         let ops = model::Op::decode(program);
         let report = model::check(model::config(first / 2), &ops);
         assert_eq!(report.executed + report.skipped, ops.len());
+        slab_fuzz::count(report.executed);
         return;
     }
     let ops = slab_testkit::Op::decode(program);
@@ -28,4 +29,5 @@ fuzz_target!(|bytes: &[u8]| {
     let heap = subject::Heap(BinnedByteAllocator::with_classes(classes));
     let report = slab_testkit::check(heap, arenas, &ops);
     assert_eq!(report.executed + report.skipped, ops.len());
+    slab_fuzz::count(report.executed);
 });

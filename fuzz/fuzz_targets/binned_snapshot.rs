@@ -77,6 +77,7 @@ fn numbers(value: &mut Value, wanted: usize, mut seen: usize) -> (Option<&mut Va
 
 /// A snapshot that is accepted gives an allocator that holds together and goes on.
 fn try_restore(snapshot: &Snapshot) {
+    slab_fuzz::count(1);
     let Ok(mut blocks) = FingerprintedAllocator::restore(snapshot, BUDGET) else { return };
     assert!(blocks.storage_bytes() <= BUDGET);
     blocks.validate().expect("what is accepted is whole");

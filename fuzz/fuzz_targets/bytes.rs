@@ -24,4 +24,5 @@ fuzz_target!(|bytes: &[u8]| {
         _ => check(Heap::<Unchecked>::default(), arenas, &ops),
     };
     assert_eq!(report.executed + report.skipped, ops.len());
+    slab_fuzz::count(report.executed);
 });

@@ -10,5 +10,7 @@ use model::{Op, check_all};
 
 fuzz_target!(|bytes: &[u8]| {
     let ops = Op::decode_all(bytes);
-    assert_eq!(check_all(&ops).executed, ops.len());
+    let report = check_all(&ops);
+    assert_eq!(report.executed, ops.len());
+    slab_fuzz::count(report.executed);
 });

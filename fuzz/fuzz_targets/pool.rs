@@ -12,5 +12,5 @@ fuzz_target!(|bytes: &[u8]| {
     let [which, low, high, program @ ..] = bytes else { return };
     let setup = u16::from_le_bytes([*low, *high]);
     let run = if which % 2 == 0 { model::magazines } else { model::buffers };
-    let _ = run(setup, &Op::decode_all(program));
+    slab_fuzz::count(run(setup, &Op::decode_all(program)).executed);
 });

@@ -8,5 +8,5 @@ use libfuzzer_sys::fuzz_target;
 mod program;
 
 fuzz_target!(|bytes: &[u8]| {
-    program::run_all(bytes);
+    slab_fuzz::count(program::run_all(bytes).executed_anywhere);
 });

@@ -10,5 +10,5 @@ use model::{Op, check};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&capacity, program)) = bytes.split_first() else { return };
-    let _ = check(usize::from(capacity) % 70, &Op::decode_all(program));
+    slab_fuzz::count(check(usize::from(capacity) % 70, &Op::decode_all(program)).executed);
 });

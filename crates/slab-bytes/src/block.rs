@@ -181,3 +181,21 @@ unsafe fn watch_slack<M: Mode>(block: NonNull<u8>, size: usize, usable_bytes: us
     // SAFETY: the slack is the block's.
     unsafe { poison::forbid(slack, usable_bytes - size) };
 }
+
+#[cfg(test)]
+mod tests {
+    use std::array;
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
+    fn the_canary_tells_every_size_from_every_other() {
+        let sizes = 0..=64 * 1024_usize;
+        let words: HashSet<[u8; 4]> =
+            sizes.clone().map(|size| array::from_fn(|offset| canary(size, offset))).collect();
+        assert_eq!(words.len(), sizes.count());
+        assert!((0..64).all(|offset| canary(24, offset) == canary(24, offset + 4)));
+    }
+}

@@ -266,6 +266,13 @@ mod tests {
                 assert!(tail * 8 <= granules as usize * GRANULE_BYTES, "{class:?}: {tail}");
                 previous = granules;
             }
+            // Up to six granules are cut off for a length that slots fill.
+            let twice = 2 * (class.segment_granules(1 << 20) + 6);
+            let slots = twice as usize * GRANULE_BYTES / class.slot_bytes();
+            assert!(
+                twice > SEGMENT_GRANULES_MAX || slots > VacantWord::SLOT_COUNT_MAX as usize,
+                "{class:?} could grow further"
+            );
         }
     }
 

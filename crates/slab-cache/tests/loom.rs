@@ -8,6 +8,7 @@
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicUsize;
 
 use allocator_api2::alloc::{AllocError, Allocator, Global};
 use lock_api::RawMutex;
@@ -99,11 +100,16 @@ impl Contents {
 fn model(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 10_000;
+    // Loom's own words are for `loom::model` alone.
+    let interleavings = std::sync::Arc::new(AtomicUsize::new(0));
+    let count = interleavings.clone();
     builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
         BLOCKS.set(0);
         run();
         assert_eq!(BLOCKS.get(), 0, "each block came back once");
     });
+    println!("Completed in {} iterations", interleavings.load(Ordering::Relaxed));
 }
 
 #[test]

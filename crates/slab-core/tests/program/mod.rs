@@ -15,7 +15,10 @@ use slab_testkit::{Arena, Shadow};
 /// What a run did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
+    /// Steps that reached the segment; of several, that which the fewest reached.
     pub executed: usize,
+    /// Steps that reached a segment, over all of them.
+    pub executed_anywhere: usize,
     pub popped: usize,
     pub pushed: usize,
     pub refused: usize,
@@ -83,6 +86,7 @@ fn run<S: Shape<M, I>, M: Mode, I: SlotIndex>(
             _ => continue,
         }
         tally.executed += 1;
+        tally.executed_anywhere += 1;
         slots.validate().expect("the invariants hold");
         assert_eq!(slots.live_count() as usize, live.len());
         let expected = match live.len() {
@@ -124,9 +128,10 @@ pub fn run_all(program: &[u8]) -> Tally {
         erased::<Checked>(layout, program),
         erased::<Hardened>(layout, program),
     ];
-    let [first, ..] = tallies;
-    tallies.into_iter().fold(Tally { executed: usize::MAX, ..first }, |sum, one| Tally {
+    let [first, others @ ..] = tallies;
+    others.into_iter().fold(first, |sum, one| Tally {
         executed: sum.executed.min(one.executed),
+        executed_anywhere: sum.executed_anywhere + one.executed_anywhere,
         popped: sum.popped.min(one.popped),
         pushed: sum.pushed.min(one.pushed),
         refused: sum.refused + one.refused,

@@ -1,0 +1,249 @@
+//! A pointer to an allocator is an allocator whose every method is the one pointed to, the provided ones
+//! too; and what the provided ones answer where nobody overrode them.
+#![expect(unsafe_code, reason = "implements and calls unsafe traits")]
+
+use std::alloc::Layout;
+use std::cell::RefCell;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use allocator_api2::alloc::Allocator;
+use slab_traits::{
+    AllocError, AllocResult, BaseAllocator, ByteAllocator, Local, LocalMutex, PageAllocator,
+    PageCounts, RegionError,
+};
+
+type Calls = Rc<RefCell<Vec<&'static str>>>;
+
+/// Notes which of its own methods is called.
+struct Noting(Calls);
+
+impl Noting {
+    fn note<T>(&self, name: &'static str, answer: T) -> T {
+        self.0.borrow_mut().push(name);
+        answer
+    }
+}
+
+impl BaseAllocator for Noting {
+    unsafe fn add_region(&mut self, _: NonNull<[u8]>) -> Result<(), RegionError> {
+        self.note("add_region", Err(RegionError::TooManyRegions { limit: 7 }))
+    }
+
+    unsafe fn init(&mut self, _: usize, _: usize) -> AllocResult {
+        self.note("init", Err(AllocError::MemoryOverlap))
+    }
+
+    unsafe fn add_memory(&mut self, _: usize, _: usize) -> AllocResult {
+        self.note("add_memory", Err(AllocError::InvalidParam))
+    }
+}
+
+const REFUSED: AllocResult<NonNull<u8>> = Err(AllocError::NotAllocated);
+
+// SAFETY: no block is ever handed out.
+unsafe impl ByteAllocator for Noting {
+    fn alloc(&mut self, _: Layout) -> AllocResult<NonNull<u8>> {
+        self.note("alloc", REFUSED)
+    }
+
+    unsafe fn dealloc(&mut self, _: NonNull<u8>, _: Layout) {
+        self.note("dealloc", ());
+    }
+
+    fn total_bytes(&self) -> usize {
+        self.note("total_bytes", 100)
+    }
+
+    fn used_bytes(&self) -> usize {
+        self.note("used_bytes", 20)
+    }
+
+    fn metadata_bytes(&self) -> usize {
+        self.note("metadata_bytes", 3)
+    }
+
+    fn available_bytes(&self) -> usize {
+        self.note("available_bytes", 70)
+    }
+
+    fn alloc_zeroed(&mut self, _: Layout) -> AllocResult<NonNull<u8>> {
+        self.note("alloc_zeroed", REFUSED)
+    }
+
+    unsafe fn resize_in_place(&mut self, _: NonNull<u8>, _: Layout, _: Layout) -> AllocResult {
+        self.note("resize_in_place", Err(AllocError::NotAllocated))
+    }
+
+    unsafe fn grow(&mut self, _: NonNull<u8>, _: Layout, _: Layout) -> AllocResult<NonNull<u8>> {
+        self.note("grow", REFUSED)
+    }
+
+    unsafe fn shrink(&mut self, _: NonNull<u8>, _: Layout, _: Layout) -> AllocResult<NonNull<u8>> {
+        self.note("shrink", REFUSED)
+    }
+
+    unsafe fn realloc(&mut self, _: NonNull<u8>, _: Layout, _: usize) -> AllocResult<NonNull<u8>> {
+        self.note("realloc", REFUSED)
+    }
+
+    unsafe fn usable_size(&self, _: NonNull<u8>, _: Layout) -> usize {
+        self.note("usable_size", 64)
+    }
+
+    unsafe fn try_dealloc(&mut self, _: NonNull<u8>, _: Layout) -> AllocResult {
+        self.note("try_dealloc", Err(AllocError::NotAllocated))
+    }
+}
+
+/// Calls every method once and compares what comes back.
+fn call_all(mut heap: impl ByteAllocator, calls: &Calls) {
+    let layout = Layout::new::<u64>();
+    let block = NonNull::<u64>::dangling().cast();
+    let region = NonNull::slice_from_raw_parts(block, 8);
+    // SAFETY: here and below: the allocator touches no memory.
+    let refusal = unsafe { heap.add_region(region) };
+    assert_eq!(refusal, Err(RegionError::TooManyRegions { limit: 7 }));
+    // SAFETY: as above.
+    assert_eq!(unsafe { heap.init(8, 8) }, Err(AllocError::MemoryOverlap));
+    // SAFETY: as above.
+    assert_eq!(unsafe { heap.add_memory(8, 8) }, Err(AllocError::InvalidParam));
+    assert_eq!(heap.alloc(layout), REFUSED);
+    assert_eq!(heap.alloc_zeroed(layout), REFUSED);
+    // SAFETY: as above.
+    assert_eq!(unsafe { heap.resize_in_place(block, layout, layout) }.ok(), None);
+    // SAFETY: as above.
+    assert_eq!(unsafe { heap.grow(block, layout, layout) }, REFUSED);
+    // SAFETY: as above.
+    assert_eq!(unsafe { heap.shrink(block, layout, layout) }, REFUSED);
+    // SAFETY: as above.
+    assert_eq!(unsafe { heap.realloc(block, layout, 9) }, REFUSED);
+    // SAFETY: as above.
+    assert_eq!(unsafe { heap.usable_size(block, layout) }, 64);
+    // SAFETY: as above.
+    assert_eq!(unsafe { heap.try_dealloc(block, layout) }, Err(AllocError::NotAllocated));
+    // SAFETY: as above.
+    unsafe { heap.dealloc(block, layout) };
+    let statistics =
+        (heap.total_bytes(), heap.used_bytes(), heap.metadata_bytes(), heap.available_bytes());
+    assert_eq!(statistics, (100, 20, 3, 70));
+    assert_eq!(
+        calls.take(),
+        [
+            "add_region",
+            "init",
+            "add_memory",
+            "alloc",
+            "alloc_zeroed",
+            "resize_in_place",
+            "grow",
+            "shrink",
+            "realloc",
+            "usable_size",
+            "try_dealloc",
+            "dealloc",
+            "total_bytes",
+            "used_bytes",
+            "metadata_bytes",
+            "available_bytes",
+        ]
+    );
+}
+
+#[test]
+fn every_method_reaches_what_is_pointed_to() {
+    let calls = Calls::default();
+    call_all(&mut Noting(Rc::clone(&calls)), &calls);
+    call_all(Box::new(Noting(Rc::clone(&calls))), &calls);
+    call_all(Box::new(Noting(Rc::clone(&calls))) as Box<dyn ByteAllocator>, &calls);
+}
+
+/// Implements only what it has to, and hands out nothing.
+struct Least;
+
+impl BaseAllocator for Least {
+    unsafe fn add_region(&mut self, _: NonNull<[u8]>) -> Result<(), RegionError> {
+        Ok(())
+    }
+}
+
+// SAFETY: no block is ever handed out.
+unsafe impl ByteAllocator for Least {
+    fn alloc(&mut self, _: Layout) -> AllocResult<NonNull<u8>> {
+        Err(AllocError::NoMemory)
+    }
+
+    unsafe fn dealloc(&mut self, _: NonNull<u8>, _: Layout) {}
+
+    fn total_bytes(&self) -> usize {
+        100
+    }
+
+    fn used_bytes(&self) -> usize {
+        30
+    }
+}
+
+// SAFETY: no page is ever handed out.
+unsafe impl PageAllocator for Least {
+    fn page_size(&self) -> usize {
+        4096
+    }
+
+    fn alloc_pages(&mut self, _: usize, _: usize) -> AllocResult<NonNull<u8>> {
+        Err(AllocError::NoMemory)
+    }
+
+    unsafe fn dealloc_pages(&mut self, _: NonNull<u8>, _: usize) -> AllocResult {
+        Err(AllocError::NotAllocated)
+    }
+
+    fn page_counts(&self) -> PageCounts {
+        PageCounts { total: 10, used: 4 }
+    }
+}
+
+#[test]
+fn provided_methods_derive_or_refuse() {
+    let mut least = Least;
+    assert_eq!((least.metadata_bytes(), least.available_bytes()), (0, 70));
+    assert_eq!(least.alloc_pages_at(4096, 1, 4096), Err(AllocError::InvalidParam));
+    assert_eq!((least.total_pages(), least.used_pages(), least.available_pages()), (10, 4, 6));
+    let (short, long) = (Layout::new::<u8>(), Layout::new::<u64>());
+    let block = NonNull::<u64>::dangling().cast();
+    // SAFETY: refused before any memory is touched, here and below.
+    assert_eq!(unsafe { least.grow(block, long, short) }, Err(AllocError::InvalidParam));
+    // SAFETY: as above.
+    assert_eq!(unsafe { least.shrink(block, short, long) }, Err(AllocError::InvalidParam));
+}
+
+#[test]
+fn the_adapter_says_what_the_allocator_says() {
+    let calls = Calls::default();
+    let heap: Local<_> = Local::new(Noting(Rc::clone(&calls)));
+    // SAFETY: the allocator touches no memory.
+    assert_eq!(unsafe { heap.add_memory(8, 8) }, Err(AllocError::InvalidParam));
+    assert_eq!((heap.available_bytes(), heap.metadata_bytes()), (70, 3));
+    assert_eq!(calls.take(), ["add_memory", "available_bytes", "metadata_bytes"]);
+    assert_eq!(format!("{heap:?}"), "Locked { total_bytes: 100, used_bytes: 20, .. }");
+    let lock = <LocalMutex as lock_api::RawMutex>::INIT;
+    assert_eq!(format!("{lock:?}"), "LocalMutex { locked: false }");
+}
+
+#[test]
+fn a_block_of_no_bytes_needs_no_memory() {
+    let heap: Local<_> = Local::new(Least);
+    let (none, page) = (Layout::from_size_align(0, 4096).unwrap(), Layout::new::<[u8; 4096]>());
+    for empty in [(&heap).allocate(none), (&heap).allocate_zeroed(none)] {
+        let empty = empty.expect("nothing is there for the asking");
+        assert_eq!((empty.len(), empty.cast::<u8>().addr().get() % 4096), (0, 0));
+        // SAFETY: the block is of this allocator, and of this layout.
+        assert!(unsafe { (&heap).grow(empty.cast(), none, page) }.is_err());
+        // SAFETY: as above.
+        let shrunk = unsafe { (&heap).shrink(empty.cast(), none, none) };
+        assert_eq!(shrunk.expect("still nothing").len(), 0);
+        // SAFETY: as above.
+        unsafe { (&heap).deallocate(empty.cast(), none) };
+    }
+    assert!((&heap).allocate(page).is_err());
+}
