@@ -1,10 +1,13 @@
 //! The tables of the documentation, as Markdown.
 //!
-//! A ratio is ours over theirs: below one ours is faster, or smaller. Where it is above, it is bold.
+//! Here is what each block says; how a table is laid out is in `tables`.
 
 use std::fmt::Write as _;
 
 use crate::record::{Record, Records, Section};
+use crate::tables::{
+    as_it_is, geometric_mean, over, over_the_best, owned, sentence, table, versus,
+};
 
 /// Returns a block for a page, or `None` if there is none of that name.
 pub fn block(name: &str, records: &Records) -> Option<String> {
@@ -127,6 +130,8 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
                 .filter(|note| note.contains(" to 1") && note.contains("at most"));
             text.push('\n');
             growth.for_each(|note| _ = writeln!(text, "- {note}"));
+            text.push('\n');
+            text += &over_the_best(record.sections.iter(), "slab-binned");
             text
         }),
         "count" | "count_handles" | "count_cache" | "count_pool" | "worst" | "code_size" => {
@@ -158,74 +163,6 @@ fn origin(record: &Record) -> String {
         versions.collect::<String>(),
         record.left_out,
     )
-}
-
-/// Writes a ratio of ours to another: bold where ours is worse.
-fn over(ratio: Option<f64>) -> String {
-    let Some(ratio) = ratio else { return "–".to_owned() };
-    let text = match ratio {
-        ..0.0005 => "< 0.001".to_owned(),
-        ..0.0995 => format!("{ratio:.3}"),
-        ..9.995 => format!("{ratio:.2}"),
-        _ => format!("{ratio:.0}"),
-    };
-    if ratio >= 1.005 { format!("**{text}**") } else { text }
-}
-
-/// Lays out a Markdown table.
-fn table(head: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let mut text = line(head);
-    text += &format!("|---|{}\n", "---:|".repeat(head.len() - 1));
-    rows.into_iter().for_each(|row| text += &line(&row));
-    text
-}
-
-fn owned<'a>(cells: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    cells.into_iter().map(str::to_owned).collect()
-}
-
-fn as_it_is(section: &Section) -> String {
-    table(&section.rows[0], section.rows[1..].iter().cloned())
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// A row for each of ours in each section, a column for each of all others.
-fn versus<'a>(sections: impl IntoIterator<Item = &'a Section>, ours: &[&str]) -> String {
-    let sections: Vec<&Section> = sections.into_iter().collect();
-    let mut rivals: Vec<&str> = Vec::new();
-    for name in sections.iter().flat_map(|section| section.names()) {
-        if !name.starts_with("slab-") && !rivals.contains(&name) {
-            rivals.push(name);
-        }
-    }
-    let mut rows = Vec::new();
-    for section in sections {
-        let here: Vec<&str> =
-            ours.iter().copied().filter(|ours| section.names().any(|name| name == *ours)).collect();
-        for &name in &here {
-            let title = section.title.replace(", ns per pair", "");
-            let label = if here.len() > 1 { format!("{title}: {name}") } else { title };
-            let ratios = rivals.iter().map(|rival| {
-                let ratio = over(section.ratio(name, rival, "ns/op"));
-                // What the work costs without one is a bound, and no rival.
-                if *rival == "no allocator" { ratio.replace("**", "") } else { ratio }
-            });
-            rows.push([label].into_iter().chain(ratios).collect());
-        }
-    }
-    let head = ["time of ours over that of"].into_iter().chain(rivals);
-    table(&owned(head), rows)
-}
-
-fn geometric_mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let logarithms: Vec<f64> = values.into_iter().map(f64::ln).collect();
-    (!logarithms.is_empty())
-        .then(|| (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp())
 }
 
 /// The contenders of the replay, in its order.

@@ -3,7 +3,9 @@
 //! ```text
 //! sources   what is run, and what it leaves out
 //! record    what it printed, with command, date, machine and versions: docs/figures/NAME.json
-//! blocks    the tables, as Markdown            chart   the pictures, as SVG
+//! blocks    what the pages say, as Markdown
+//! tables    how that is laid out
+//! chart     the pictures, as SVG
 //! pages     the places in the documentation that they belong to
 //! ```
 
@@ -12,6 +14,7 @@ mod chart;
 mod pages;
 mod record;
 mod sources;
+mod tables;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -241,16 +241,21 @@ impl Source {
         })
     }
 
-    /// The versions that the lock file has of the rivals: the highest, where it has several.
+    /// The versions that the lock file has of the rivals: the highest, where it has several. What has no source is a
+    /// crate of this workspace, even under a rival's name.
     fn versions(&self) -> Outcome<BTreeMap<String, String>> {
         let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;
-        let value =
-            |line: &str, key: &str| Some(line.strip_prefix(key)?.trim_matches('"').to_owned());
+        let value = |package: &str, key: &str| {
+            let line = package.lines().find_map(|line| line.strip_prefix(key))?;
+            Some(line.trim_matches('"').to_owned())
+        };
         let mut versions = BTreeMap::new();
-        for (name, version) in lock.lines().zip(lock.lines().skip(1)) {
-            if let (Some(name), Some(version)) =
-                (value(name, "name = "), value(version, "version = "))
-                && self.rivals.contains(&&*name)
+        for package in lock.split("\n\n") {
+            if let (Some(name), Some(version), Some(_)) = (
+                value(package, "name = "),
+                value(package, "version = "),
+                value(package, "source = "),
+            ) && self.rivals.contains(&&*name)
             {
                 versions.insert(name, version);
             }
