@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::sync::Mutex;
 
 use lock_api::RawMutex;
 use slab_cache::{
@@ -305,6 +306,24 @@ fn the_value_of_a_box_that_is_freed_wrongly_is_not_dropped() {
     run::<NoLock, Checked>();
     run::<NoLock, Hardened>();
     run::<Spin, Hardened>();
+}
+
+/// A list that names a slot twice ends there, and the slots of others stay theirs.
+#[test]
+fn a_slot_freed_twice_behind_a_lock_takes_no_other_with_it() {
+    /// The cache has lost a slab, and never ends. What is reachable from here is no leak.
+    static CACHES: Mutex<Vec<Cache<Spin, Checked>>> = Mutex::new(Vec::new());
+    let cache = Cache::<Spin, Checked>::new().expect("memory");
+    let _others = [1, 2, 3].map(|number| cache.alloc([number; 8]).expect("memory"));
+    let pointer = SlabBox::into_raw(cache.alloc([7; 8]).expect("memory"));
+    let report = report_of(&|| {
+        free::<Spin, Checked>(pointer);
+        free::<Spin, Checked>(pointer);
+        cache.reclaim();
+    });
+    assert!(report.contains("list of freed slots"), "{report}");
+    assert_eq!(cache.stats().live, 3);
+    CACHES.lock().expect("no panic").push(cache);
 }
 
 /// Without a lock there are no links in dead slots, so that nothing but other values is damaged.
