@@ -112,12 +112,12 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
     /// # Examples
     ///
     /// ```
-    /// use allocator_api2::alloc::Global;
+    /// use bumpalo::Bump;
     /// use slab_binned::{BinnedAllocator, Config};
-    /// use slab_testkit::FailingSource;
     ///
-    /// let source = FailingSource::failing_from(Global, 1);
-    /// let mut blocks: BinnedAllocator<_> = BinnedAllocator::new_in(Config::new(), &source);
+    /// let arena = Bump::new();
+    /// arena.set_allocation_limit(Some(0));
+    /// let mut blocks: BinnedAllocator<_> = BinnedAllocator::new_in(Config::new(), &arena);
     /// assert!(blocks.alloc(10).is_err());
     /// assert_eq!(blocks.alloc_count(), 0);
     /// ```

@@ -65,11 +65,10 @@ type Kind<R, A, M> = PhantomData<fn() -> (R, A, M)>;
 ///
 /// ```compile_fail,E0597
 /// # use slab_cache::{NoLock, SlabBox, SlabCache};
-/// # use slab_testkit::FailingSource;
-/// # use allocator_api2::alloc::Global;
+/// # use bumpalo::Bump;
 /// let leaked: &'static mut u64 = {
-///     let source = FailingSource::new(Global);
-///     let numbers: SlabCache<u64, NoLock, _> = SlabCache::new_in(&source).expect("memory");
+///     let arena = Bump::new();
+///     let numbers: SlabCache<u64, NoLock, _> = SlabCache::new_in(&arena).expect("memory");
 ///     SlabBox::leak(numbers.alloc(7).expect("memory"))
 /// };
 /// ```

@@ -91,12 +91,12 @@ pub enum SlabError {
 /// # Examples
 ///
 /// ```
-/// use allocator_api2::alloc::Global;
-/// use slab_testkit::FailingSource;
+/// use bumpalo::Bump;
 /// use slab_typed::{SlabAllocator, SlabError, SlotHandle};
 ///
-/// let source = FailingSource::failing_from(Global, 1);
-/// let mut names: SlabAllocator<String, SlotHandle, _> = SlabAllocator::new_in(64, &source);
+/// let arena = Bump::new();
+/// arena.set_allocation_limit(Some(0));
+/// let mut names: SlabAllocator<String, SlotHandle, _> = SlabAllocator::new_in(64, &arena);
 /// let error = names.allocate("Ada".to_owned()).unwrap_err();
 /// assert!(matches!(error.reason(), SlabError::OutOfMemory { .. }));
 /// assert_eq!(error.into_value(), "Ada");
