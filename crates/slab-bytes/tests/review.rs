@@ -121,6 +121,16 @@ fn the_largest_free_block_counts_kept_runs_and_slots() {
     assert!(heap.largest_free() >= 4 * KIB, "{}", heap.largest_free());
 }
 
+/// The vacant slots of a new segment are all in the front, and the segment itself knows of none.
+#[test]
+fn the_largest_free_block_counts_what_only_the_front_holds() {
+    let arena = Arena::new(16 * KIB, 0);
+    let mut heap = heap_over::<Checked>(&arena);
+    heap.alloc(layout(64, 1)).expect("an empty heap");
+    fill(&mut heap, layout(KIB, 1));
+    assert_eq!(heap.largest_free(), 64);
+}
+
 #[test]
 fn misuse_of_a_run_that_covers_old_segments_is_refused() {
     let arena = Arena::new(20 * KIB, 0);

@@ -95,3 +95,14 @@ fn a_closed_depot_keeps_nothing() {
     assert!(depot.put_one(0, Box::default()).is_err());
     assert!(depot.take_one(0).is_none());
 }
+
+/// Limits of zero, which an unanswered order leaves, would send every item the long way.
+#[test]
+fn a_cache_without_orders_to_answer_gives_and_takes_at_once() {
+    let depot = depot();
+    put(&depot, 1);
+    let mut local = Local::new(&depot);
+    let item = local.take(&depot, 0).expect("one was put");
+    assert!(local.push(0, item).is_ok());
+    assert!(local.pop(0).is_some());
+}
