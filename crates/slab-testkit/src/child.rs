@@ -4,11 +4,15 @@
 //! and acts it out. What the child says and how it ended is the [`Ending`].
 
 use std::env;
+use std::ffi::OsStr;
 use std::fmt;
 use std::process::{Command, ExitStatus};
 
 /// Names the cell that a child is to act out.
 const CELL: &str = "SLAB_CELL";
+/// What runs a program of another machine, with its arguments; cargo's runner, which starts the parent, does not start
+/// its children.
+const RUNNER: &str = "SLAB_RUNNER";
 /// What a child says before and after its mistake.
 const BEFORE: &str = "the mistake begins";
 const AFTER: &str = "the mistake passed";
@@ -42,7 +46,10 @@ pub fn mistake<T>(action: impl FnOnce() -> T) -> T {
 /// If the program cannot be run, or never came to its [`mistake`].
 pub fn run_child(test: &str, cell: &str) -> Ending {
     let program = env::current_exe().expect("a test has a program");
-    let output = Command::new(program)
+    let runner = env::var(RUNNER).unwrap_or_default();
+    let mut words = runner.split_whitespace().map(OsStr::new).chain([program.as_os_str()]);
+    let output = Command::new(words.next().expect("the program at least"))
+        .args(words)
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(CELL, cell)
         .output()
