@@ -94,6 +94,6 @@ fn impossible_requests_are_refused() {
     assert_eq!(heap.alloc_pages(1, 3), Err(AllocError::InvalidParam));
     assert_eq!(heap.alloc_pages(usize::MAX, PAGE), Err(AllocError::InvalidParam));
     assert_eq!(heap.alloc_pages(9, PAGE), Err(AllocError::NoMemory));
-    assert_eq!(heap.alloc_pages(1, 1 << 62), Err(AllocError::NoMemory));
+    assert_eq!(heap.alloc_pages(1, 1 << (usize::BITS - 2)), Err(AllocError::NoMemory));
     heap.validate().expect("consistent");
 }
