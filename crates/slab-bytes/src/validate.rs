@@ -221,3 +221,6 @@ fn expect(
 ) -> Result<(), Inconsistency> {
     if expected == found { Ok(()) } else { Err(Inconsistency { what, address, expected, found }) }
 }
+
+#[cfg(test)]
+mod tests;

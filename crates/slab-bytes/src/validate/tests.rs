@@ -1,0 +1,244 @@
+//! What only the inside can break: `validate` has to see it, and say which promise it was.
+#![expect(unsafe_code, reason = "gives a region away")]
+
+use core::alloc::Layout;
+use std::vec::Vec;
+
+use slab_core::LiveWord;
+use slab_testkit::Arena;
+use slab_traits::{BaseAllocator, ByteAllocator, PageAllocator};
+
+use super::*;
+use crate::line::{LineList, Slots};
+
+type Heap = SlabByteAllocator;
+
+const SMALL: Layout = Layout::new::<[u8; 512]>();
+const LARGE: Layout = Layout::new::<[u8; 9 << 10]>();
+
+/// Hands out a heap that has lines of every kind.
+fn with_heap(action: impl FnOnce(&mut Heap)) {
+    let arena = Arena::new(256 << 10, 0);
+    let mut heap = Heap::new();
+    // SAFETY: the arena outlives the heap and is used by nobody else.
+    unsafe { heap.add_region(arena.region()) }.expect("large enough");
+    let large = [(); 4].map(|()| heap.alloc(LARGE).expect("room"));
+    let small = [(); 40].map(|()| heap.alloc(SMALL).expect("room"));
+    heap.alloc(Layout::new::<[u8; 4096]>()).expect("room");
+    heap.alloc_pages(1, 1).expect("room");
+    // The first two segments have two slots each, the third has four: this makes two partial ones
+    // and a spare one.
+    for nth in [0, 2, 3, 4] {
+        // SAFETY: live, and forgotten here.
+        unsafe { heap.try_free(small[nth], SMALL) }.expect("live");
+    }
+    // The second of these is kept, which makes the first free.
+    for nth in [1, 3] {
+        // SAFETY: live, and forgotten here.
+        unsafe { heap.try_free(large[nth], LARGE) }.expect("live");
+    }
+    heap.validate().expect("nothing is broken yet");
+    action(&mut heap);
+}
+
+fn lines(heap: &Heap) -> Vec<LineRef> {
+    let mut all = Vec::new();
+    heap.regions.for_each(|region| all.extend(region.view().lines().map(|(_, line)| line)));
+    all
+}
+
+/// Returns the first line of a kind.
+fn first(heap: &Heap, kind: Kind) -> LineRef {
+    let found = lines(heap).into_iter().find(|line| line.kind() == kind);
+    found.unwrap_or_else(|| panic!("the heap has a line of kind {kind:?}"))
+}
+
+/// Returns a line of the run that begins at `head`.
+fn line_of(heap: &Heap, head: LineRef, behind: usize) -> LineRef {
+    let all = lines(heap);
+    let at = all.iter().position(|&line| line == head).expect("a line of this heap");
+    all[at + behind]
+}
+
+/// Asserts that a damage is named so, with what was expected and what was found.
+#[track_caller]
+fn broken(what: &str, numbers: [usize; 2], damage: impl FnOnce(&mut Heap)) {
+    let mut found = None;
+    with_heap(|heap| {
+        damage(heap);
+        found = Some(heap.validate().expect_err(what));
+    });
+    let found = found.expect("the action was called");
+    assert_eq!(found.what, what, "{found}");
+    assert_eq!([found.expected, found.found], numbers, "{found}");
+}
+
+#[test]
+fn a_heap_has_lines_of_every_kind() {
+    with_heap(|heap| {
+        for kind in [Kind::Inside, Kind::Free, Kind::FreeEnd, Kind::Block, Kind::Pages] {
+            first(heap, kind);
+        }
+        for kind in [Kind::Kept, Kind::Front, Kind::Partial, Kind::Full, Kind::Spare] {
+            first(heap, kind);
+        }
+    });
+}
+
+#[test]
+fn a_run_that_is_no_run_is_found() {
+    broken("free runs do not touch", [0, 1], |heap| {
+        let head = first(heap, Kind::Free);
+        let whole = head.get();
+        head.edit(|line| line.len = 2);
+        line_of(heap, head, 1).set(Line { len: 2, kind: Kind::FreeEnd, ..Line::default() });
+        line_of(heap, head, 2).set(Line { len: whole.len - 2, ..whole });
+    });
+    broken("a run starts here", [1, 0], |heap| first(heap, Kind::Block).set_kind(Kind::Inside));
+    broken("a run starts here", [1, 0], |heap| first(heap, Kind::Block).set_kind(Kind::FreeEnd));
+    broken("a head points back to itself", [0, 1], |heap| {
+        first(heap, Kind::Block).edit(|line| line.back = 1);
+    });
+    broken("a run lies in its region", [1, 0], |heap| {
+        first(heap, Kind::Block).edit(|line| line.len = 0)
+    });
+    broken("a run lies in its region", [1, 0], |heap| {
+        first(heap, Kind::Block).edit(|line| line.len = u32::MAX);
+    });
+    broken("a run lies in its region", [1, 0], |heap| {
+        let heads = lines(heap).into_iter().filter(|line| line.kind().is_head());
+        heads.last().expect("many").edit(|line| line.len += 1);
+    });
+}
+
+#[test]
+fn a_line_inside_a_run_that_says_otherwise_is_found() {
+    broken("both ends know a run's length", [9, 8], |heap| {
+        let head = first(heap, Kind::Free);
+        line_of(heap, head, 8).edit(|line| line.len -= 1);
+    });
+    broken("a free run is marked at its end", [Kind::FreeEnd as usize, 0], |heap| {
+        let head = first(heap, Kind::Free);
+        line_of(heap, head, 8).set_kind(Kind::Inside);
+    });
+    for (kind, behind) in [(Kind::Free, 7), (Kind::Block, 8), (Kind::Block, 1), (Kind::Kept, 1)] {
+        let end = Kind::FreeEnd as usize;
+        broken("no head or end lies inside a run", [0, end], |heap| {
+            let head = first(heap, kind);
+            line_of(heap, head, behind).set_kind(Kind::FreeEnd);
+        });
+    }
+    for behind in [1, 3] {
+        broken("a line in a segment knows its head", [behind, behind + 1], |heap| {
+            let front = first(heap, Kind::Front);
+            line_of(heap, front, behind).edit(|line| line.back += 1);
+        });
+    }
+}
+
+#[test]
+fn a_segment_that_miscounts_its_slots_is_found() {
+    broken("a segment has the slots of its length", [4, 3], |heap| {
+        first(heap, Kind::Partial).edit(|line| line.slots = Slots::new(3));
+    });
+    broken("no slot beyond the last is live", [4, 5], |heap| {
+        let partial = first(heap, Kind::Partial);
+        let mut beyond = LiveWord::default();
+        beyond.fill(5);
+        partial.set_live(beyond);
+    });
+    broken("the front holds what the segment thinks live", [3, 4], |heap| {
+        let front = &heap.fronts[SizeClass::of(512, 1).expect("a class")];
+        let (held, front) = (front.held(), front.segment.expect("it has a segment"));
+        let mut live = front.live();
+        assert!(live.remove((0..8).find(|&slot| held.contains(slot)).expect("four are held")));
+        front.set_live(live);
+    });
+}
+
+#[test]
+fn a_segment_that_its_class_knows_otherwise_is_found() {
+    broken("a class knows its front", [1, 0], |heap| first(heap, Kind::Front).set_kind(Kind::Full));
+    broken("a class knows its front", [0, 1], |heap| first(heap, Kind::Full).set_kind(Kind::Front));
+    broken("only full segments are in no list", [0, 1], |heap| {
+        first(heap, Kind::Partial).set_kind(Kind::Full);
+    });
+    broken("only full segments are in no list", [1, 0], |heap| {
+        first(heap, Kind::Full).set_kind(Kind::Partial);
+    });
+    broken("a class knows its spare segment", [1, 0], |heap| {
+        first(heap, Kind::Spare).set_kind(Kind::Partial);
+    });
+    broken("a class knows its spare segment", [0, 1], |heap| {
+        first(heap, Kind::Partial).set_kind(Kind::Spare);
+    });
+    broken("a class keeps one spare segment", [0, 1], |heap| {
+        first(heap, Kind::Partial).set_live(LiveWord::default());
+    });
+    broken("a class keeps one spare segment", [1, 0], |heap| {
+        let mut live = LiveWord::default();
+        live.fill(1);
+        first(heap, Kind::Spare).set_live(live);
+    });
+}
+
+#[test]
+fn a_class_that_miscounts_its_segments_is_found() {
+    let class = SizeClass::of(512, 1).expect("a class");
+    broken("a class knows its segments", [9, 10], |heap| heap.fronts[class].segment_count += 1);
+    broken("lists link both ways", [1, 0], |heap| {
+        let mut partial = heap.fronts[class].partial.iter();
+        let [newer, older] = [(); 2].map(|()| partial.next().expect("two are partial"));
+        older.edit(|line| line.prev = Some(older));
+        assert_ne!(newer, older);
+    });
+    broken("a class lists its own segments", [1, 0], |heap| {
+        // The block of 4096 bytes is its class's only one, and its segment full.
+        let other = SizeClass::of(4096, 1).expect("a class");
+        let full = first(heap, Kind::Full);
+        heap.fronts[other].partial.push(full);
+    });
+    broken("exactly the partial segments are listed", [2, 0], |heap| {
+        heap.fronts[class].partial = LineList::EMPTY;
+    });
+    broken("exactly the partial segments are listed", [2, 1], |heap| {
+        let mut partial = heap.fronts[class].partial.iter();
+        partial.next().expect("two are partial").edit(|line| line.next = None);
+    });
+}
+
+#[test]
+fn runs_that_are_not_where_they_should_be_are_found() {
+    broken("exactly the free runs are listed", [1, 2], |heap| {
+        let head = first(heap, Kind::Free);
+        head.set_kind(Kind::Block);
+        line_of(heap, head, 8).set_kind(Kind::Inside);
+    });
+    broken("exactly the free runs are listed", [2, 3], |heap| {
+        let head = first(heap, Kind::Free);
+        head.edit(|line| line.next = Some(head));
+    });
+    broken("exactly the kept runs are in the table", [2, 1], |heap| {
+        first(heap, Kind::Block).set_kind(Kind::Kept);
+    });
+    // The table's is split into a block and another kept run.
+    broken("exactly the kept runs are in the table", [1, 0], |heap| {
+        let kept = heap.runs.kept().next().expect("one is kept");
+        let rest = kept.len() - 1;
+        kept.set(Line { len: 1, kind: Kind::Block, ..Line::default() });
+        line_of(heap, kept, 1).set(Line { len: rest, kind: Kind::Kept, ..Line::default() });
+    });
+    broken("free granules are counted", [191, 200], |heap| {
+        first(heap, Kind::Kept).set_kind(Kind::Block);
+    });
+}
+
+#[test]
+fn a_wrong_statistic_is_found() {
+    broken("total bytes", [256 << 10, 1 + (256 << 10)], |heap| heap.total_bytes += 1);
+    broken("granules", [248, 249], |heap| heap.granule_total += 1);
+    // Two blocks of 9 KiB, 36 of 512 bytes, one of 4096 and a page.
+    let live = 2 * (9 << 10) + 36 * 512 + 4096 + 4096;
+    broken("used bytes", [live, live + 1], |heap| heap.allocated_bytes += 1);
+    broken("used bytes", [live, live - 1], |heap| heap.freed_bytes += 1);
+}
