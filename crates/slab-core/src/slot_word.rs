@@ -172,8 +172,10 @@ mod tests {
             let before = live;
             assert!(count == 64 || !live.remove(count), "it never was live");
             assert_eq!(live, before);
+            assert!(live.contains(count - 1) && !live.is_empty());
             assert!(live.remove(count - 1));
-            assert!(!live.remove(count - 1));
+            assert!(!live.remove(count - 1) && !live.contains(count - 1));
+            assert_eq!(live.is_empty(), count == 1);
             assert_eq!(live.len(), count - 1);
             assert_eq!(live.vacant(count).take(), Some(count - 1));
             assert!(before.without(VacantWord::new(count)).is_empty());

@@ -396,3 +396,17 @@ impl<K: Key + fmt::Debug, V: fmt::Debug, A: Allocator> fmt::Debug for SecondaryM
         f.debug_map().entries(self.iter()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_asks_its_storage() {
+        let mut map = SecondaryMap::new(8);
+        map.insert(SlotHandle::live(0, 0), 1).expect("memory");
+        map.validate().expect("nothing is broken yet");
+        map.storage.damage();
+        assert_eq!(map.validate().expect_err("damaged").what, "the floor is even");
+    }
+}

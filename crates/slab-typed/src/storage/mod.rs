@@ -20,6 +20,8 @@ mod lists;
 mod live_bits;
 mod relocate;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod vacate;
 mod walk;
 
