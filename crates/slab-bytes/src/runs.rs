@@ -335,6 +335,10 @@ mod tests {
             assert!(sure == own || sure == own + 1, "len {len}");
             // A run of one granule less never lies in the bin that is sure to be long enough.
             assert!(len == 1 || bin_of(len - 1) < sure, "len {len}");
+            // Runs a quarter longer, and short ones of any other length, lie in another bin.
+            if let Some(longer) = len.checked_add(if len < 64 { 1 } else { len / 4 + 1 }) {
+                assert!(bin_of(longer) > own, "len {len}");
+            }
             previous = own;
         }
     }

@@ -8,7 +8,6 @@ use serde::de::Error as _;
 use serde::ser::{Error as _, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::geometry::chunk_of;
 use crate::handle::{Key, SlotHandle, TypedHandle};
 use crate::slab::SlabAllocator;
 use crate::storage::{RETIRED, Storage};
@@ -17,8 +16,6 @@ use crate::storage::{RETIRED, Storage};
 const BUDGET_BYTES: usize = 1 << 20;
 /// Slots that each value read may make it acquire besides.
 const BUDGET_SLOTS_PER_VALUE: usize = 64;
-/// Bytes of the directory for a chunk.
-const DIRECTORY_BYTES: usize = 16;
 
 impl Serialize for SlotHandle {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -141,7 +138,7 @@ fn restore<T, K: Key, A: Allocator + Default>(
     let mut storage: Storage<T, A> = Storage::new(slab_capacity, A::default());
     let too_much = "the slabs would take more memory than is granted";
     let slab_bytes = storage.slab_bytes().ok_or(too_much)?;
-    let (mut slabs_bytes, mut chunks) = (0usize, 0usize);
+    let (mut slabs_bytes, mut directory_bytes) = (0usize, 0usize);
     for (handle, value) in snapshot.entries {
         let (slab, slot) = storage.geometry.locate(handle.index());
         if slot >= storage.geometry.slab_capacity {
@@ -149,12 +146,10 @@ fn restore<T, K: Key, A: Allocator + Default>(
         }
         if !storage.is_held(slab) {
             slabs_bytes = slabs_bytes.checked_add(slab_bytes).ok_or(too_much)?;
-            // A directory that grows is at most twice as long as it has to be.
-            let last =
-                chunk_of(handle.index()) as usize + storage.geometry.chunks_per_slab as usize;
-            chunks = chunks.max(last.saturating_mul(2));
-            let directory = chunks.saturating_mul(DIRECTORY_BYTES);
-            if slabs_bytes.checked_add(directory).is_none_or(|bytes| bytes > bytes_max) {
+            // Slabs come in any order, the directory goes as far as the highest.
+            let directory = storage.directory_bytes_for(slab).ok_or(too_much)?;
+            directory_bytes = directory_bytes.max(directory);
+            if slabs_bytes.checked_add(directory_bytes).is_none_or(|bytes| bytes > bytes_max) {
                 return Err(too_much);
             }
             storage.hold(slab).map_err(|_| "memory was refused")?;

@@ -54,6 +54,32 @@ fn input_cannot_make_it_acquire_more_than_it_is_worth() {
 }
 
 #[test]
+fn what_is_acquired_stays_within_the_bound() {
+    for (capacity, indices) in
+        [(4, &[0][..]), (4, &[3 << 10]), (1024, &[0, 5 << 10]), (3000, &[0, 1 << 10, 9 << 10])]
+    {
+        let entries: Vec<_> =
+            indices.iter().map(|index| format!("[{}, 7]", 1_u64 << 32 | index)).collect();
+        let text = format!(
+            r#"{{"slab_capacity": {capacity}, "generation_floor": 0, "entries": [{}]}}"#,
+            entries.join(",")
+        );
+        let within = |bound: usize| -> Result<SlabAllocator<u64>, _> {
+            let mut reader = serde_json::Deserializer::from_str(&text);
+            SlabAllocator::deserialize_within(&mut reader, bound)
+        };
+        let bounds: Vec<_> = (0..20).map(|log2| 1 << log2).collect();
+        let enough = bounds.partition_point(|&bound| within(bound).is_err());
+        let bounds: Vec<_> = (bounds[enough] / 2..=bounds[enough]).collect();
+        let least = bounds[bounds.partition_point(|&bound| within(bound).is_err())];
+        let held = within(least).expect("this much is enough").memory_bytes();
+        assert!(held <= least, "{held} bytes within {least} for {text}");
+        // A directory may have twice the length that it needs, and no slab is counted twice.
+        assert!(least <= held + 1000, "{held} bytes need {least} for {text}");
+    }
+}
+
+#[test]
 fn used_up_generations_are_not_written() {
     let mut slab = SlabAllocator::new(2);
     slab.raise_generation_floor(u32::MAX);

@@ -10,6 +10,8 @@ use core::slice;
 use allocator_api2::alloc::Allocator;
 use slab_core::poison;
 
+#[cfg(feature = "serde")]
+use super::directory::Directory;
 use super::directory::{Record, State, never};
 use super::slot::Slot;
 use super::{NONE, RETIRED, Storage};
@@ -210,6 +212,13 @@ impl<T, A: Allocator> Storage<T, A> {
             |chunk| Some(self.geometry.chunk_layout(chunk, Layout::new::<Slot<T>>())?.size());
         let last = self.geometry.chunks_per_slab - 1;
         bytes(0)?.checked_mul(last as usize)?.checked_add(bytes(last)?)
+    }
+
+    /// The bytes of the directory once it has grown to hold a slab, at most.
+    #[cfg(feature = "serde")]
+    pub fn directory_bytes_for(&self, slab: u32) -> Option<usize> {
+        let end = slab.checked_add(1)?.checked_mul(self.geometry.chunks_per_slab)?;
+        Directory::grown_bytes(end)
     }
 
     /// The bytes held: chunks and directory.

@@ -9,6 +9,9 @@ use allocator_api2::alloc::Allocator;
 use super::NEVER;
 use crate::error::SlabError;
 
+/// The chunks that the first block has room for: most allocators stay that small.
+const CAPACITY_MIN: u32 = 4;
+
 /// What is known of a chunk besides its base. Small, so that the directory of half a million slots
 /// stays in the first cache.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +134,7 @@ impl Directory {
         source: &impl Allocator,
     ) -> Result<(), SlabError> {
         if len > self.capacity {
-            self.resize(len.max(self.capacity.saturating_mul(2)).max(4), source)?;
+            self.resize(len.max(self.capacity.saturating_mul(2)).max(CAPACITY_MIN), source)?;
         }
         for chunk in self.len()..len {
             self.len += 1;
@@ -175,6 +178,15 @@ impl Directory {
     /// The bytes of the block.
     pub fn bytes(&self) -> usize {
         Self::layout(self.capacity).map_or(0, |(layout, _)| layout.size())
+    }
+
+    /// The bytes that a table has taken, at most, until it has grown to `len` chunks: its capacity has
+    /// doubled when it was one short, and half as much was held until the table had moved. `None` if
+    /// the address space cannot hold them.
+    #[cfg(feature = "serde")]
+    pub fn grown_bytes(len: u32) -> Option<usize> {
+        let capacity = len.saturating_mul(3).max(CAPACITY_MIN);
+        Self::layout(capacity).map(|(layout, _)| layout.size())
     }
 
     /// The layout for `capacity` chunks, and where the records start.
