@@ -2,12 +2,12 @@
 //! behind a global allocator end the program.
 #![expect(unsafe_code, reason = "misuses raw memory")]
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::Layout;
 use std::cell::RefCell;
 use std::ptr::NonNull;
 
 use slab_binned::{BinnedAllocator, BinnedByteAllocator, BinnedError, BlockId, FreeError};
-use slab_testkit::child::{self, mistake};
+use slab_testkit::child;
 use slab_testkit::{Arena, Misuse};
 use slab_traits::{BaseAllocator, ByteAllocator, Locked};
 
@@ -196,25 +196,6 @@ fn shared() -> (Shared, NonNull<[u8]>) {
     (heap, region)
 }
 
-fn act_out(misuse: Misuse, size: usize) {
-    let ((heap, region), (other, _)) = (shared(), shared());
-    let alloc = |heap: &Shared, layout| {
-        // SAFETY: the layout is not empty.
-        NonNull::new(unsafe { heap.alloc(layout) }).expect("room")
-    };
-    let foreign = alloc(&other, bytes(size));
-    let (pointer, layout) = misuse.prepare(
-        size,
-        region,
-        foreign,
-        |layout| alloc(&heap, layout),
-        // SAFETY: live, with this layout.
-        |block, layout| unsafe { heap.dealloc(block.as_ptr(), layout) },
-    );
-    // SAFETY: none: the misuse.
-    mistake(|| unsafe { heap.dealloc(pointer.as_ptr(), layout) });
-}
-
 fn cells() -> impl Iterator<Item = (String, Misuse, usize)> {
     let both = |misuse| [SMALL, LARGE].map(|size| (format!("{misuse:?} {size}"), misuse, size));
     Misuse::ALL.into_iter().flat_map(both)
@@ -226,7 +207,8 @@ fn acts() {
     let Some(cell) = child::cell() else { return };
     for (name, misuse, size) in cells() {
         if name == cell {
-            act_out(misuse, size);
+            let ((heap, region), (other, _)) = (shared(), shared());
+            misuse.act_out(size, &heap, region, &other);
         }
     }
 }

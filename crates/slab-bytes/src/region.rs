@@ -265,3 +265,50 @@ impl View {
         (0..self.granule_count()).map(|granule| (granule, unsafe { self.line(granule as usize) }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the parts of a region, in this order, fit into it.
+    fn fits(start: usize, size: usize, parts: [(usize, usize); 2]) -> bool {
+        let end =
+            parts.iter().fold(start, |at, &(bytes, align)| at.next_multiple_of(align) + bytes);
+        end <= start + size
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
+    fn a_plan_has_as_many_granules_as_fit_in_either_order() {
+        let (mut first, mut last) = (0, 0);
+        for offset in [0, 8, 100, 512, 1000, 1016] {
+            let start = (1 << 20) + offset;
+            for size in (0..9000).step_by(7) {
+                let granules = |count| (count * GRANULE_BYTES, GRANULE_BYTES);
+                let header = |count| (Plan::bookkeeping_bytes(count), align_of::<Region>());
+                let in_order = |count| fits(start, size, [header(count), granules(count)]);
+                let reversed = |count| fits(start, size, [granules(count), header(count)]);
+                let most = (1..9).rev().find(|&count| in_order(count) || reversed(count));
+                let plan = Plan::new(start, size);
+                assert_eq!(plan.map(|plan| plan.granule_count as usize), most, "{start} {size}");
+                let Some(Plan { header, granules, granule_count }) = plan else {
+                    assert!(Plan::bytes_required(start) > size);
+                    continue;
+                };
+                assert!(Plan::bytes_required(start) <= size);
+                assert!((start + header).is_multiple_of(align_of::<Region>()));
+                assert!((start + granules).is_multiple_of(GRANULE_BYTES));
+                let bookkeeping = Plan::bookkeeping_bytes(granule_count as usize);
+                let end = granules + granule_count as usize * GRANULE_BYTES;
+                if header < granules {
+                    assert!(header + bookkeeping <= granules && end <= size);
+                    first += usize::from(!reversed(granule_count as usize));
+                } else {
+                    assert!(end <= header && header + bookkeeping <= size);
+                    last += usize::from(!in_order(granule_count as usize));
+                }
+            }
+        }
+        assert!(first > 100 && last > 100, "{first} need the header first, {last} last");
+    }
+}

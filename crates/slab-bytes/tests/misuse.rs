@@ -3,7 +3,7 @@
 //! process, because there a refused free ends the program.
 #![expect(unsafe_code, reason = "misuses raw memory")]
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::Layout;
 use std::cell::RefCell;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 
 use slab_bytes::{FreeError, SlabByteAllocator};
 use slab_core::{Checked, Hardened, Mode, Unchecked};
-use slab_testkit::child::{self, mistake};
+use slab_testkit::child;
 use slab_testkit::{Arena, Misuse};
 use slab_traits::{BaseAllocator, ByteAllocator, Locked};
 
@@ -183,21 +183,7 @@ fn panic_of(action: impl FnOnce()) -> String {
 
 fn act_out<M: Mode>(misuse: Misuse, size: usize) {
     let ((heap, region), (other, _)) = (shared::<M>(), shared::<M>());
-    let alloc = |heap: &Shared<M>, layout| {
-        // SAFETY: the layout is not empty.
-        NonNull::new(unsafe { heap.alloc(layout) }).expect("room")
-    };
-    let foreign = alloc(&other, bytes(size));
-    let (pointer, layout) = misuse.prepare(
-        size,
-        region,
-        foreign,
-        |layout| alloc(&heap, layout),
-        // SAFETY: live, with this layout.
-        |block, layout| unsafe { heap.dealloc(block.as_ptr(), layout) },
-    );
-    // SAFETY: none: the misuse.
-    mistake(|| unsafe { heap.dealloc(pointer.as_ptr(), layout) });
+    misuse.act_out(size, &heap, region, &other);
 }
 
 type Shared<M> = Locked<spin::Mutex<()>, SlabByteAllocator<M>>;

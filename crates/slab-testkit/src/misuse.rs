@@ -1,8 +1,10 @@
 //! What a program can do wrong with a block of a byte allocator: the rows of the misuse matrices.
 #![expect(unsafe_code, reason = "makes pointers into blocks and regions")]
 
-use std::alloc::Layout;
+use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
+
+use crate::child::mistake;
 
 /// A wrong free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +99,30 @@ impl Misuse {
                 (block, Layout::from_size_align(size, align).expect("valid"))
             }
         }
+    }
+
+    /// Acts it out on the heap of a whole program, which may end it: a child's [`mistake`]. `region` is
+    /// the memory of `heap`, and `other` another heap.
+    ///
+    /// # Panics
+    ///
+    /// If a heap has no room for a few blocks of `size`.
+    pub fn act_out<H: GlobalAlloc>(self, size: usize, heap: &H, region: NonNull<[u8]>, other: &H) {
+        let alloc = |heap: &H, layout| {
+            // SAFETY: the layout is not empty.
+            NonNull::new(unsafe { heap.alloc(layout) }).expect("room")
+        };
+        let foreign = alloc(other, bytes(size));
+        let (pointer, layout) = self.prepare(
+            size,
+            region,
+            foreign,
+            |layout| alloc(heap, layout),
+            // SAFETY: live, with this layout.
+            |block, layout| unsafe { heap.dealloc(block.as_ptr(), layout) },
+        );
+        // SAFETY: none: the misuse.
+        mistake(|| unsafe { heap.dealloc(pointer.as_ptr(), layout) });
     }
 }
 
