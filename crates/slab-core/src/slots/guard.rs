@@ -230,3 +230,12 @@ fn scramble(mut word: u64) -> u64 {
     word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     word ^ (word >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    /// The first number that a SplitMix64 generator seeded with zero gives, as published.
+    #[test]
+    fn scrambles_as_splitmix64_does() {
+        assert_eq!(super::scramble(0x9E37_79B9_7F4A_7C15), 0xE220_A839_7B1D_CDAF);
+    }
+}
