@@ -386,3 +386,38 @@ impl<T: Linked> Drop for Depot<T> {
         );
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Item(Option<Box<Self>>);
+
+    impl Linked for Item {
+        fn link(&mut self) -> &mut Option<Box<Self>> {
+            &mut self.0
+        }
+    }
+
+    const SHAPE: Shape = Shape { item_bytes: 100, capacity: 8, batch: 2, share: 4 };
+
+    #[test]
+    fn threads_that_come_one_after_another_look_in_different_places_first() {
+        let depot: Depot<Item> = Depot::new(&[SHAPE], usize::MAX, 4);
+        let homes: Vec<_> = (0..4).map(|_| depot.next_home() % 4).collect();
+        assert!((0..4).all(|shard| homes.contains(&shard)), "{homes:?}");
+    }
+
+    #[test]
+    fn a_credit_is_an_item_and_its_bytes() {
+        let depot: Depot<Item> = Depot::new(&[SHAPE, SHAPE], 1000, 1);
+        assert_eq!(depot.lease(0, 5), 5);
+        assert_eq!(depot.lease(0, 5), 3, "the class keeps eight");
+        assert_eq!(depot.lease(1, 5), 2, "a thousand bytes are ten items");
+        assert_eq!([depot.credits_left(0), depot.credits_left(1)], [0, 6]);
+        depot.give(0, 8);
+        assert_eq!(depot.lease(1, 9), 6);
+        assert_eq!([depot.credits_left(0), depot.credits_left(1)], [8, 0]);
+    }
+}
