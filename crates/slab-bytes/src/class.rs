@@ -285,4 +285,27 @@ mod tests {
             896, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096,
         ]));
     }
+
+    /// Where an eighth of a segment would be left behind the last slot, it is long enough.
+    #[test]
+    fn the_shortest_segments_are_no_longer_than_they_have_to_be() {
+        let granules = SizeClass::all().map(|class| SHORTEST_TIDY[class.index()]);
+        assert!(granules.eq([
+            1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 2, 3, 1, 1, 4, 3, 2, 2, 5, 3, 4, 4,
+        ]));
+    }
+
+    #[test]
+    fn a_size_takes_as_many_granules_as_it_begins() {
+        for (size, granules) in [(0, 1), (1, 1), (1024, 1), (1025, 2), (9000, 9)] {
+            assert_eq!(granules_for(size), Some(granules), "size {size}");
+        }
+        assert_eq!(granules_for(usize::MAX), None);
+        #[cfg(target_pointer_width = "64")]
+        {
+            let most = u32::MAX as usize / 2;
+            assert_eq!(granules_for(most * GRANULE_BYTES), Some(u32::MAX / 2));
+            assert_eq!(granules_for(most * GRANULE_BYTES + 1), None);
+        }
+    }
 }

@@ -145,6 +145,16 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_many_bytes_is_found_wherever_it_lies() {
+        let mut bytes = [FILL; 200];
+        assert_eq!(first_written(&bytes), None);
+        for offset in (0..200).rev() {
+            bytes[offset] = !FILL;
+            assert_eq!(first_written(&bytes), Some(offset));
+        }
+    }
+
+    #[test]
     #[cfg(not(any(miri, slab_sanitizer = "address", slab_sanitizer = "memory")))]
     fn checked_leaves_dead_memory_alone_in_ordinary_builds() {
         let mut block = [1u8; 24];

@@ -99,3 +99,36 @@ impl Geometry {
         (chunk / self.chunks_per_slab, before + slot as usize)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_slot_has_an_index_of_its_own() {
+        for slab_capacity in [1, 5, 1023, 1024, 1025, 3000] {
+            let geometry = Geometry::new(slab_capacity);
+            let mut previous = None;
+            for slab in 0..3 {
+                let slots = (0..slab_capacity).step_by(if cfg!(miri) { 97 } else { 1 });
+                for slot in slots {
+                    let index = geometry.index(slab, slot);
+                    assert!(previous < Some(index), "slot {slot} of slab {slab}");
+                    assert_eq!(geometry.locate(index), (slab, slot));
+                    assert!(slot_of(index) < geometry.len_of(chunk_of(index)));
+                    previous = Some(index);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_behind_a_slab_is_no_slot_of_it() {
+        for slab_capacity in [1, 5, 1023, 1025, 3000] {
+            let geometry = Geometry::new(slab_capacity);
+            let last = geometry.index(1, slab_capacity - 1);
+            let (slab, slot) = geometry.locate(last + 1);
+            assert!(slab == 1 && slot >= slab_capacity, "slot {slot} of slab {slab}");
+        }
+    }
+}

@@ -43,13 +43,6 @@ impl<T: Linked> Stack<T> {
     pub fn is_empty(&self) -> bool {
         self.head.is_none()
     }
-
-    /// Puts all items of another stack on top, in reverse order. *O*(items of the other).
-    pub fn append(&mut self, mut other: Self) {
-        while let Some(item) = other.pop() {
-            self.push(item);
-        }
-    }
 }
 
 impl<T: Linked> Default for Stack<T> {
