@@ -286,6 +286,13 @@ mod tests {
         ]));
     }
 
+    #[test]
+    fn a_class_that_has_grown_by_as_much_again_gets_segments_twice_as_long() {
+        let class = SizeClass::of(512, 1).unwrap();
+        let granules = (0..16).map(|count| class.segment_granules(count));
+        assert!(granules.eq([1, 1, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4, 4, 4, 8, 8]));
+    }
+
     /// Where an eighth of a segment would be left behind the last slot, it is long enough.
     #[test]
     fn the_shortest_segments_are_no_longer_than_they_have_to_be() {

@@ -277,6 +277,14 @@ mod tests {
         end <= start + size
     }
 
+    /// A granule is named by 31 bits; what lies behind is left alone.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_region_of_more_granules_than_can_be_named_is_used_in_part() {
+        let plan = Plan::new(1 << 20, 1 << 46).expect("large enough");
+        assert_eq!(plan.granule_count, u32::MAX / 2);
+    }
+
     #[test]
     #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
     fn a_plan_has_as_many_granules_as_fit_in_either_order() {

@@ -132,6 +132,35 @@ fn the_largest_free_block_counts_what_only_the_front_holds() {
 }
 
 #[test]
+fn reclaim_says_how_many_bytes_it_returned() {
+    let arena = Arena::new(64 * KIB, 0);
+    let mut heap = heap_over::<Checked>(&arena);
+    let whole = heap.largest_free();
+    for size in [512, 9 * KIB, 11 * KIB] {
+        let block = heap.alloc(layout(size, 1)).expect("room");
+        free(&mut heap, block, layout(size, 1));
+    }
+    // A segment of one granule, and two runs that are kept.
+    assert_eq!(heap.reclaim(), (1 + 9 + 11) * KIB);
+    assert_eq!(heap.reclaim(), 0);
+    assert_eq!(heap.largest_free(), whole);
+}
+
+/// What `Checked` does not watch it lends out in whole slots.
+#[test]
+#[cfg(not(any(miri, slab_sanitizer = "address", slab_sanitizer = "memory")))]
+fn the_usable_size_is_that_of_the_slot() {
+    let arena = Arena::new(64 * KIB, 0);
+    let mut heap = heap_over::<Checked>(&arena);
+    for (size, usable) in [(1, 16), (100, 112), (4096, 4096), (4097, 5 * KIB)] {
+        let block = heap.alloc(layout(size, 1)).expect("room");
+        // SAFETY: live, with this layout.
+        assert_eq!(unsafe { heap.usable_size(block, layout(size, 1)) }, usable);
+        free(&mut heap, block, layout(size, 1));
+    }
+}
+
+#[test]
 fn misuse_of_a_run_that_covers_old_segments_is_refused() {
     let arena = Arena::new(20 * KIB, 0);
     let mut heap = heap_over::<Checked>(&arena);

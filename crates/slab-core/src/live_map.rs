@@ -204,6 +204,7 @@ mod tests {
                     assert!(map.is_live(slot));
                 }
                 assert_eq!(map.live_count(), slot_count);
+                assert_eq!(map.is_empty(), slot_count == 0);
                 assert!(!map.is_live(slot_count));
                 assert_eq!(map.live_slots().collect::<Vec<_>>(), Vec::from_iter(0..slot_count));
                 for slot in (0..slot_count).step_by(2) {

@@ -108,6 +108,9 @@ mod tests {
     fn each_slot_has_an_index_of_its_own() {
         for slab_capacity in [1, 5, 1023, 1024, 1025, 3000] {
             let geometry = Geometry::new(slab_capacity);
+            let chunks = 0..geometry.chunks_per_slab;
+            let slots = chunks.map(|chunk| geometry.len_of(chunk) as usize).sum::<usize>();
+            assert_eq!(slots, slab_capacity);
             let mut previous = None;
             for slab in 0..3 {
                 let slots = (0..slab_capacity).step_by(if cfg!(miri) { 97 } else { 1 });

@@ -46,6 +46,9 @@ fn input_cannot_make_it_acquire_more_than_it_is_worth() {
     // As many slabs as are paid for, and no more.
     let far_apart: Vec<_> = (0..4000_u64).map(|n| entry(n << 10)).collect();
     assert!(read(&text(1024, &far_apart.join(","))).unwrap_err().contains("memory"));
+    // Each value earns the slab of 64 that it lies in.
+    let far_apart = read(&text(64, &far_apart.join(","))).expect("paid for");
+    assert_eq!((far_apart.slab_count(), far_apart.live_count()), (4000, 4000));
     let mut reader = serde_json::Deserializer::from_str(
         r#"{"slab_capacity": 1024, "generation_floor": 4294967295, "entries": []}"#,
     );
@@ -74,6 +77,8 @@ fn what_is_acquired_stays_within_the_bound() {
         let least = bounds[bounds.partition_point(|&bound| within(bound).is_err())];
         let held = within(least).expect("this much is enough").memory_bytes();
         assert!(held <= least, "{held} bytes within {least} for {text}");
+        // One chunk fits into the shortest directory.
+        assert!(indices.len() > 1 || indices[0] > 0 || least == held, "{least} for {held}");
         // A directory may have twice the length that it needs, and no slab is counted twice.
         assert!(least <= held + 1000, "{held} bytes need {least} for {text}");
     }

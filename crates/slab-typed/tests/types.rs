@@ -1,6 +1,7 @@
 //! Types of all shapes, and what follows from them at compile time.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
 use allocator_api2::alloc::Global;
@@ -91,6 +92,18 @@ const _: () = {
     sendable::<SecondaryMap<Tagged, String>>();
     shareable::<Tagged>();
 };
+
+#[test]
+fn a_typed_handle_hashes_as_the_handle_in_it() {
+    let state = RandomState::new();
+    let mut slab: SlabAllocator<u8, Tagged> = SlabAllocator::with_key(8);
+    let handles = [(); 50].map(|()| slab.allocate(1).unwrap());
+    let hashes: HashSet<_> = handles.iter().map(|handle| state.hash_one(handle)).collect();
+    assert_eq!(hashes.len(), 50);
+    for handle in handles {
+        assert_eq!(state.hash_one(handle), state.hash_one(slab_typed::Key::handle(handle)));
+    }
+}
 
 #[test]
 fn what_may_not_be_sent_is_not() {

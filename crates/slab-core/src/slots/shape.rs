@@ -172,11 +172,9 @@ pub(super) const fn slot_count(
     } else {
         // Slots come in groups that share a map word; the last group may be short.
         let (groups, rest) = match stride.checked_mul(SLOTS_PER_WORD) {
-            Some(slots) if slots <= usize::MAX - MAP_WORD_BYTES => {
-                let group = slots + MAP_WORD_BYTES;
-                (bytes / group, bytes % group)
-            }
-            _ => (0, bytes),
+            // A product of 64 leaves room for a word.
+            Some(slots) => (bytes / (slots + MAP_WORD_BYTES), bytes % (slots + MAP_WORD_BYTES)),
+            None => (0, bytes),
         };
         groups * SLOTS_PER_WORD + rest.saturating_sub(MAP_WORD_BYTES) / stride
     };
@@ -198,6 +196,18 @@ mod tests {
         assert_eq!(stride(24, 8, true, 4), Some(32));
         assert_eq!(stride(0, 64, false, 2), Some(64));
         assert_eq!(stride(usize::MAX - 7, 8, true, 2), None);
+    }
+
+    #[test]
+    fn slots_are_as_many_as_offsets_and_indices_can_tell_apart() {
+        fn most<I: SlotIndex>(size: usize) -> u32 {
+            let shape =
+                Erased::new::<crate::Unchecked, I>(Layout::from_size_align(size, 1).unwrap());
+            shape.unwrap().slot_count_max::<I>()
+        }
+        assert_eq!(most::<u8>(16), <u8 as SlotIndex>::SLOT_COUNT_MAX);
+        assert_eq!(most::<u32>(16), u32::MAX / 16);
+        assert_eq!(most::<u16>(1 << 20), 4095);
     }
 
     #[test]

@@ -409,6 +409,31 @@ mod tests {
         assert!((0..4).all(|shard| homes.contains(&shard)), "{homes:?}");
     }
 
+    /// Racks that say they are empty cost no try.
+    #[test]
+    fn a_magazine_is_found_behind_any_number_of_empty_racks() {
+        let depot: Depot<Item> = Depot::new(&[SHAPE], usize::MAX, 4 * TRIES_MAX);
+        for home in 0..4 * TRIES_MAX {
+            let mut magazine = Magazine::new();
+            magazine.push(Box::new(Item(None)));
+            assert!(depot.store(0, home, magazine).is_ok());
+            assert_eq!(depot.take(0, home + 1).map(|found| found.len()), Some(1));
+        }
+    }
+
+    #[test]
+    fn a_thread_that_ends_leaves_its_sums_and_no_counters() {
+        let depot: Depot<Item> = Depot::new(&[SHAPE, SHAPE], usize::MAX, 1);
+        for thread in 1..=3 {
+            let counts = depot.register(1).expect("nobody holds the registry");
+            counts.recycles.store(thread, Ordering::Relaxed);
+            assert_eq!(depot.registry.lock().live.len(), 1);
+            depot.retire(1, &counts);
+        }
+        assert!(depot.registry.lock().live.is_empty());
+        assert_eq!(depot.totals().iter().map(|totals| totals.recycles).collect::<Vec<_>>(), [0, 6]);
+    }
+
     #[test]
     fn a_credit_is_an_item_and_its_bytes() {
         let depot: Depot<Item> = Depot::new(&[SHAPE, SHAPE], 1000, 1);

@@ -109,3 +109,30 @@ impl<T: Linked> Default for Magazine<T> {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Item(u32, Option<Box<Self>>);
+
+    impl Linked for Item {
+        fn link(&mut self) -> &mut Option<Box<Self>> {
+            &mut self.1
+        }
+    }
+
+    #[test]
+    fn a_stack_returns_what_was_pushed_last() {
+        let mut stack = Stack::new();
+        assert!(stack.is_empty() && stack.pop().is_none());
+        for number in 0..3 {
+            stack.push(Box::new(Item(number, None)));
+            assert!(!stack.is_empty());
+        }
+        for number in (0..3).rev() {
+            assert!(stack.pop().is_some_and(|item| item.0 == number && item.1.is_none()));
+        }
+        assert!(stack.is_empty());
+    }
+}

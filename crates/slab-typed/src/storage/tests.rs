@@ -1,6 +1,8 @@
 //! What only the inside can break: `validate` has to see it, and say which promise it was.
 #![expect(unsafe_code, reason = "writes generations and links that are wrong")]
 
+use core::ptr::NonNull;
+
 use slab_traits::Global;
 
 use super::directory::{Record, State};
@@ -145,6 +147,25 @@ fn a_list_of_fresh_chunks_that_leads_astray_is_found() {
         assert_eq!(fresh.state, State::Fresh);
         values.directory.set_record(3, Record { link: 3, ..fresh });
     });
+}
+
+#[test]
+fn a_directory_is_cut_to_what_is_held() {
+    let mut values = Values::new(4, Global);
+    let slabs = [(); 100].map(|()| values.grow().expect("memory"));
+    let bytes = values.bytes();
+    slabs[1..].iter().for_each(|&slab| values.release_slab(slab));
+    values.forget_vacant_tail();
+    values.relist();
+    values.validate().expect("consistent");
+    let one = size_of::<NonNull<u32>>() + size_of::<Record>();
+    assert_eq!([values.slab_ids(), values.held_slabs()], [1, 1]);
+    assert_eq!(values.directory.bytes(), one);
+    assert!(values.bytes() < bytes / 50, "{} of {bytes}", values.bytes());
+    values.release_slab(0);
+    values.forget_vacant_tail();
+    values.relist();
+    assert_eq!(values.bytes(), 0);
 }
 
 #[test]
