@@ -1,0 +1,62 @@
+//! The tree stays shallow whatever the order of the regions.
+#![expect(unsafe_code, reason = "gives regions away")]
+
+use core::ptr::NonNull;
+use std::vec::Vec;
+
+use slab_testkit::Arena;
+
+use super::*;
+use crate::class::GRANULE_BYTES;
+
+/// Returns the regions and the depth of the tree that regions in this order make, and asserts that
+/// the set finds each by each of its edges.
+fn depth_of(regions: &[NonNull<[u8]>]) -> usize {
+    fn depth(root: Option<RegionRef>) -> usize {
+        root.map_or(0, |region| 1 + region.children().map(depth).into_iter().max().unwrap_or(0))
+    }
+    let mut set = RegionSet::new();
+    for &region in regions {
+        // SAFETY: the arena outlives the set and is used by nobody else.
+        set.insert(unsafe { RegionRef::create(region) }.expect("large enough"));
+    }
+    for &region in regions {
+        let (start, size) = (region.cast::<u8>().addr().get(), region.len());
+        for at in [start, start + size - 1] {
+            assert_eq!(set.overlapping(at, 1).map(RegionRef::start), Some(start));
+        }
+    }
+    let mut in_order = Vec::new();
+    set.for_each(|region| in_order.push(region.start()));
+    assert!(in_order.is_sorted() && in_order.len() == regions.len());
+    depth(set.root)
+}
+
+/// A random tree of 1000 is about 22 deep, hardly ever beyond 35.
+#[test]
+fn no_order_of_insertion_makes_a_deep_tree() {
+    let count = if cfg!(miri) { 100 } else { 1000 };
+    let bytes = 3 * GRANULE_BYTES;
+    let arena = Arena::new(count * bytes, 0);
+    let part = |nth: usize| {
+        // SAFETY: within the arena.
+        let start = unsafe { arena.region().cast::<u8>().add(nth * bytes) };
+        NonNull::slice_from_raw_parts(start, bytes)
+    };
+    let ascending: Vec<_> = (0..count).map(part).collect();
+    let descending: Vec<_> = (0..count).rev().map(part).collect();
+    let jumping: Vec<_> = (0..count).map(|nth| part(nth * 7 % count)).collect();
+    for order in [ascending, descending, jumping] {
+        let depth = depth_of(&order);
+        assert!(depth < 36, "{depth}");
+    }
+}
+
+#[test]
+fn regions_at_equal_distances_are_as_often_in_order_as_not() {
+    for distance in [0x1038, 0x10_0000, 0x12_5000, 0x22_D000] {
+        let priorities = (1..1000).map(|nth| scrambled(nth * distance));
+        let ascents = priorities.clone().zip(priorities.skip(1)).filter(|(a, b)| a < b).count();
+        assert!((400..600).contains(&ascents), "{distance:#x}: {ascents} of 998");
+    }
+}
