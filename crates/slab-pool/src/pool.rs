@@ -400,7 +400,7 @@ impl BufferPool {
     }
 
     /// Returns how many buffers of a class are idle, those in thread caches included; 0 if there is no such
-    /// class. Exact while no thread acquires or releases. *O*(threads × classes).
+    /// class. Exact while no thread acquires, releases or ends. *O*(threads × classes).
     pub fn idle(&self, class: usize) -> usize {
         if class < self.class_sizes().len() { self.core.depot.idle(class) } else { 0 }
     }

@@ -30,8 +30,8 @@ pub struct ClassStats {
     pub bytes: usize,
     /// Idle buffers that are kept at most.
     pub capacity: usize,
-    /// Idle buffers now, those in thread caches included. Exact while no thread acquires or releases; else one that moves
-    /// may be counted twice or not at all.
+    /// Idle buffers now, those in thread caches included. Exact while no thread acquires, releases or ends; else one that
+    /// moves may be counted twice or not at all. A thread ends after `thread::scope` has returned, unless it was joined.
     pub idle: usize,
     /// Buffers that one thread may keep to itself, or keep room for, at most.
     pub thread_share: usize,

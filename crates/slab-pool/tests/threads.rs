@@ -215,7 +215,7 @@ fn stress_with_contents() {
             mail.push(sender);
             boxes.push(receiver);
         }
-        for (me, inbox) in boxes.into_iter().enumerate() {
+        let work = boxes.into_iter().enumerate().map(|(me, inbox)| {
             let (mail, pools) = (mail.clone(), &pools);
             scope.spawn(move || {
                 let mut state = me as u64 + 1;
@@ -244,8 +244,11 @@ fn stress_with_contents() {
                     inbox.try_iter().for_each(|gone| check(&gone));
                 }
                 held.iter().for_each(check);
-            });
-        }
+            })
+        });
+        // The scope itself waits for the closures alone, and what threads keep moves when they end.
+        let threads: Vec<_> = work.collect();
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
     });
     for pool in &pools {
         let stats = pool.detailed_stats();
