@@ -98,7 +98,8 @@ mod tests {
         for classes in [&DEFAULT_CLASSES[..], &odd, &[1], &[1, 2, 3, 4], &[usize::MAX / 4]] {
             let map = ClassMap::new(classes, 8 << 20, true).expect("rising");
             let near = |&size: &usize| [size - 1, size, size.saturating_add(1)];
-            let sizes = map.sizes.iter().flat_map(near).chain((0..64).map(|bits| 1 << bits));
+            let sizes =
+                map.sizes.iter().flat_map(near).chain((0..usize::BITS).map(|bits| 1 << bits));
             let mut direct = 0;
             let keys = map.keys(5);
             for size in sizes.chain([0, 1, 2, 3, usize::MAX]) {

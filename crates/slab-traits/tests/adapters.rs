@@ -325,7 +325,8 @@ fn a_refused_free_is_reported_without_the_lock() {
     let heap: Local<Unfreeing> = Locked::new(Unfreeing::default());
     // SAFETY: leaked memory that nobody else uses.
     unsafe { heap.add_region(memory(256)) }.expect("any region will do");
-    let layout = Layout::new::<u64>();
+    // Not that of a `u64`, which is less on some machines.
+    let layout = Layout::from_size_align(8, 8).expect("a valid layout");
     let block = (&heap).allocate(layout).expect("room").cast::<u8>();
     let report = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         // SAFETY: live, with this layout.
