@@ -135,7 +135,7 @@ fn an_overflow_into_the_neighbour_is_found_on_free_in_hardened_mode() {
     for offset in [SMALL, SMALL + 7] {
         let mut fixture = Fixture::<Hardened>::new();
         let block = fixture.heap.alloc(bytes(SMALL)).expect("room");
-        poke(block, offset);
+        flip(block, offset);
         // SAFETY: live, with this layout.
         let outcome = unsafe { fixture.heap.try_free(block, bytes(SMALL)) };
         let address = block.addr().get();
@@ -170,6 +170,18 @@ fn poke(block: NonNull<u8>, offset: usize) {
     unsafe { slab_core::poison::permit(byte, 1) };
     // SAFETY: as above.
     unsafe { byte.write(0x5A) };
+}
+
+/// As [`poke`], of a byte of a canary, which may be any: it is another one afterwards.
+fn flip(block: NonNull<u8>, offset: usize) {
+    // SAFETY: within the region.
+    let byte = unsafe { block.add(offset) };
+    // SAFETY: as above.
+    unsafe { slab_core::poison::permit(byte, 1) };
+    // SAFETY: a canary is initialised.
+    let before = unsafe { byte.read() };
+    // SAFETY: none: this is the mistake.
+    unsafe { byte.write(!before) };
 }
 
 fn panic_of(action: impl FnOnce()) -> String {
