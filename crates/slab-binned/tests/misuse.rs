@@ -7,8 +7,7 @@ use std::cell::RefCell;
 use std::ptr::NonNull;
 
 use slab_binned::{BinnedAllocator, BinnedByteAllocator, BinnedError, BlockId, FreeError};
-use slab_testkit::child;
-use slab_testkit::{Arena, Misuse};
+use slab_testkit::{Arena, Misuse, child};
 use slab_traits::{BaseAllocator, ByteAllocator, Locked};
 
 // Ids.

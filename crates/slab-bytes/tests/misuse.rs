@@ -11,8 +11,7 @@ use std::ptr::NonNull;
 
 use slab_bytes::{FreeError, SlabByteAllocator};
 use slab_core::{Checked, Hardened, Mode, Unchecked};
-use slab_testkit::child;
-use slab_testkit::{Arena, Misuse};
+use slab_testkit::{Arena, Misuse, child};
 use slab_traits::{BaseAllocator, ByteAllocator, Locked};
 
 const REGION_BYTES: usize = 32 * 1024;

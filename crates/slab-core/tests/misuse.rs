@@ -5,7 +5,7 @@
 
 use std::ptr::NonNull;
 
-use slab_core::{Checked, Hardened, Mode, SlotError, Slots, Unchecked};
+use slab_core::{Checked, Hardened, Mode, Slot, SlotError, Slots, Unchecked};
 use slab_testkit::Arena;
 
 const REGION_BYTES: usize = 1000;
@@ -55,4 +55,32 @@ fn double_free_after_reuse<M: Mode>() {
 fn a_double_free_after_reuse_is_found_at_the_next_push() {
     double_free_after_reuse::<Checked>();
     double_free_after_reuse::<Hardened>();
+}
+
+/// A canary says whose it is: a copy of a neighbour's, as a loop one element too long leaves it, is an
+/// overrun.
+#[test]
+fn hardened_takes_no_other_slots_canary() {
+    let arena = Arena::new(REGION_BYTES, 0);
+    let mut slots = slots::<Hardened>(&arena);
+    let [token, next] = [(); 2].map(|()| slots.try_pop_slot().expect("free"));
+    let canary = |token: &Slot<u64>| {
+        // SAFETY: the canary lies behind the block.
+        unsafe { token.as_ptr().add(1) }
+    };
+    let (to, from) = (canary(&token), canary(&next));
+    // SAFETY: the canary is initialised.
+    let own = unsafe { to.read_unaligned() };
+    // SAFETY: as above.
+    let other = unsafe { from.read_unaligned() };
+    assert_ne!(own, other);
+    // SAFETY: a user's mistake.
+    unsafe { to.write_unaligned(other) };
+    // SAFETY: nobody uses the slot while it is refused.
+    let outcome = unsafe { slots.try_push_slot(token.as_ptr()) };
+    assert_eq!(outcome, Err(SlotError::Overrun { slot: 0 }));
+    // SAFETY: undoes the mistake.
+    unsafe { to.write_unaligned(own) };
+    slots.push(token).expect("whole again");
+    slots.push(next).expect("whole all the while");
 }

@@ -422,34 +422,6 @@ fn hardened_finds_a_write_past_the_end_and_hands_the_slot_back() {
     one::<[u8; 13]>();
 }
 
-/// A canary says whose it is: a copy of a neighbour's, as a loop one element too long leaves it, is an
-/// overrun.
-#[test]
-fn hardened_takes_no_other_slots_canary() {
-    let arena = Arena::new(1000, 0);
-    let mut slots = slots_in::<[u8; 16], Hardened, u16>(&arena);
-    let [token, next] = [(); 2].map(|()| slots.try_pop_slot().expect("free"));
-    let canary = |token: &Slot<[u8; 16]>| {
-        // SAFETY: inside the canary, which lies behind the block's 16 bytes.
-        unsafe { token.as_ptr().cast::<u64>().add(2) }
-    };
-    let (to, from) = (canary(&token), canary(&next));
-    // SAFETY: the canary is initialised.
-    let own = unsafe { to.read_unaligned() };
-    // SAFETY: as above.
-    let other = unsafe { from.read_unaligned() };
-    assert_ne!(own, other);
-    // SAFETY: a user's mistake.
-    unsafe { to.write_unaligned(other) };
-    // SAFETY: nobody uses the slot while it is refused.
-    let outcome = unsafe { slots.try_push_slot(token.as_ptr()) };
-    assert_eq!(outcome, Err(SlotError::Overrun { slot: 0 }));
-    // SAFETY: undoes the mistake.
-    unsafe { to.write_unaligned(own) };
-    slots.push(token).expect("whole again");
-    slots.push(next).expect("whole all the while");
-}
-
 #[test]
 fn hardened_links_do_not_show_what_they_link() {
     let arena = Arena::new(16 * 200 + 64, 0);

@@ -1,4 +1,4 @@
-//! The pool as its users see it.
+//! The pool as its users see it. Half of the lines are documentation: its methods are the crate's face.
 
 use std::fmt;
 use std::panic::Location;
