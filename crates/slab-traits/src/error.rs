@@ -24,6 +24,10 @@ pub enum AllocError {
     /// a block of somebody else.
     #[error("the pointer names no live block of this allocator")]
     NotAllocated,
+    /// Memory of the allocator was written by code that does not own it.
+    /// [`ByteAllocator::take_fault`](crate::ByteAllocator::take_fault) says where.
+    #[error("memory of this allocator was written by code that does not own it")]
+    Damaged,
 }
 
 /// The result of an allocator operation.

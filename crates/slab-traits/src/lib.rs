@@ -15,7 +15,8 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `alloc` | no | [`Global`] as a memory source: the global allocator; [`ByteAllocator`] for `Box<A>` |
+//! | `std` | yes | a [`Fault`] in a `Locked` heap is written to standard error before the program aborts |
+//! | `alloc` | with `std` | [`Global`] as a memory source: the global allocator; [`ByteAllocator`] for `Box<A>` |
 //!
 //! # Examples
 //!
@@ -89,7 +90,7 @@
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 /// The examples of the README, compiled with the documentation tests.
@@ -99,10 +100,12 @@ struct Readme;
 
 mod adapter;
 mod error;
+mod fault;
 mod source;
 mod traits;
 
 pub use adapter::{Local, LocalMutex, Locked, OomHook};
 pub use error::{AllocError, AllocResult, RegionError};
+pub use fault::Fault;
 pub use source::Global;
 pub use traits::{BaseAllocator, ByteAllocator, PageAllocator, PageCounts, region_at};

@@ -8,7 +8,7 @@
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
-use crate::{AllocError, AllocResult, RegionError};
+use crate::{AllocError, AllocResult, Fault, RegionError};
 
 /// Turns an address range into a region pointer.
 ///
@@ -270,6 +270,17 @@ pub unsafe trait ByteAllocator: BaseAllocator {
         unsafe { self.dealloc(block, layout) };
         Ok(())
     }
+
+    /// Returns the [`Fault`] that made the allocator refuse its last request, once: a second call
+    /// returns `None`. *O*(1), without an allocation.
+    ///
+    /// An allocator that checks stores the fault before it returns
+    /// [`NotAllocated`](AllocError::NotAllocated), [`Damaged`](AllocError::Damaged), or
+    /// [`InvalidParam`](AllocError::InvalidParam) for a layout that does not fit a block.
+    /// [`Locked`](crate::Locked) reports it. The provided method knows of no fault.
+    fn take_fault(&mut self) -> Option<Fault> {
+        None
+    }
 }
 
 /// Resizes in place where the allocator can, else by moving.
@@ -478,6 +489,10 @@ macro_rules! forward_byte_allocator {
             unsafe fn try_dealloc(&mut self, block: NonNull<u8>, layout: Layout) -> AllocResult {
                 // SAFETY: the caller's promise is the same.
                 unsafe { (**self).try_dealloc(block, layout) }
+            }
+
+            fn take_fault(&mut self) -> Option<Fault> {
+                (**self).take_fault()
             }
         }
     };
