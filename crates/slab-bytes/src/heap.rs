@@ -414,9 +414,11 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
         block: NonNull<u8>,
         old: Layout,
         new: Layout,
-    ) -> AllocResult {
+    ) -> AllocResult<NonNull<u8>> {
+        let address = block.addr().get();
         // SAFETY: the caller's promise is the same.
-        unsafe { self.resize(block.addr().get(), old, new) }
+        unsafe { self.resize(address, old, new) }?;
+        Ok(self.own_pointer(address))
     }
 
     /// Returns the bytes of the slot or run in which the block lies, which may be a larger class's;

@@ -147,14 +147,18 @@ pub unsafe trait ByteAllocator: BaseAllocator {
         Ok(block)
     }
 
-    /// Changes a live block from layout `old` to layout `new` without moving it.
+    /// Changes a live block from layout `old` to layout `new` without moving it. Returns a pointer to
+    /// the same address that is derived from the region: the caller's `block` may have permission
+    /// for the old length only.
     ///
     /// The provided method never can; [`grow`](Self::grow), [`shrink`](Self::shrink) and
-    /// [`realloc`](Self::realloc) ask it before they move a block.
+    /// [`realloc`](Self::realloc) call it before they move a block.
     ///
     /// # Errors
     ///
-    /// [`AllocError::NoMemory`] if the block has to move. It is unchanged.
+    /// [`AllocError::NoMemory`] if the block has to move, also because its address is no multiple of
+    /// `new.align()`. Where the allocator checks, [`AllocError::NotAllocated`] and
+    /// [`AllocError::InvalidParam`] as [`try_dealloc`](Self::try_dealloc). The block is unchanged.
     ///
     /// # Safety
     ///
@@ -164,7 +168,7 @@ pub unsafe trait ByteAllocator: BaseAllocator {
         block: NonNull<u8>,
         old: Layout,
         new: Layout,
-    ) -> AllocResult {
+    ) -> AllocResult<NonNull<u8>> {
         let _ = (block, old, new);
         Err(AllocError::NoMemory)
     }
@@ -294,12 +298,10 @@ unsafe fn resize<A: ByteAllocator + ?Sized>(
     old: Layout,
     new: Layout,
 ) -> AllocResult<NonNull<u8>> {
-    if block.addr().get().is_multiple_of(new.align()) {
-        // SAFETY: the caller vouches for `block` and `old`.
-        let resized = unsafe { heap.resize_in_place(block, old, new) };
-        if resized.is_ok() {
-            return Ok(block);
-        }
+    // SAFETY: the caller promises that `block` is live and was last given layout `old`.
+    match unsafe { heap.resize_in_place(block, old, new) } {
+        Err(AllocError::NoMemory) => {}
+        outcome => return outcome,
     }
     let moved = heap.alloc(new)?;
     let kept_bytes = old.size().min(new.size());
@@ -446,7 +448,7 @@ macro_rules! forward_byte_allocator {
                 block: NonNull<u8>,
                 old: Layout,
                 new: Layout,
-            ) -> AllocResult {
+            ) -> AllocResult<NonNull<u8>> {
                 // SAFETY: the caller's promise is the same.
                 unsafe { (**self).resize_in_place(block, old, new) }
             }

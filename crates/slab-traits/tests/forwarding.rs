@@ -71,7 +71,12 @@ unsafe impl ByteAllocator for Noting {
         self.note("alloc_zeroed", REFUSED)
     }
 
-    unsafe fn resize_in_place(&mut self, _: NonNull<u8>, _: Layout, _: Layout) -> AllocResult {
+    unsafe fn resize_in_place(
+        &mut self,
+        _: NonNull<u8>,
+        _: Layout,
+        _: Layout,
+    ) -> AllocResult<NonNull<u8>> {
         self.note("resize_in_place", Err(AllocError::NotAllocated))
     }
 

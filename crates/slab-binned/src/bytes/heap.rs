@@ -362,8 +362,14 @@ unsafe impl ByteAllocator for BinnedByteAllocator {
         block: NonNull<u8>,
         old: Layout,
         new: Layout,
-    ) -> AllocResult {
-        self.resize(block.addr().get(), old.size(), new.size())
+    ) -> AllocResult<NonNull<u8>> {
+        let address = block.addr().get();
+        if !address.is_multiple_of(new.align()) {
+            return Err(AllocError::NoMemory);
+        }
+        self.resize(address, old.size(), new.size())?;
+        let block = self.find(address).map_err(AllocError::from)?;
+        self.regions.start_of(block.granule + block.pad).ok_or(AllocError::NotAllocated)
     }
 
     /// Returns the bytes from the block's address to its end. *O*(1).

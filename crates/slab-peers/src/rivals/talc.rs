@@ -72,7 +72,7 @@ unsafe impl ByteAllocator for Talc {
         block: NonNull<u8>,
         old: Layout,
         new: Layout,
-    ) -> AllocResult {
+    ) -> AllocResult<NonNull<u8>> {
         // `talc` never looks at the alignment again, so only the block's address has to suit.
         if !block.addr().get().is_multiple_of(new.align()) {
             return Err(AllocError::NoMemory);
@@ -81,7 +81,7 @@ unsafe impl ByteAllocator for Talc {
         // SAFETY: the caller passes a live block and its layout; the new size is not zero.
         let resized =
             unsafe { self.inner.try_realloc_in_place(block.as_ptr(), filled(old), new_size) };
-        if resized { Ok(()) } else { Err(AllocError::NoMemory) }
+        if resized { Ok(block) } else { Err(AllocError::NoMemory) }
     }
 
     fn total_bytes(&self) -> usize {
