@@ -43,11 +43,14 @@ enum Plan {
     From(usize),
     /// Panics there instead.
     PanicsAt(usize),
+    /// Refuses nothing. That release deallocates its block, then panics.
+    PanicsAtRelease(usize),
 }
 
 #[derive(Debug)]
 struct State {
     requests: usize,
+    releases: usize,
     failures: usize,
     live: Shadow,
 }
@@ -73,8 +76,14 @@ impl<A> FailingSource<A> {
         Self::with_plan(inner, Plan::PanicsAt(nth))
     }
 
+    /// Returns a source whose `nth` release, counted from 1, deallocates its block and then panics. It
+    /// refuses nothing.
+    pub fn panicking_at_release(inner: A, nth: usize) -> Self {
+        Self::with_plan(inner, Plan::PanicsAtRelease(nth))
+    }
+
     fn with_plan(inner: A, plan: Plan) -> Self {
-        let state = State { requests: 0, failures: 0, live: Shadow::anywhere() };
+        let state = State { requests: 0, releases: 0, failures: 0, live: Shadow::anywhere() };
         Self { inner, plan, state: Mutex::new(state) }
     }
 
@@ -83,7 +92,12 @@ impl<A> FailingSource<A> {
         self.state().requests
     }
 
-    /// Returns the requests refused by plan, or met by a panic.
+    /// Returns the blocks that were given back. Blocks of no bytes count.
+    pub fn releases(&self) -> usize {
+        self.state().releases
+    }
+
+    /// Returns the requests refused by plan, and the requests and releases that panicked.
     pub fn failures(&self) -> usize {
         self.state().failures
     }
@@ -110,7 +124,7 @@ unsafe impl<A: Allocator> Allocator for FailingSource<A> {
         let mut state = self.state();
         state.requests += 1;
         let fails = match self.plan {
-            Plan::Never => false,
+            Plan::Never | Plan::PanicsAtRelease(_) => false,
             Plan::At(nth) => state.requests == nth,
             Plan::From(nth) => state.requests >= nth,
             Plan::PanicsAt(nth) if state.requests == nth => {
@@ -133,15 +147,21 @@ unsafe impl<A: Allocator> Allocator for FailingSource<A> {
     }
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        let mut state = self.state();
+        state.releases += 1;
+        let panics = matches!(self.plan, Plan::PanicsAtRelease(nth) if state.releases == nth);
+        state.failures += usize::from(panics);
         if layout.size() != 0 {
-            match self.state().live.remove(block) {
+            match state.live.remove(block) {
                 Ok(known) => assert_eq!(layout, known, "a block came back with another layout"),
                 Err(error) => panic!("a block came back that was not live: {error}"),
             }
         }
+        drop(state);
         // SAFETY: the block came from `inner` with this layout, as the caller promises and, but for
         // blocks of no bytes, as was just looked up.
         unsafe { self.inner.deallocate(block, layout) };
+        assert!(!panics, "a release panics by plan");
     }
 }
 
@@ -209,6 +229,20 @@ mod tests {
         assert_eq!(answers(FailingSource::panicking_at(Global, 5)), [true; 4]);
         let panicking = || answers(FailingSource::panicking_at(Global, 1));
         assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+    }
+
+    #[test]
+    fn a_release_that_panics_has_deallocated_its_block() {
+        let source = FailingSource::panicking_at_release(Global, 2);
+        let layout = Layout::new::<u64>();
+        let outcomes = [(); 3].map(|()| {
+            let block = source.allocate(layout).expect("nothing is refused").cast::<u8>();
+            // SAFETY: allocated above with this layout.
+            let release = || unsafe { source.deallocate(block, layout) };
+            catch_unwind(AssertUnwindSafe(release)).is_ok()
+        });
+        assert_eq!(outcomes, [true, false, true]);
+        assert_eq!((source.releases(), source.failures(), source.live_blocks()), (3, 1, 0));
     }
 
     #[test]
