@@ -6,6 +6,7 @@
 //! * [`Arena`] is memory to give away, at an odd address if wanted, with guards on both sides.
 //! * [`FailingSource`] refuses the n-th request; [`for_each_failure`] tries every n.
 //! * [`exhaust`] fills regions to the last block, again and again, and demands all of it back.
+//! * [`history()`] compares a heap that has a history with a fresh one.
 //! * [`Misuse`] is what a program can do wrong with a block, [`child`] acts mistakes out in a process of their own, and tells how that ended.
 //! * [`race()`] times contenders against one another, interleaved round by round; a [`Table`] says what it found.
 //!
@@ -17,6 +18,7 @@ mod check;
 pub mod child;
 mod exhaustion;
 mod failing;
+mod history;
 mod misuse;
 mod op;
 mod race;
@@ -29,6 +31,7 @@ pub use arena::Arena;
 pub use check::{check, try_check};
 pub use exhaustion::{Exhaustion, exhaust};
 pub use failing::{FailingSource, for_each_failure};
+pub use history::{HistoryReport, history};
 pub use misuse::Misuse;
 pub use op::{OP_BYTES, Op};
 pub use race::{Contender, Results, race, race_reporting};
