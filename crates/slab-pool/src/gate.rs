@@ -8,9 +8,16 @@
 //! - **G3 (served)**: after every change that could serve the head, somebody looks: whoever changes something
 //!   raises `signals` and tries the lock; whoever holds the lock looks at `signals` after letting go.
 //!
+//! - **G4 (unlocked)**: no code of a waker runs under the lock. The caller clones a waker before the gate locks the queue;
+//!   the gate wakes or drops it after it has unlocked the queue.
+//! - **G5 (contained)**: a panic of a waker's `wake` or `drop` ends in [`contain`], so the callers behind it are served and a
+//!   release does not panic.
+//!
 //! Leaving only tries the lock, so that a release waits for nobody.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -138,29 +145,30 @@ impl Gate {
         Place { ticket, bytes, granted }
     }
 
-    /// Has another waker called. *O*(log waiting).
-    pub fn rewake(&self, place: &Place, waker: &Waker) {
+    /// Replaces the waker of a place. *O*(log waiting).
+    pub fn rewake(&self, place: &Place, mut waker: Waker) {
         let mut queue = self.queue.lock();
         if let Some(index) = queue.position(place) {
-            queue.entries[index].waker.clone_from(waker);
+            mem::swap(&mut queue.entries[index].waker, &mut waker);
         }
         drop(queue);
         // Somebody may have been turned away by this lock.
         self.serve();
+        contain(|| drop(waker));
     }
 
     /// Gives up a place, and the bytes if they were granted meanwhile. *O*(waiting).
     pub fn cancel(&self, place: Place) {
         let mut queue = self.queue.lock();
-        if let Some(index) = queue.position(&place) {
-            queue.entries.remove(index);
-        }
+        let index = queue.position(&place);
+        let entry = index.and_then(|index| queue.entries.remove(index));
         self.waiting.store(queue.entries.len(), Ordering::Relaxed);
         drop(queue);
         if place.is_granted() {
             self.used_bytes.fetch_sub(place.bytes, Ordering::AcqRel);
         }
         self.serve();
+        contain(|| drop(entry));
     }
 
     /// Grants what can be granted. Whoever finds the lock taken leaves it to the holder: **G3**.
@@ -182,9 +190,8 @@ impl Gate {
             }
             self.waiting.store(queue.entries.len(), Ordering::Relaxed);
             drop(queue);
-            // Wakers are others' code: no lock is held here.
             match served {
-                Some(entry) => entry.waker.wake(),
+                Some(entry) => contain(|| entry.waker.wake()),
                 None => {
                     fence(Ordering::SeqCst);
                     if self.signals.load(Ordering::SeqCst) == seen {
@@ -193,5 +200,15 @@ impl Gate {
                 }
             }
         }
+    }
+}
+
+/// Calls a waker's code. Its panic ends here, after the panic hook has reported it: the caller that released memory did not
+/// cause it, and a second panic during unwinding would abort the process.
+fn contain(call: impl FnOnce()) {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else { return };
+    // The payload's `Drop` is code of the user as well. What it panics with is leaked instead of dropped.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(second);
     }
 }

@@ -66,6 +66,18 @@ fn wait(core: &Core, plan: Plan, timeout: Option<Duration>) -> Result<(), PoolEr
 
 /// A buffer to come; see [`BufferPool::acquire_async`]. Polled again once it was ready, it asks for another
 /// one.
+///
+/// # Wakers
+///
+/// The pool holds no lock while it clones, wakes or drops a waker, so a waker may acquire from the same pool, release to it and
+/// poll or drop its futures. A thread that releases a buffer calls `wake` of each request that it serves, so a slow `wake`
+/// delays that thread; other threads serve the queue meanwhile. A `wake` that releases memory at once serves the next request
+/// inside itself, one level of the stack per request.
+///
+/// A panic of `wake` or of a waker's `drop` ends in the pool once the panic hook has reported it: releases do not panic,
+/// and the requests behind are served. A panic of `clone` reaches the caller of `poll`; the request keeps its place in the queue.
+///
+/// A future that is forgotten ([`std::mem::forget`]) keeps its place and its turn, and the requests behind it wait.
 #[must_use = "futures do nothing unless polled"]
 pub struct AcquireFuture {
     pool: Arc<BufferPool>,
@@ -87,20 +99,14 @@ impl AcquireFuture {
     fn enter(&mut self, plan: Plan, waker: &Waker) -> bool {
         let core = self.pool.core();
         let Some(gate) = &core.gate else { return true };
-        let place = match self.place.take() {
-            Some(place) if place.is_granted() => return true,
-            Some(place) => {
-                gate.rewake(&place, waker);
-                place
-            }
+        match &self.place {
+            Some(place) if place.is_granted() => {}
+            // The clone may panic: the place stays where `drop` finds it.
+            Some(place) => gate.rewake(place, waker.clone()),
             None if gate.try_enter(plan.bytes) => return true,
-            None => gate.wait(plan.bytes, waker.clone()),
-        };
-        let granted = place.is_granted();
-        if !granted {
-            self.place = Some(place);
+            None => self.place = Some(gate.wait(plan.bytes, waker.clone())),
         }
-        granted
+        self.place.take_if(|place| place.is_granted()).is_some()
     }
 }
 
