@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::buffer::{Buffer, Matters};
 use crate::classes::{ClassMap, DEFAULT_CLASSES};
 use crate::core::{Config, Core};
 use crate::error::PoolError;
@@ -26,15 +27,28 @@ const OVERSIZE_FACTOR: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Zeroing {
-    /// A buffer from `acquire` is zero. One from `acquire_for_write` shows nothing that was not written to it,
-    /// though its unwritten part may hold old bytes, which a [`Read`](std::io::Read) that looks at its target, or
-    /// lies about what it wrote, can get at.
+    /// All of a buffer from `acquire` is zero, and the visible bytes of one from `acquire_zeroed`. The bytes behind the length may be
+    /// old ones in a buffer from `acquire_for_write` or `acquire_zeroed`, in one that contents moved to because they outgrew
+    /// another, and in a detached copy. Old bytes become visible only through a [`Read`](std::io::Read) that reads the slice it
+    /// is given, or that reports more bytes than it wrote.
     #[default]
     OnAcquire,
-    /// As [`Zeroing::OnAcquire`], and a buffer from `acquire_for_write` is zero as well.
+    /// Every buffer is zero when an owner gets it, behind the length as well, also when contents move to a larger buffer or
+    /// are copied out of a shared one. Safe code reads only what this owner wrote, and zeroes.
     Always,
     /// A buffer from `acquire` holds what its last user left in it; `acquire_zeroed` is zero all the same.
     Never,
+}
+
+impl Zeroing {
+    /// Returns the buffer with no byte visible, as an owner that appends gets it.
+    #[inline(always)]
+    pub(crate) fn emptied(self, buffer: Box<Buffer>) -> Box<Buffer> {
+        let clean = self == Self::Always && !buffer.is_fit(Matters::ALL);
+        let mut buffer = if clean { buffer.renewed(Matters::ALL) } else { buffer };
+        buffer.set_len(0);
+        buffer
+    }
 }
 
 /// What becomes of requests that are larger than the largest class.
@@ -128,7 +142,7 @@ impl BufferPoolBuilder {
     }
 
     /// Sets how many bytes of buffers are handed out at most; who asks for more waits, or is told. Default:
-    /// no limit. Releases then take an atomic read-modify-write.
+    /// no limit. Each acquire and each release then takes an atomic read-modify-write.
     pub fn outstanding_bytes_max(mut self, bytes: usize) -> Self {
         self.outstanding_bytes_max = Some(bytes);
         self
@@ -176,7 +190,7 @@ impl BufferPoolBuilder {
     }
 
     /// Sets up to which length a slice of a shared buffer is copied into a buffer of a smaller class, so that it
-    /// does not keep the large one from returning. Default: 0, never.
+    /// does not keep the large one from returning. An empty slice is not copied. Default: 0, never.
     pub fn copy_out_max(mut self, bytes: usize) -> Self {
         self.copy_out_max = bytes;
         self
@@ -226,6 +240,7 @@ impl BufferPoolBuilder {
         let depot = Depot::new(&shapes, retained_bytes_max, threads.min(SHARDS_MAX));
         let config = Config {
             alignment,
+            zeroing: self.zeroing,
             wipe: self.wipe,
             oversize,
             copy_out_max: self.copy_out_max,
@@ -235,6 +250,6 @@ impl BufferPoolBuilder {
         let gate = self.outstanding_bytes_max.map(Gate::new);
         let leaks = self.leak_tracking.then(Leaks::default);
         let core = Core::new(config, classes, depot, gate, leaks);
-        Ok(Arc::new(BufferPool::over(core, self.zeroing)))
+        Ok(Arc::new(BufferPool::over(core)))
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::buffer::{Buffer, NO_CLASS};
 use crate::cache::Cache;
 use crate::classes::ClassMap;
-use crate::config::Oversize;
+use crate::config::{Oversize, Zeroing};
 use crate::error::PoolError;
 use crate::gate::Gate;
 use crate::leaks::Leaks;
@@ -19,6 +19,7 @@ use crate::raw::{remove_cache, with_cache};
 #[derive(Debug)]
 pub struct Config {
     pub alignment: usize,
+    pub zeroing: Zeroing,
     pub wipe: bool,
     pub oversize: Oversize,
     pub copy_out_max: usize,
@@ -134,6 +135,15 @@ impl Core {
             buffer.ticket = leaks.note(plan.bytes, location);
         }
         Ok(buffer)
+    }
+
+    /// As [`Core::obtain`], with no byte visible, and all bytes zero under [`Zeroing::Always`].
+    pub fn obtain_empty(
+        self: &Arc<Self>,
+        plan: Plan,
+        location: &'static Location<'static>,
+    ) -> Result<Box<Buffer>, PoolError> {
+        self.obtain(plan, location).map(|buffer| self.config.zeroing.emptied(buffer))
     }
 
     fn recycled(self: &Arc<Self>, class: usize) -> Option<Box<Buffer>> {

@@ -73,7 +73,8 @@ impl BufferPool {
         BufferPoolBuilder::default()
     }
 
-    pub(crate) fn over(core: Arc<Core>, zeroing: Zeroing) -> Self {
+    pub(crate) fn over(core: Arc<Core>) -> Self {
+        let zeroing = core.config.zeroing;
         let matters = if zeroing == Zeroing::Never { Matters::LENGTH } else { Matters::ALL };
         Self { keys: core.classes.keys(core.id), matters, zeroing, core }
     }
@@ -123,7 +124,8 @@ impl BufferPool {
         self.prepared(expect(self.request(min_size, Patience::Endless)))
     }
 
-    /// Returns a buffer of `len` visible bytes, all zero whatever the pool was told.
+    /// Returns a buffer of `len` visible bytes, all zero under every [`Zeroing`]. *O*(1), and *O*(dirty bytes) for the
+    /// zeroing.
     ///
     /// # Panics
     ///
@@ -140,7 +142,8 @@ impl BufferPool {
     pub fn acquire_zeroed(&self, len: usize) -> PooledBuffer {
         let mut buffer = self.any(len);
         if buffer.dirty() > 0 {
-            buffer.clean(len);
+            let all = self.zeroing == Zeroing::Always;
+            buffer.clean(if all { buffer.capacity() } else { len });
         }
         buffer.set_len(len);
         PooledBuffer::new(buffer)
@@ -239,7 +242,8 @@ impl BufferPool {
     }
 
     /// Returns a future of what [`BufferPool::acquire`] returns. It needs no runtime, queues up when it is first polled,
-    /// is served in order with everybody else who waits, and loses nothing when it is dropped.
+    /// is served in order with everybody else who waits, and loses nothing when it is dropped. What wakers may do is said at
+    /// [`AcquireFuture`].
     ///
     /// # Examples
     ///
@@ -298,10 +302,7 @@ impl BufferPool {
     /// Returns the buffer as [`BufferPool::acquire_for_write`] hands it out.
     #[inline(always)]
     fn emptied(&self, buffer: Box<Buffer>) -> PooledBuffer {
-        let clean = self.zeroing == Zeroing::Always && !buffer.is_fit(Matters::ALL);
-        let mut buffer = if clean { buffer.renewed(Matters::ALL) } else { buffer };
-        buffer.set_len(0);
-        PooledBuffer::new(buffer)
+        PooledBuffer::new(self.zeroing.emptied(buffer))
     }
 
     // Idle buffers.

@@ -227,7 +227,11 @@ impl PooledBuffer {
     ///
     /// # Errors
     ///
-    /// The reader's; or `InvalidData` if it says that it read more than there was room for.
+    /// The reader's; or `InvalidData`, with both numbers, if the reader reports more bytes than it was offered. The length is
+    /// then as it was, and so it is after a panic of the reader.
+    ///
+    /// A reader that reports more bytes than it wrote makes zeroes visible under
+    /// [`Zeroing::Always`](crate::Zeroing::Always); under the others they may be bytes that were written before.
     ///
     /// # Examples
     ///
@@ -244,11 +248,10 @@ impl PooledBuffer {
         let len = buffer.len();
         let end = len.saturating_add(max).min(buffer.capacity());
         let count = reader.read(buffer.range_mut(len, end))?;
-        if count > end - len {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a reader wrote beyond its target",
-            ));
+        let offered = end - len;
+        if count > offered {
+            let message = format!("the reader reports {count} bytes read into {offered}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         buffer.set_len(len + count);
         Ok(count)
@@ -295,8 +298,7 @@ impl PooledBuffer {
         let core = &self.buffer().core;
         let plan = core.plan(capacity)?;
         core.try_enter(plan)?;
-        let mut larger = core.obtain(plan, Location::caller())?;
-        larger.set_len(0);
+        let mut larger = core.obtain_empty(plan, Location::caller())?;
         larger.append(self.as_slice());
         drop(Self::new(self.owned.replace(larger)));
         Ok(())

@@ -113,8 +113,7 @@ impl SharedBuffer {
         let core = &buffer.core;
         let plan = core.plan(len).ok().filter(|plan| plan.bytes < buffer.capacity())?;
         core.try_enter(plan).ok()?;
-        let mut copy = core.obtain(plan, std::panic::Location::caller()).ok()?;
-        copy.set_len(0);
+        let mut copy = core.obtain_empty(plan, std::panic::Location::caller()).ok()?;
         copy.append(&self.as_slice()[start..start + len]);
         Some(PooledBuffer::new(copy).freeze())
     }
