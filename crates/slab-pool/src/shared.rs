@@ -59,7 +59,8 @@ impl SharedBuffer {
     }
 
     /// Returns a part of this part. *O*(1), unless the pool [copies](crate::BufferPoolBuilder::copy_out_max) slices that
-    /// short.
+    /// short. An empty slice takes no buffer from the pool: it is one more reader of this one, as any slice that is not
+    /// copied.
     ///
     /// # Panics
     ///
@@ -79,7 +80,7 @@ impl SharedBuffer {
         assert!(start <= end, "a slice from {start} to {end}");
         assert!(end <= self.len, "a slice to {end} of {} bytes", self.len);
         let len = end - start;
-        let copied = (len <= self.shared.get().core.config.copy_out_max)
+        let copied = (len > 0 && len <= self.shared.get().core.config.copy_out_max)
             .then(|| self.copy_out(start, len))
             .flatten();
         copied.unwrap_or_else(|| Self {

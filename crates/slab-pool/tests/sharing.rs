@@ -66,6 +66,24 @@ fn empty_slices_are_slices() {
     assert!(frozen(&pool, b"").is_empty());
 }
 
+/// Neither without copying nor with it: an empty slice is one more reader.
+#[test]
+fn an_empty_slice_takes_no_buffer() {
+    for copy_out_max in [0, 1, 100, usize::MAX] {
+        let builder = BufferPool::builder().copy_out_max(copy_out_max);
+        let pool = builder.outstanding_bytes_max(1 << 20).build().expect("sound");
+        let whole = frozen(&pool, &[7; 60_000]);
+        let before = pool.detailed_stats();
+        let parts =
+            [whole.slice(0..0), whole.slice(10..10), whole.slice(60_000..), whole.slice(..0)];
+        assert!(parts.iter().all(SharedBuffer::is_empty));
+        assert_eq!(pool.detailed_stats(), before, "{copy_out_max}");
+        let whole = whole.try_mut().expect_err("the slices read");
+        drop(parts);
+        assert_eq!(whole.try_mut().expect("the only one").len(), 60_000);
+    }
+}
+
 #[test]
 #[should_panic(expected = "a slice to 3 of 2 bytes")]
 fn a_slice_beyond_the_end_is_a_mistake() {
