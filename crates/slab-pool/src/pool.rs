@@ -1,20 +1,20 @@
-//! The pool as its users see it. Half of the lines are documentation: its methods are the crate's face.
+//! The pool as its users see it: what it is, and how buffers are acquired.
+
+mod idle;
+mod queries;
 
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::buffer::{Buffer, Matters};
 use crate::classes::KeyMap;
 use crate::config::{BufferPoolBuilder, Zeroing};
-use crate::core::{Core, Plan};
+use crate::core::Core;
 use crate::error::PoolError;
-use crate::leaks::Outstanding;
 use crate::pooled::PooledBuffer;
 use crate::raw::hot_pop;
-use crate::stats::{BufferPoolStats, ClassStats, DetailedStats};
 use crate::wait::{AcquireFuture, Patience, enter};
 
 /// A pool of byte buffers of a few sizes, shared between threads.
@@ -26,7 +26,7 @@ use crate::wait::{AcquireFuture, Patience, enter};
 /// # Limits
 ///
 /// Idle buffers never exceed the capacity of their class nor the limit of retained bytes. A thread that used
-/// a class may keep room for a few buffers of it ([`ClassStats::thread_share`]), which others then cannot use. A thread
+/// a class may keep room for a few buffers of it ([`ClassStats::thread_share`](crate::ClassStats::thread_share)), which others then cannot use. A thread
 /// that stops using the pool keeps what is in its cache, at most that share, until it ends or releases another
 /// buffer; [`BufferPool::trim`] reaches it then.
 ///
@@ -34,7 +34,8 @@ use crate::wait::{AcquireFuture, Patience, enter};
 ///
 /// In the child of a fork of a program with threads, [`acquire`](Self::acquire) without a limit of outstanding bytes, `try_acquire`,
 /// and releases work: no lock that another thread may have held is ever waited for. Everything that waits,
-/// and statistics, `trim`, `decay` and leak tracking, may hang there.
+/// and statistics, `trim`, `decay` and leak tracking, may hang there. The same holds for a global allocator that uses the pool
+/// inside its own calls: the pool may have called it with one of these locks held.
 ///
 /// # Examples
 ///
@@ -78,8 +79,6 @@ impl BufferPool {
         let matters = if zeroing == Zeroing::Never { Matters::LENGTH } else { Matters::ALL };
         Self { keys: core.classes.keys(core.id), matters, zeroing, core }
     }
-
-    // Acquiring.
 
     /// Returns a buffer of the smallest class that holds `min_size` bytes: visible are all of the class, and all are
     /// zero unless the pool was told otherwise. What is not dirty is not written to. *O*(1), and
@@ -305,190 +304,6 @@ impl BufferPool {
         PooledBuffer::new(self.zeroing.emptied(buffer))
     }
 
-    // Idle buffers.
-
-    /// Allocates idle buffers ahead, so that the first acquires find some; returns how many it could keep. They
-    /// count as recycled when they are acquired. `class` as in [`BufferPool::class_sizes`].
-    ///
-    /// # Errors
-    ///
-    /// [`PoolError::NoSuchClass`], or [`PoolError::OutOfMemory`], in which case those before it are kept.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let pool = slab_pool::BufferPool::new(16);
-    /// let class = pool.class_of(10_000).expect("16 KiB");
-    /// assert_eq!(pool.prefill(class, 4)?, 4);
-    /// drop(pool.acquire(10_000));
-    /// assert_eq!(pool.misses(), 0);
-    /// # Ok::<(), slab_pool::PoolError>(())
-    /// ```
-    pub fn prefill(&self, class: usize, buffers: usize) -> Result<usize, PoolError> {
-        let sizes = self.core.classes.sizes();
-        let no_class = || PoolError::NoSuchClass { class, count: sizes.len() };
-        let bytes = *sizes.get(class).ok_or_else(no_class)?;
-        let alignment = self.core.config.alignment;
-        for made in 0..buffers {
-            // A look before the allocation: most callers ask for as many as there is room for.
-            if self.core.depot.credits_left(class) == 0 || self.core.depot.bytes_left() < bytes {
-                return Ok(made);
-            }
-            let plan = Plan { class: Some(class), bytes };
-            let buffer = self.core.make(plan);
-            let buffer = buffer.ok_or(PoolError::OutOfMemory { bytes, alignment })?;
-            if self.core.depot.try_put_one(class, buffer).is_err() {
-                return Ok(made);
-            }
-        }
-        Ok(buffers)
-    }
-
-    /// Frees all idle buffers, and returns how many bytes that were. Those in caches of other threads follow when
-    /// these threads release their next buffer, and are not counted.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let pool = slab_pool::BufferPool::new(16);
-    /// drop(pool.acquire(1));
-    /// assert_eq!((pool.trim(), pool.trim()), (4096, 0));
-    /// ```
-    pub fn trim(&self) -> usize {
-        let depot = &self.core.depot;
-        let own = self.core.with_own_cache(|cache| cache.local.trim(depot)).unwrap_or(0);
-        own + depot.trim()
-    }
-
-    /// Frees idle buffers that were not needed since the last time this was done, if that was an
-    /// [interval](BufferPoolBuilder::idle_decay) ago (without one: at once), and returns how many bytes that were. What a thread
-    /// keeps to itself follows later, as it comes by.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::{Duration, Instant};
-    /// use slab_pool::BufferPool;
-    ///
-    /// let minute = Duration::from_secs(60);
-    /// let pool = BufferPool::builder().idle_decay(minute).build()?;
-    /// drop(pool.acquire(1));
-    /// for minutes in 1..5 {
-    ///     // In a program: whenever it has nothing else to do, with the time that it is.
-    ///     pool.decay(Instant::now() + minute * minutes);
-    /// }
-    /// assert_eq!(pool.idle(0), 0);
-    /// # Ok::<(), slab_pool::PoolError>(())
-    /// ```
-    pub fn decay(&self, now: Instant) -> usize {
-        let freed_bytes = self.core.decay(now, true);
-        let depot = &self.core.depot;
-        self.core.with_own_cache(|cache| cache.local.settle(depot));
-        freed_bytes
-    }
-
-    // Queries.
-
-    /// Returns the sizes of buffers: those that were set, and after them those that larger requests
-    /// get.
-    pub fn class_sizes(&self) -> &[usize] {
-        self.core.classes.sizes()
-    }
-
-    /// Returns the class that a request of so many bytes gets; `None` if none is large enough.
-    pub fn class_of(&self, bytes: usize) -> Option<usize> {
-        self.core.classes.class_of(bytes)
-    }
-
-    /// Returns how many buffers of a class are idle, those in thread caches included; 0 if there is no such
-    /// class. Exact while no thread acquires, releases or ends. *O*(threads × classes).
-    pub fn idle(&self, class: usize) -> usize {
-        if class < self.class_sizes().len() { self.core.depot.idle(class) } else { 0 }
-    }
-
-    /// Returns how many buffers were handed out. *O*(threads × classes), as all of these.
-    pub fn allocations(&self) -> u64 {
-        self.stats().allocations
-    }
-
-    /// Returns how many of those were reused.
-    pub fn recycles(&self) -> u64 {
-        self.stats().recycles
-    }
-
-    /// Returns how many of those had to be allocated.
-    pub fn misses(&self) -> u64 {
-        self.stats().misses
-    }
-
-    /// Returns all three, and never such that they contradict one another. No number ever falls, and all are exact as soon
-    /// as the threads that did the work were joined.
-    pub fn stats(&self) -> BufferPoolStats {
-        let totals = self.core.depot.totals();
-        let recycles = totals.iter().map(|class| class.recycles).sum();
-        let misses: u64 = totals.iter().map(|class| class.misses).sum();
-        BufferPoolStats::new(recycles, misses + self.core.unclassed.load(Ordering::Relaxed))
-    }
-
-    /// Returns what the pool knows of itself, class by class.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let pool = slab_pool::BufferPool::new(16);
-    /// drop(pool.acquire(5000));
-    /// let stats = pool.detailed_stats();
-    /// assert_eq!((stats.classes[1].idle, stats.retained_bytes), (1, 8192));
-    /// ```
-    pub fn detailed_stats(&self) -> DetailedStats {
-        let depot = &self.core.depot;
-        let totals = depot.totals();
-        let unclassed = self.core.unclassed.load(Ordering::Relaxed);
-        let class = |(index, total): (usize, &crate::magazine::Totals)| {
-            let shape = depot.shape(index)?;
-            Some(ClassStats {
-                bytes: shape.item_bytes,
-                capacity: shape.capacity,
-                idle: depot.idle(index),
-                thread_share: shape.share.min(shape.capacity),
-                recycles: total.recycles,
-                misses: total.misses,
-                discards: total.discards,
-            })
-        };
-        let classes: Vec<_> = totals.iter().enumerate().filter_map(class).collect();
-        let recycles = totals.iter().map(|class| class.recycles).sum();
-        let misses: u64 = totals.iter().map(|class| class.misses).sum();
-        DetailedStats {
-            totals: BufferPoolStats::new(recycles, misses + unclassed),
-            unclassed,
-            retained_bytes: classes.iter().map(|class| class.idle * class.bytes).sum(),
-            retained_bytes_max: self.core.config.retained_bytes_max,
-            outstanding_bytes: self.core.gate.as_ref().map(|gate| gate.used_bytes()),
-            waiting: self.core.gate.as_ref().map_or(0, |gate| gate.waiting()),
-            classes,
-        }
-    }
-
-    /// Returns the buffers that are out, oldest first, if the pool [tracks](BufferPoolBuilder::leak_tracking) them;
-    /// `None` if not.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_pool::BufferPool;
-    ///
-    /// let pool = BufferPool::builder().leak_tracking(true).build()?;
-    /// let forgotten = pool.acquire(1);
-    /// for leak in pool.outstanding().expect("tracked") {
-    ///     println!("{} bytes from {}, {:?} ago", leak.bytes(), leak.location(), leak.age());
-    /// }
-    /// # Ok::<(), slab_pool::PoolError>(())
-    /// ```
-    pub fn outstanding(&self) -> Option<Vec<Outstanding>> {
-        self.core.leaks.as_ref().map(|leaks| leaks.list())
-    }
-
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }
@@ -504,8 +319,8 @@ fn expect<T>(outcome: Result<T, PoolError>) -> T {
 }
 
 impl Drop for BufferPool {
-    /// Frees all idle buffers but those in caches of other threads; these follow when the threads use a
-    /// pool or end.
+    /// Frees all idle buffers but those in caches of other threads. Such a cache is freed when its thread next releases a buffer of
+    /// this pool, uses a pool for the first time, or ends.
     fn drop(&mut self) {
         self.core.close();
     }
