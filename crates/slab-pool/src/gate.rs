@@ -10,7 +10,7 @@
 //!
 //! - **G4 (unlocked)**: no code of a waker runs under the lock. The caller clones a waker before the gate locks the queue;
 //!   the gate wakes or drops it after it has unlocked the queue.
-//! - **G5 (contained)**: a panic of a waker's `wake` or `drop` ends in [`contain`], so the callers behind it are served and a
+//! - **G5 (contained)**: a panic of a waker's `wake` or `drop` ends in `contain`, so the callers behind it are served and a
 //!   release does not panic.
 //!
 //! Leaving only tries the lock, so that a release waits for nobody.

@@ -228,3 +228,26 @@ fn a_cancelled_turn_passes_on() {
         assert_eq!((gate.used_bytes(), gate.waiting()), (1, 0));
     });
 }
+
+/// The head's waker is replaced while its turn comes: exactly one of both is woken, or the caller of `rewake` sees the turn.
+#[test]
+fn a_replaced_waker_is_woken_or_its_turn_is_seen() {
+    loom::model(|| {
+        let gate = Arc::new(Gate::new(1));
+        assert!(gate.try_enter(1));
+        let wakers = [(); 2].map(|()| std::sync::Arc::new(Woken(Plain::new(0))));
+        let waker = |index: usize| Waker::from(std::sync::Arc::clone(&wakers[index]));
+        let place = gate.wait(1, waker(0));
+        let releaser = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || gate.leave(1))
+        };
+        gate.rewake(&place, waker(1));
+        let seen = place.is_granted();
+        releaser.join().expect("no panic");
+        assert!(place.is_granted());
+        let [first, second] = [0, 1].map(|index| wakers[index].0.load(Ordering::Relaxed));
+        assert_eq!(first + second, 1);
+        assert!(seen || second == 1, "who goes to sleep with the second waker is woken by it");
+    });
+}
