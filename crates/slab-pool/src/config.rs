@@ -182,8 +182,8 @@ impl BufferPoolBuilder {
         self
     }
 
-    /// Sets whether the pool notes where each buffer was acquired; see [`BufferPool::outstanding`]. It costs a
-    /// lock and an allocation a buffer. Default: no.
+    /// Sets whether the pool notes where each buffer was acquired; see [`BufferPool::outstanding`]. Each acquire and each
+    /// release then waits for one lock, and a note takes memory from the global allocator. Default: no.
     pub fn leak_tracking(mut self, track: bool) -> Self {
         self.leak_tracking = track;
         self

@@ -353,7 +353,8 @@ impl AsMut<[u8]> for PooledBuffer {
     }
 }
 
-/// Appends, as for `Vec<u8>`, and moves to a larger buffer when one is full.
+/// Appends, as for `Vec<u8>`, and moves to a larger buffer when one is full. Errors are those of
+/// [`PooledBuffer::extend_from_slice`], as [`io::Error`].
 impl Write for PooledBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.extend_from_slice(bytes)?;

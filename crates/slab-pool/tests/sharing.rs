@@ -242,7 +242,7 @@ mod bytes_crate {
     }
 
     #[test]
-    #[should_panic(expected = "4097 bytes do not fit")]
+    #[should_panic(expected = "4097 bytes do not fit into 4096")]
     fn more_than_there_is_room_for_is_a_mistake() {
         BufferPool::new(4).acquire_for_write(1).put_bytes(1, 4097);
     }

@@ -5,6 +5,10 @@ use bytes::buf::UninitSlice;
 
 use crate::PooledBuffer;
 
+/// Appends up to the capacity. `BufMut` has no way to refuse, so these methods never move the contents to a larger buffer:
+/// `put_slice`, `put_bytes` and the methods that stand on them panic, with both numbers, if there is less room than
+/// [`remaining_mut`](BufMut::remaining_mut). [`PooledBuffer::extend_from_slice`] and [`Write`](std::io::Write) move
+/// the contents, or return an error.
 // SAFETY: `chunk_mut` is what `remaining_mut` counts: the bytes from the length to the capacity, which
 // are this buffer's alone; `advance_mut` moves the length over some of them, and checks.
 unsafe impl BufMut for PooledBuffer {
@@ -41,13 +45,15 @@ unsafe impl BufMut for PooledBuffer {
 
     #[inline]
     fn put_slice(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() <= self.remaining_mut(), "{} bytes do not fit", bytes.len());
+        let (count, room) = (bytes.len(), self.remaining_mut());
+        assert!(count <= room, "{count} bytes do not fit into {room}");
         self.buffer_mut().append(bytes);
     }
 
     #[inline]
     fn put_bytes(&mut self, value: u8, count: usize) {
-        assert!(count <= self.remaining_mut(), "{count} bytes do not fit");
+        let room = self.remaining_mut();
+        assert!(count <= room, "{count} bytes do not fit into {room}");
         let buffer = self.buffer_mut();
         let len = buffer.len();
         buffer.fill(len, len + count, value);
