@@ -28,7 +28,11 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// # Ok::<(), SlabError>(())
     /// ```
     pub fn locate(&self, key: K) -> Result<(usize, usize), SlabError> {
-        let handle = key.handle();
+        self.locate_handle(key.handle())
+    }
+
+    /// As [`locate`](Self::locate). A key may name another handle each time it is asked, and so it is asked once.
+    pub(crate) fn locate_handle(&self, handle: SlotHandle) -> Result<(usize, usize), SlabError> {
         let (slab, slot) = self.storage.geometry.locate(handle.index());
         self.live_generation(slab as usize, slot, handle.generation())?;
         Ok((slab as usize, slot))

@@ -97,7 +97,7 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         let handles = keys.map(Key::handle);
         // Looked up before it is borrowed for as long as the result.
         if let Some(at) = self.storage.first_unfit(&handles) {
-            let (slab, slot) = self.locate(keys[at])?;
+            let (slab, slot) = self.locate_handle(handles[at])?;
             return Err(SlabError::DuplicateHandle { slab, slot });
         }
         let values = self.storage.get_disjoint_mut(handles);
@@ -115,9 +115,10 @@ impl<T, K: Key, A: Allocator> Index<K> for SlabAllocator<T, K, A> {
     /// If it is gone.
     #[inline]
     fn index(&self, key: K) -> &T {
-        match self.get(key) {
+        let handle = key.handle();
+        match self.storage.get(handle) {
             Some(value) => value,
-            None => panic!("no value: {}", self.refusal(key)),
+            None => panic!("no value: {}", self.refusal(handle)),
         }
     }
 }
@@ -130,12 +131,13 @@ impl<T, K: Key, A: Allocator> IndexMut<K> for SlabAllocator<T, K, A> {
     /// If it is gone.
     #[inline]
     fn index_mut(&mut self, key: K) -> &mut T {
-        if !self.contains(key) {
-            panic!("no value: {}", self.refusal(key));
+        let handle = key.handle();
+        if self.storage.get(handle).is_none() {
+            panic!("no value: {}", self.refusal(handle));
         }
-        match self.get_mut(key) {
+        match self.storage.get_mut(handle) {
             Some(value) => value,
-            None => unreachable!(),
+            None => unreachable!("it was just found"),
         }
     }
 }

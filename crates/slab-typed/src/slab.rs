@@ -234,7 +234,8 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// ```
     #[inline]
     pub fn free(&mut self, key: K) -> Result<(), SlabError> {
-        if self.storage.free(key.handle()) { Ok(()) } else { Err(self.refusal(key)) }
+        let handle = key.handle();
+        if self.storage.free(handle) { Ok(()) } else { Err(self.refusal(handle)) }
     }
 
     /// Takes a value out and makes its slot free, or returns `None` if it is gone. *O*(1).
@@ -275,8 +276,8 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
 
     #[cold]
     #[inline(never)]
-    pub(crate) fn refusal(&self, key: K) -> SlabError {
-        match self.locate(key) {
+    pub(crate) fn refusal(&self, handle: SlotHandle) -> SlabError {
+        match self.locate_handle(handle) {
             Err(reason) => reason,
             Ok(_) => unreachable!("a live handle was refused"),
         }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use slab_typed::{SecondaryMap, SlabAllocator, SlabError, SlotHandle};
+use slab_typed::{Key, SecondaryMap, SlabAllocator, SlabError, SlotHandle};
 
 const VALUES: u32 = if cfg!(miri) { 40 } else { 700 };
 
@@ -118,4 +118,60 @@ fn a_handle_of_a_generation_that_never_lives_is_refused() {
         map.insert(handle, "value").expect_err("nothing lives there");
         map.get_or_insert_with(handle, || "value").expect_err("nothing lives there");
     }
+}
+
+/// A key that names another handle each time it is asked.
+#[derive(Clone, Copy)]
+struct Liar;
+
+thread_local! {
+    static TOLD: std::cell::RefCell<Vec<SlotHandle>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+impl Key for Liar {
+    fn from_handle(handle: SlotHandle) -> Self {
+        TOLD.with_borrow_mut(|told| told.push(handle));
+        Self
+    }
+
+    fn handle(self) -> SlotHandle {
+        TOLD.with_borrow_mut(|told| {
+            told.rotate_left(1);
+            told[0]
+        })
+    }
+}
+
+#[test]
+fn a_key_is_asked_once() {
+    let mut slab: SlabAllocator<u32, Liar> = SlabAllocator::with_key(4);
+    let mut map: SecondaryMap<Liar, u32> = SecondaryMap::new(4);
+    let key = slab.allocate(1).unwrap();
+    let stale = SlotHandle::from_bits(5 << 32).unwrap();
+    let live = TOLD.with_borrow(|told| told[0]);
+    let answers = |first, second| TOLD.set(vec![second, first]);
+    let panics = |action: &mut dyn FnMut()| {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(action)).unwrap_err();
+        panic.downcast_ref::<String>().cloned().unwrap_or_default()
+    };
+    // Asked a second time, it would name a live value where none was found.
+    answers(stale, live);
+    assert!(matches!(slab.free(key), Err(SlabError::StaleHandle { .. })));
+    answers(stale, live);
+    assert!(panics(&mut || _ = slab[key]).contains("no value: handle of generation 5 is stale"));
+    answers(stale, live);
+    assert!(panics(&mut || slab[key] = 2).contains("no value: handle of generation 5 is stale"));
+    TOLD.set(vec![live, stale]);
+    assert!(matches!(slab.get_disjoint_mut([key]), Err(SlabError::StaleHandle { .. })));
+    // Asked a second time, it would name no value where one was found.
+    answers(live, stale);
+    slab[key] = 3;
+    answers(live, stale);
+    assert_eq!(map.insert(key, 1), Ok(None));
+    answers(live, stale);
+    assert_eq!(map.get_or_insert_with(key, || 2), Ok(&mut 1));
+    answers(stale, live);
+    assert_eq!(map.get_or_insert_with(key, || 2), Ok(&mut 2));
+    slab.validate().unwrap();
+    map.validate().unwrap();
 }

@@ -325,6 +325,7 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     /// let mut scores = SecondaryMap::new(64);
     /// scores.insert(ada, 10)?;
     /// assert_eq!((scores.remove(ada), scores.remove(ada)), (Some(10), None));
+    /// assert_eq!(scores.insert(ada, 11)?, None);
     /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
     pub fn remove(&mut self, key: K) -> Option<V> {
