@@ -3,16 +3,7 @@
 use allocator_api2::alloc::Allocator;
 
 use crate::handle::SlotHandle;
-use crate::storage::Storage;
-
-/// Makes the lists anew when the moving is over, however it ended.
-struct Relisting<'a, T, A: Allocator>(&'a mut Storage<T, A>);
-
-impl<T, A: Allocator> Drop for Relisting<'_, T, A> {
-    fn drop(&mut self) {
-        self.0.relist();
-    }
-}
+use crate::storage::{Relisting, Storage};
 
 /// Returns how many values were moved.
 pub(crate) fn run<T, A: Allocator>(
@@ -104,13 +95,13 @@ impl Target {
 
 /// Returns the slab with the fewest values, but some; of several, the last.
 fn emptiest<T, A: Allocator>(storage: &Storage<T, A>) -> Option<u32> {
-    let occupied = (0..storage.slab_ids()).rev().filter(|&slab| storage.slab_live(slab) > 0);
+    let occupied = storage.held_slab_ids().rev().filter(|&slab| storage.slab_live(slab) > 0);
     occupied.min_by_key(|&slab| storage.slab_live(slab))
 }
 
 /// Returns the slabs other than `source` that have values and room for more.
 fn others<T, A: Allocator>(storage: &Storage<T, A>, source: u32) -> impl Iterator<Item = u32> {
-    (0..storage.slab_ids()).filter(move |&slab| {
+    storage.held_slab_ids().filter(move |&slab| {
         slab != source && storage.slab_live(slab) > 0 && room(storage, slab) > 0
     })
 }

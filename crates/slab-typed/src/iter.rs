@@ -13,7 +13,7 @@ use slab_traits::Global;
 
 impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// Returns an iterator over handles and values, in the order of their slots.
-    /// *O*(slots / 64 + values) in all.
+    /// *O*(slots held / 64 + values) in all.
     ///
     /// Its `fold`, and what is built on that (`for_each`, `sum`, `max`, …), runs over full slabs as
     /// over a slice, and is faster than a `for` loop.
@@ -118,6 +118,8 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// Takes all values out, one at a time, and keeps the memory. Values that were not taken when
     /// the iterator is dropped are dropped with it; if it is leaked they stay.
     ///
+    /// Once it is dropped, slots are handed out in the order of a new allocator, lowest first.
+    ///
     /// # Examples
     ///
     /// ```
@@ -133,7 +135,7 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         Drain::new(&mut self.storage)
     }
 
-    /// Frees the values for which `keep` returns `false`. *O*(slots / 64 + values).
+    /// Frees the values for which `keep` returns `false`. *O*(slots held / 64 + values).
     ///
     /// If `keep` or a drop panics the values behind stay.
     ///

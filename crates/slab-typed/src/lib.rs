@@ -20,12 +20,21 @@
 //! puts the slot on the list. For slots that were never filled the handle given out next is kept ready,
 //! so that storing there reads nothing of the chunk. No count is kept besides: the list's length says how many values there
 //! are, and which slots are live is what their generations say. A pass over 64 generations at a time
-//! finds them for iteration; while nothing is vacant, iteration does not look at all.
+//! finds them for iteration; while nothing is vacant, iteration does not look at all. A bit for each chunk says
+//! whether it is held, and a bit for 64 of these whether any is: so a pass goes from one held chunk to the next.
 //!
 //! **Releasing** a slab keeps the highest of its generations, from which the id's next life starts. So
 //! a stale handle stays stale for ever. A slot has 2³¹ − 1 lives; then it is *retired*, and its id when
 //! the slab is released. Ids that were forgotten by [`shrink_to`](SlabAllocator::shrink_to) start
-//! above the highest generation that was forgotten.
+//! above the highest generation that was forgotten. Ids with a slot that has spent more than half of its lives are
+//! not forgotten, so that one such slot does not wear all slots to come.
+//!
+//! # Memory sources, and panics
+//!
+//! A source may refuse, and it may unwind. Before it is given a block back all bookkeeping is done, and if it
+//! unwinds the other chunks of the slab go back all the same: counts are right, lists are made anew, and every
+//! value can be read. When the allocator is dropped, all further memory goes back as well. A second panic while the
+//! first one unwinds aborts the program, as it does in a `Vec` whose elements panic in their drops.
 //!
 //! Handles can name 2²² − 1 chunks: 4.3 thousand million values in slabs of 1024 or multiples of that,
 //! and no more than 4 million in slabs of one.
@@ -48,7 +57,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `alloc` | yes | the global allocator as the default memory source |
-//! | `serde` | no | serialisation of allocators and handles, within a memory budget; needs `alloc` |
+//! | `serde` | no | serialisation of allocators and handles; needs `alloc` |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]

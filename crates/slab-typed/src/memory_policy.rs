@@ -5,6 +5,7 @@ use allocator_api2::alloc::Allocator;
 use crate::error::SlabError;
 use crate::handle::Key;
 use crate::slab::SlabAllocator;
+use crate::storage::{Relisting, Storage};
 
 impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// Acquires memory until `additional` values can be stored without asking for more.
@@ -12,7 +13,8 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     ///
     /// # Errors
     ///
-    /// As [`allocate`](Self::allocate). Slabs acquired before the refusal are given back.
+    /// As [`allocate`](Self::allocate). Slabs acquired before the refusal are given back. What handles or
+    /// addresses cannot name is refused before any memory is acquired.
     ///
     /// # Examples
     ///
@@ -22,9 +24,12 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// let mut names: SlabAllocator<String> = SlabAllocator::new(64);
     /// names.try_reserve(100)?;
     /// assert_eq!(names.free_slots(), 128);
+    /// assert!(names.try_reserve(usize::MAX).is_err());
     /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
     pub fn try_reserve(&mut self, additional: usize) -> Result<(), SlabError> {
+        let missing = additional.saturating_sub(self.free_slots());
+        self.storage.check_room(missing.div_ceil(self.slab_capacity()))?;
         let before = self.slab_count();
         while self.free_slots() < additional {
             if let Err(reason) = self.storage.grow() {
@@ -70,10 +75,13 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     }
 
     /// Gives the memory of empty slabs back, all but the [spare](Self::set_spare_slabs) ones, and
-    /// returns how many slabs that were. *O*(slots), about 0.1 ns each if there is none.
+    /// returns how many slabs that were. *O*(slots held), about 0.1 ns each if there is none.
     ///
     /// **Every live handle stays valid, and every freed one stale for ever**: a slab acquired later
     /// in the place of a released one starts with generations above those that its slots had.
+    ///
+    /// If the memory source unwinds from `deallocate`, the slab at hand is released whole, and empty slabs that
+    /// come after it stay.
     ///
     /// # Examples
     ///
@@ -96,7 +104,7 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     }
 
     /// Gives the memory of empty slabs back while `slots` slots remain, spare slabs or not, forgets
-    /// the ids of the last ones, and makes the directory as small as it can be. *O*(slots).
+    /// the ids of the last ones, and makes the directory as small as it can be. *O*(slots held + ids forgotten).
     ///
     /// Handles stay valid or stale as in [`compact`](Self::compact).
     ///
@@ -116,9 +124,9 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     pub fn shrink_to(&mut self, slots: usize) {
         let needed = slots.div_ceil(self.slab_capacity());
         let releasable = self.slab_count().saturating_sub(needed).min(self.empty_slabs());
-        self.release_empty(releasable);
-        self.storage.forget_vacant_tail();
-        self.storage.relist();
+        let relisting = Relisting(&mut self.storage);
+        release_empty(relisting.0, releasable);
+        relisting.0.forget_vacant_tail();
     }
 
     /// Moves up to `max_moves` values out of the emptiest slabs into the fullest, so that
@@ -128,7 +136,7 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// it returns `false`, or panics, that value stays where it is, its handle stays valid, and
     /// nothing more is moved. Values move only out of slabs that can be emptied altogether.
     ///
-    /// *O*(slots + slabs × slabs emptied or filled + moves): each call begins with a pass over all
+    /// *O*(slots + slabs × slabs emptied or filled + moves), all of those held: each call begins with a pass over all
     /// generations, 4 bytes a slot, and ends with one that lists the vacant slots anew, and writes to
     /// each of them. So a few calls that move thousands cost less than thousands that move a few.
     ///
@@ -161,10 +169,10 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
 
     /// Makes the slots of slabs acquired from now on start above `generation`, so that handles kept
     /// from an earlier run of the program, up to that generation, are stale in this one.
-    /// *O*(slabs).
+    /// *O*(1).
     ///
     /// Each slot has 2³¹ − 1 lives, of which those up to `generation` are spent; at least one is
-    /// always left.
+    /// always left. A serialised allocator keeps what was raised up to generation 2³¹.
     ///
     /// # Examples
     ///
@@ -184,32 +192,34 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         self.storage.raise_floor(generation);
     }
 
-    /// Returns the number of slabs without values. *O*(slots).
+    /// Returns the number of slabs without values. *O*(slots held).
     fn empty_slabs(&mut self) -> usize {
         self.storage.count_live();
-        (0..self.storage.slab_ids()).filter(|&slab| self.is_empty_slab(slab)).count()
-    }
-
-    fn is_empty_slab(&self, slab: u32) -> bool {
-        self.storage.is_held(slab) && self.storage.slab_live(slab) == 0
+        let live = |slab| self.storage.slab_live(slab);
+        self.storage.held_slab_ids().filter(|&slab| live(slab) == 0).count()
     }
 
     /// Releases that many empty slabs, as last counted, the last ones first.
     fn release_empty(&mut self, count: usize) -> usize {
-        let mut released = 0;
-        for slab in (0..self.storage.slab_ids()).rev() {
-            if released == count {
-                break;
-            }
-            if self.is_empty_slab(slab) {
-                self.storage.release_slab(slab);
-                released += 1;
-            }
+        if count > 0 {
+            let relisting = Relisting(&mut self.storage);
+            release_empty(relisting.0, count);
         }
-        if released > 0 {
-            self.storage.relist();
+        count
+    }
+}
+
+/// Releases `count` empty slabs, as last counted, the last ones first. The caller makes the lists anew.
+fn release_empty<T, A: Allocator>(storage: &mut Storage<T, A>, count: usize) {
+    let (mut end, mut left) = (storage.slab_ids(), count);
+    while left > 0
+        && let Some(slab) = storage.last_held_below(end)
+    {
+        if storage.slab_live(slab) == 0 {
+            storage.release_slab(slab);
+            left -= 1;
         }
-        released
+        end = slab;
     }
 }
 

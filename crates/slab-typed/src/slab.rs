@@ -255,7 +255,9 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         self.storage.take(key.handle())
     }
 
-    /// Frees all values and keeps the memory. *O*(slots / 64 + values).
+    /// Frees all values and keeps the memory. *O*(slots held / 64 + values).
+    ///
+    /// Afterwards slots are handed out in the order of a new allocator, lowest first.
     ///
     /// If the drop of a value panics that value is free and those behind it stay.
     ///

@@ -95,3 +95,63 @@ fn folding_visits_what_is_left() {
         }
     }
 }
+
+#[test]
+fn slots_are_handed_out_in_order_after_all_values_went() {
+    for slab_capacity in [1, 7, 64, 1030] {
+        let count = if cfg!(miri) { 40 } else { 3000 };
+        let mut slab: SlabAllocator<usize> = SlabAllocator::new(slab_capacity);
+        let in_order = |slab: &mut SlabAllocator<usize>, after: &str| {
+            let handles: Vec<_> = (0..count).map(|n| slab.allocate(n).unwrap()).collect();
+            assert!(slab.keys().eq(handles.iter().copied()), "{slab_capacity} after {after}");
+            assert!(slab.values().copied().eq(0..count));
+            slab.validate().unwrap();
+            // Generations of the slots differ from now on.
+            for &handle in handles.iter().step_by(3) {
+                slab.free(handle).unwrap();
+            }
+        };
+        in_order(&mut slab, "nothing");
+        slab.clear();
+        in_order(&mut slab, "clear");
+        slab.drain().take(5).for_each(drop);
+        in_order(&mut slab, "a drain");
+        slab.drain().rev().for_each(drop);
+        in_order(&mut slab, "a drain from the back");
+        slab.clear();
+        slab.compact();
+        slab.try_reserve(count).unwrap();
+        in_order(&mut slab, "try_reserve");
+        slab.clear();
+        slab.raise_generation_floor(u32::MAX);
+        slab.compact();
+        in_order(&mut slab, "a floor that leaves one life");
+        slab.clear();
+        assert!(slab.retired_slots() >= count);
+        slab.validate().unwrap();
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri takes minutes for that many slabs")]
+fn passes_look_at_slabs_that_are_held() {
+    let mut slab = SlabAllocator::new(4);
+    let handles: Vec<_> = (0..1_200_000).map(|n| slab.allocate(n).unwrap()).collect();
+    let last = handles[handles.len() - 1];
+    slab.retain(|handle, _| handle == last);
+    slab.compact();
+    assert_eq!((slab.slab_count(), slab.locate(last)), (1, Ok((299_999, 3))));
+    // A pass over all ids took a millisecond or more.
+    let started = std::time::Instant::now();
+    for _ in 0..20_000 {
+        assert_eq!((slab.iter().count(), slab.values().rev().count()), (1, 1));
+        assert_eq!(slab.values().max(), Some(&1_199_999));
+        slab.retain(|_, _| true);
+        assert_eq!(slab.compact(), 0);
+        slab.shrink_to(0);
+        assert_eq!(slab.defragment(1, |_, _, _| false), 0);
+    }
+    let took = started.elapsed();
+    assert!(took.as_secs() < 20, "20,000 passes took {took:?}");
+    slab.validate().unwrap();
+}

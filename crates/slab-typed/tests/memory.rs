@@ -81,3 +81,29 @@ fn generations_that_are_used_up_retire_the_slot_and_then_the_id() {
     assert!(!slab.contains(last) && slab.contains(next[0]));
     slab.validate().unwrap();
 }
+
+#[test]
+fn what_cannot_be_reserved_is_refused_at_once() {
+    for slab_capacity in [1, 64, 1024, 5000, usize::MAX] {
+        let source = FailingSource::new(Global);
+        let mut slab: SlabAllocator<u64, SlotHandle, _> =
+            SlabAllocator::new_in(slab_capacity, &source);
+        // Handles name 2²² − 1 chunks of up to 1024 slots.
+        let most = ((1 << 22) - 1) / slab_capacity.div_ceil(1024) * slab_capacity.min(1 << 22);
+        for additional in [usize::MAX, usize::MAX / 2, most + 1] {
+            let refused = slab.try_reserve(additional).unwrap_err();
+            assert!(matches!(refused, SlabError::IndexSpaceExhausted { .. }), "{refused}");
+        }
+        assert_eq!(source.requests(), 0);
+        if slab_capacity < 5000 {
+            slab.allocate(1).unwrap();
+            let requests = source.requests();
+            assert!(slab.try_reserve(most).is_err(), "one is taken");
+            assert_eq!(source.requests(), requests);
+        }
+    }
+    // More bytes than there are addresses, but few slots.
+    let mut slab: SlabAllocator<[u8; isize::MAX as usize >> 7]> = SlabAllocator::new(1);
+    let refused = slab.try_reserve(200).unwrap_err();
+    assert!(matches!(refused, SlabError::OutOfMemory { .. }), "{refused}");
+}

@@ -208,7 +208,13 @@ fn panics_in_a_secondary_map_lose_nothing() {
     panics(|| map.clear());
     map.validate().unwrap();
     assert_eq!((map.len(), drops.get()), (3, 5), "0, 1 and 7 went");
+    // A handle whose value panicked in its drop takes another.
+    assert!(map.insert(again, grenade(8, true)).unwrap().is_none());
+    panics(|| map.retain(|key, _| key != again));
+    assert!(map.insert(again, grenade(9, false)).unwrap().is_none());
+    drop(map.remove(again));
+    assert_eq!((map.len(), drops.get()), (3, 7));
     map.get_mut(handles[4]).unwrap().armed = true;
     panics(|| drop(map));
-    assert_eq!(drops.get(), 8);
+    assert_eq!(drops.get(), 10);
 }

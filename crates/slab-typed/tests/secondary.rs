@@ -22,11 +22,73 @@ fn follows_the_handle_and_not_the_slot() {
     assert_eq!(map.remove(late), Some("late"));
     let refused = map.insert(early, "too late").unwrap_err();
     assert!(matches!(refused.reason(), SlabError::StaleHandle { .. }));
-    assert!(
-        map.insert(late, "removed, and not stale").is_err(),
-        "a removed value is gone for good"
-    );
+    assert_eq!(map.insert(late, "removed, and not stale").unwrap(), None);
     map.validate().unwrap();
+}
+
+/// A program that keeps something for live entities and starts anew each frame.
+#[test]
+fn takes_values_back_under_live_handles() {
+    type Map = SecondaryMap<SlotHandle, u32>;
+    let ways: [(&str, fn(&mut Map, &[SlotHandle])); 7] = [
+        ("remove", |map, keys| keys.iter().for_each(|&key| assert!(map.remove(key).is_some()))),
+        ("clear", |map, _| map.clear()),
+        ("drain", |map, keys| assert_eq!(map.drain().count(), keys.len())),
+        ("half a drain", |map, _| _ = map.drain().nth(3)),
+        ("drain from the back", |map, _| assert!(map.drain().rev().is_sorted_by(|a, b| a > b))),
+        ("retain none", |map, _| map.retain(|_, _| false)),
+        ("retain some", |map, _| map.retain(|_, n| *n % 3 == 0)),
+    ];
+    let mut slab = SlabAllocator::new(4);
+    let stale: Vec<_> = (0..10).map(|n| slab.allocate(n).unwrap()).collect();
+    slab.clear();
+    let keys: Vec<_> = (0..10).map(|n| slab.allocate(n).unwrap()).collect();
+    let mut map = Map::new(4);
+    map.extend(keys.iter().map(|&key| (key, 0)));
+    for (frame, (way, empty)) in (1..).zip(ways.into_iter().cycle().take(20)) {
+        empty(&mut map, &keys);
+        map.validate().unwrap();
+        map.extend(keys.iter().map(|&key| (key, frame)));
+        assert!(keys.iter().all(|&key| map[key] == frame), "{way}");
+        empty(&mut map, &keys);
+        for &key in &keys {
+            *map.get_or_insert_with(key, || frame).unwrap() += 1;
+        }
+        // What went before stays refused, and `extend` passes it over.
+        for &key in &stale {
+            assert!(matches!(
+                map.insert(key, 9).unwrap_err().reason(),
+                SlabError::StaleHandle { .. }
+            ));
+        }
+        map.extend(stale.iter().map(|&key| (key, 9)));
+        assert_eq!((map.len(), map.clone().len()), (keys.len(), keys.len()), "{way}");
+        map.validate().unwrap();
+        map = map.clone();
+        map.extend(keys.iter().map(|&key| (key, 0)));
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri takes minutes for a directory of that length")]
+fn passes_after_a_forged_handle_look_at_what_is_held() {
+    let mut map = SecondaryMap::new(1024);
+    let forged = SlotHandle::from_bits(1 << 32 | 0xFFFF_F000).unwrap();
+    let near = SlotHandle::from_bits(1 << 32 | 5).unwrap();
+    assert_eq!((map.insert(near, 1).unwrap(), map.insert(forged, 2).unwrap()), (None, None));
+    // A pass over all blocks up to that handle would take a quarter of a second.
+    let started = std::time::Instant::now();
+    for pass in 0..400 {
+        assert_eq!(map.values().sum::<u64>(), 3);
+        assert!(map.iter().rev().map(|(key, _)| key).eq([forged, near]));
+        map.retain(|_, _| true);
+        if pass % 100 == 0 {
+            assert!(map.drain().eq([(near, 1), (forged, 2)]));
+            map.extend([(near, 1), (forged, 2)]);
+        }
+    }
+    let took = started.elapsed();
+    assert!(took.as_secs() < 20, "400 passes took {took:?}");
 }
 
 #[test]

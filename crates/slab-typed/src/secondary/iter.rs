@@ -5,12 +5,13 @@ use core::iter::FusedIterator;
 use allocator_api2::alloc::Allocator;
 
 use super::SecondaryMap;
+use crate::error::SlabError;
 use crate::handle::Key;
 use crate::iter::{Drain, IntoIter, Iter, IterMut};
 
 impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     /// Drops all values and keeps the memory. If the drop of one panics the rest stay.
-    /// *O*(slots / 64 + values).
+    /// *O*(slots held / 64 + values).
     ///
     /// # Examples
     ///
@@ -28,7 +29,7 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
         self.storage.clear();
     }
 
-    /// Drops the values for which `keep` returns `false`. *O*(slots / 64 + values).
+    /// Drops the values for which `keep` returns `false`. *O*(slots held / 64 + values).
     ///
     /// If `keep` or a drop panics the values behind stay.
     ///
@@ -59,7 +60,7 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     }
 
     /// Returns an iterator over handles and values, in the order of their slots.
-    /// *O*(slots / 64 + values) in all.
+    /// *O*(slots held / 64 + values) in all.
     ///
     /// # Examples
     ///
@@ -155,15 +156,18 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
 }
 
 impl<K: Key, V, A: Allocator> Extend<(K, V)> for SecondaryMap<K, V, A> {
-    /// [Inserts](SecondaryMap::insert) each value.
+    /// [Inserts](SecondaryMap::insert) each value. A value whose handle is stale is dropped: it could not be
+    /// looked up.
     ///
     /// # Panics
     ///
-    /// If one is refused; those before it stay.
+    /// If one is refused for another reason; those before it stay.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         for (key, value) in entries {
-            if let Err(refused) = self.insert(key, value) {
-                panic!("cannot extend: {refused}");
+            match self.insert(key, value) {
+                Ok(_) => {}
+                Err(refused) if matches!(refused.reason(), SlabError::StaleHandle { .. }) => {}
+                Err(refused) => panic!("cannot extend: {refused}"),
             }
         }
     }

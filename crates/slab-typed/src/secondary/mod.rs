@@ -21,11 +21,16 @@ use slab_traits::Global;
 /// it is removed, replaced for the slot's next value, or found stale by [`retain`](Self::retain). Of a
 /// slot it holds the value for one generation at most, and a handle of another never reads it.
 ///
+/// A handle whose value was taken out, by [`remove`](Self::remove), [`clear`](Self::clear),
+/// [`drain`](Self::drain) or [`retain`](Self::retain), takes a value again. The map refuses a handle as stale once it
+/// has seen a later one to the same slot.
+///
 /// Memory is acquired by the block of up to 1024 slots in which a value is stored, and kept until the
-/// map is dropped. Besides, the directory has 16 bytes for each block up to the highest handle, which
-/// a forged handle can make 64 MiB: where handles come from strangers, ask the allocator first
+/// map is dropped. Besides, the directory has 16.2 bytes for each block up to the highest handle, which
+/// a forged handle can make 65 MiB: where handles come from strangers, ask the allocator first
 /// ([`contains`](crate::SlabAllocator::contains)), or set a bound
-/// ([`set_slots_max`](Self::set_slots_max)).
+/// ([`set_slots_max`](Self::set_slots_max)). Passes over the map look at the blocks held, not at the directory:
+/// after a forged handle they cost as much as before.
 ///
 /// # Examples
 ///
@@ -85,7 +90,8 @@ impl<K, V, A: Allocator> SecondaryMap<K, V, A> {
     /// ```
     pub const fn new_in(slab_capacity: usize, source: A) -> Self {
         let block = if slab_capacity < CHUNK_SLOTS_MAX { slab_capacity } else { CHUNK_SLOTS_MAX };
-        Self { storage: Storage::new(block, source), blocks_max: u32::MAX, key: PhantomData }
+        let storage = Storage::reusing_handles(block, source);
+        Self { storage, blocks_max: u32::MAX, key: PhantomData }
     }
 
     /// Returns the number of values. *O*(1).
@@ -218,7 +224,7 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
         make: impl FnOnce() -> V,
     ) -> Result<&mut V, SlabError> {
         let handle = key.handle();
-        if !self.contains(key) {
+        if self.storage.get(handle).is_none() {
             self.make_room(handle)?;
             let stored = self.storage.occupy(handle, make());
             debug_assert!(stored.is_ok(), "the slot was made vacant");
@@ -314,7 +320,7 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
         self.get(key).is_some()
     }
 
-    /// Takes out the value stored for a handle. *O*(1).
+    /// Takes out the value stored for a handle, which may be stored for again. *O*(1).
     ///
     /// # Examples
     ///
@@ -334,7 +340,7 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
 }
 
 impl<K: Key, V: Clone, A: Allocator + Clone> SecondaryMap<K, V, A> {
-    /// Copies the values under the same handles. *O*(slots).
+    /// Copies the values under the same handles. *O*(slots held + blocks up to the highest handle).
     ///
     /// # Errors
     ///

@@ -101,6 +101,12 @@ impl<T, A: Allocator> Storage<T, A> {
         unsafe { slice::from_raw_parts(base, self.chunk_len) }
     }
 
+    /// Returns the indices of a chunk's slots and their generations. Zeroes if the chunk is not held.
+    pub fn slot_generations(&self, chunk: u32) -> impl Iterator<Item = (u32, u32)> {
+        let slots = &self.generations(chunk)[..self.geometry.len_of(chunk) as usize];
+        (geometry::first_index(chunk)..).zip(slots.iter().copied())
+    }
+
     // Access.
 
     #[inline]

@@ -18,7 +18,7 @@ fn equal(what: &'static str, at: u32, expected: usize, found: usize) -> Result<(
 }
 
 impl<T, A: Allocator> Storage<T, A> {
-    /// Checks S2 to S4. *O*(slots).
+    /// Checks S2 to S4. *O*(slots + ids).
     pub fn validate(&self) -> Result<(), Inconsistency> {
         let (mut live, mut retired, mut held, mut slots, mut carved) = (0, 0, 0, 0, 0);
         for chunk in 0..self.directory.len() {
@@ -26,6 +26,13 @@ impl<T, A: Allocator> Storage<T, A> {
             let first_of_slab = chunk - chunk % self.geometry.chunks_per_slab;
             let whole = record.is_held() == self.record(first_of_slab).is_held();
             equal("a slab is held whole or not at all", chunk, 1, usize::from(whole))?;
+            let marked = self.directory.held().contains(chunk);
+            equal(
+                "the set of held chunks has those",
+                chunk,
+                record.is_held().into(),
+                marked.into(),
+            )?;
             self.validate_chunk(chunk)?;
             live += self.chunk_live(chunk) as usize;
             retired += self.chunk_retired(chunk);
@@ -57,10 +64,15 @@ impl<T, A: Allocator> Storage<T, A> {
                 equal("what is no slot has generation zero", index, 0, generation as usize)?;
             }
         }
+        let slots = &self.generations(chunk)[..self.geometry.len_of(chunk) as usize];
+        if matches!(record.state, State::Fresh | State::Cleared) {
+            let live = self.chunk_live(chunk) as usize;
+            equal("a fresh or cleared chunk has no value", chunk, 0, live)?;
+            let retired = self.chunk_retired(chunk);
+            equal("a fresh or cleared chunk has no retired slot", chunk, 0, retired)?;
+        }
         if record.state == State::Fresh {
-            let slots = &self.generations(chunk)[..self.geometry.len_of(chunk) as usize];
             let uniform = slots.iter().all(|&generation| generation == slots[0]);
-            equal("a fresh chunk was never filled", chunk, 0, self.chunk_live(chunk) as usize)?;
             equal("a fresh chunk is of one generation", chunk, 1, usize::from(uniform))?;
         }
         Ok(())
@@ -101,7 +113,7 @@ impl<T, A: Allocator> Storage<T, A> {
         let mut chunk = self.fresh;
         while chunk != NONE && listed <= limit {
             listed += self.geometry.len_of(chunk) as usize;
-            let fresh = self.record(chunk).state == State::Fresh;
+            let fresh = matches!(self.record(chunk).state, State::Fresh | State::Cleared);
             equal("a chunk listed as fresh is so", chunk, 1, usize::from(fresh))?;
             chunk = self.record(chunk).link;
         }

@@ -4,19 +4,16 @@
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::ops::Range;
-use core::ptr::NonNull;
 use core::slice;
 
 use allocator_api2::alloc::Allocator;
 use slab_core::poison;
 
-#[cfg(feature = "serde")]
-use super::directory::Directory;
-use super::directory::{Record, State, never};
+use super::directory::{Record, State};
 use super::slot::Slot;
-use super::{NONE, RETIRED, Storage};
+use super::{RETIRED, Storage, WORN};
 use crate::error::SlabError;
-use crate::geometry::{CHUNK_COUNT_MAX, chunk_of};
+use crate::geometry::{CHUNK_COUNT_MAX, Geometry, chunk_of};
 
 /// A slab that is being acquired: released if the source refuses one of its chunks, or panics. A slab
 /// is held whole or not at all.
@@ -33,16 +30,45 @@ impl<T, A: Allocator> Drop for HalfHeld<'_, T, A> {
         for chunk in storage.chunks_of(self.slab) {
             if storage.record(chunk).is_held() {
                 let floor = storage.generations(chunk)[0];
-                storage.release(chunk, floor);
+                storage.directory.set_record(chunk, Record::vacant(floor));
             }
         }
-        storage.directory.truncate(self.known);
+        storage.deallocate(self.slab, self.known);
+    }
+}
+
+/// Chunks whose blocks go back to the source, after all bookkeeping. The drop finishes what a panic of the
+/// source interrupts. A second panic meanwhile is one while the program unwinds, which aborts it.
+struct Deallocation<'a, T, A: Allocator> {
+    storage: &'a mut Storage<T, A>,
+    chunks: Range<u32>,
+    /// The directory's length afterwards.
+    known: u32,
+}
+
+impl<T, A: Allocator> Deallocation<'_, T, A> {
+    fn run(&mut self) {
+        let Self { storage, chunks, .. } = self;
+        while let Some(chunk) = storage.directory.held().first_from(chunks.start) {
+            if chunk >= chunks.end {
+                break;
+            }
+            chunks.start = chunk + 1;
+            storage.deallocate_block(chunk);
+        }
+    }
+}
+
+impl<T, A: Allocator> Drop for Deallocation<'_, T, A> {
+    fn drop(&mut self) {
+        self.run();
+        self.storage.directory.truncate(self.known);
     }
 }
 
 impl<T, A: Allocator> Storage<T, A> {
     /// The chunks of a slab. The slab is below `slab_ids`.
-    pub(super) fn chunks_of(&self, slab: u32) -> Range<u32> {
+    pub fn chunks_of(&self, slab: u32) -> Range<u32> {
         let first = slab * self.geometry.chunks_per_slab;
         first..first + self.geometry.chunks_per_slab
     }
@@ -57,14 +83,33 @@ impl<T, A: Allocator> Storage<T, A> {
     /// Keeping the counts up to date would cost each removal and each insertion a tenth to a third of
     /// its time.
     pub fn count_live(&mut self) {
-        for chunk in 0..self.directory.len() {
+        let mut next = 0;
+        while let Some(chunk) = self.directory.held().first_from(next) {
             let live = self.chunk_live(chunk) as u16;
             let record = *self.record(chunk);
             self.directory.set_record(chunk, Record { live, ..record });
+            next = chunk + 1;
         }
     }
 
-    /// Returns the number of slots of a slab that were live when they were last
+    /// Returns the slabs that are held, in order.
+    pub fn held_slab_ids(&self) -> impl DoubleEndedIterator<Item = u32> {
+        self.directory.held_groups(self.geometry.chunks_per_slab)
+    }
+
+    /// Returns the last slab below `end` that is held.
+    pub fn last_held_below(&self, end: u32) -> Option<u32> {
+        let chunks_per_slab = self.geometry.chunks_per_slab;
+        let chunk = self.directory.held().last_below(end * chunks_per_slab)?;
+        Some(chunk / chunks_per_slab)
+    }
+
+    /// Returns the chunks that are held, in order.
+    pub(super) fn held_chunks(&self) -> impl DoubleEndedIterator<Item = u32> {
+        self.directory.held_groups(1)
+    }
+
+    /// Returns the number of slots of a held slab that were live when they were last
     /// [counted](Self::count_live), and moves since. *O*(chunks of a slab).
     pub fn slab_live(&self, slab: u32) -> usize {
         self.chunks_of(slab).map(|chunk| usize::from(self.record(chunk).live)).sum()
@@ -101,32 +146,38 @@ impl<T, A: Allocator> Storage<T, A> {
         self.directory.record(chunk).expect("chunks are named below the directory's length")
     }
 
-    #[cfg(feature = "serde")]
-    pub(super) fn floor(&self) -> u32 {
-        self.floor
+    /// Returns the generation from which the slots of a vacant chunk start, or `None` if it is held.
+    pub(super) fn floor_of(&self, chunk: u32) -> Option<u32> {
+        self.record(chunk).floor().map(|floor| floor.max(self.floor))
     }
 
-    /// Raises the generations that ids start from, known vacant ones included. Odd floors are
-    /// rounded up, and those that would leave no life to a slot down to the one that leaves it one.
+    /// Raises the generations that vacant ids start from. Odd floors are rounded up, and those that would
+    /// leave no life to a slot down to the one that leaves it one. *O*(1).
     pub fn raise_floor(&mut self, floor: u32) {
         let floor = floor.min(RETIRED - 2).next_multiple_of(2);
         self.floor = self.floor.max(floor);
-        for chunk in 0..self.directory.len() {
-            if let Some(floor) = self.record(chunk).floor() {
-                self.directory.set_record(chunk, Record::vacant(floor.max(self.floor)));
-            }
-        }
     }
 
-    /// Returns the highest generation that a slot to be filled later can have had, over all ids.
-    /// *O*(slots).
-    #[cfg(feature = "serde")]
-    pub fn highest_spent(&self) -> u32 {
-        let dead =
-            |chunk| self.generations(chunk).iter().filter(|&&generation| generation % 2 == 0);
-        let floors = (0..self.directory.len()).filter_map(|chunk| self.record(chunk).floor());
-        let held = (0..self.directory.len()).flat_map(dead).copied();
-        held.chain(floors).fold(self.floor, u32::max)
+    /// Returns why `slabs` more slabs cannot be held, whatever memory there is. *O*(1), but for a look at all
+    /// ids where nearly all are used.
+    pub fn check_room(&self, slabs: usize) -> Result<(), SlabError> {
+        let Geometry { slab_capacity, chunks_per_slab, .. } = self.geometry;
+        let ids = (CHUNK_COUNT_MAX / chunks_per_slab) as usize;
+        let (known, held) = (self.slab_ids() as usize, self.held_slabs as usize);
+        let exhausted = || (0..self.slab_ids()).filter(|&slab| self.is_exhausted(slab)).count();
+        let too_many =
+            slabs > ids - held || slabs > ids - known && slabs > ids - held - exhausted();
+        if too_many {
+            return Err(SlabError::IndexSpaceExhausted { slab: ids, slab_capacity });
+        }
+        let bytes = self.slab_bytes().and_then(|bytes| bytes.checked_mul(slabs));
+        match bytes.filter(|&bytes| bytes <= isize::MAX as usize) {
+            Some(_) => Ok(()),
+            None => {
+                let align = align_of::<Slot<T>>();
+                Err(SlabError::OutOfMemory { bytes: bytes.unwrap_or(usize::MAX), align })
+            }
+        }
     }
 
     /// Acquires the memory of one more slab. If that is refused nothing changes.
@@ -138,8 +189,8 @@ impl<T, A: Allocator> Storage<T, A> {
         let slab = (self.vacant_from..known).find(vacant).unwrap_or(known);
         self.hold(slab)?;
         self.vacant_from = slab + 1;
-        for chunk in self.chunks_of(slab).rev() {
-            self.push_fresh(chunk);
+        for chunk in self.chunks_of(slab) {
+            self.append_fresh(chunk);
         }
         Ok(slab)
     }
@@ -171,75 +222,93 @@ impl<T, A: Allocator> Storage<T, A> {
     }
 
     /// Gives the memory of a slab without live values back, and keeps its highest generation as the
-    /// floor for the id's next life. The lists are to be made anew by the caller.
+    /// floor for the id's next life. The lists are to be made anew by the caller, also if the source unwinds.
     pub fn release_slab(&mut self, slab: u32) {
         let live: u32 = self.chunks_of(slab).map(|chunk| self.chunk_live(chunk)).sum();
         assert!(self.is_held(slab) && live == 0, "slab {slab} is in use");
         self.drop_lists();
         for chunk in self.chunks_of(slab) {
             // All are even: nothing is live.
-            let highest = self.generations(chunk).iter().fold(0, |highest, &g| highest.max(g));
+            let highest = self.highest_generation(chunk);
             if highest == RETIRED {
                 let retired = self.chunk_retired(chunk);
                 self.retired -= retired;
                 self.settled -= retired;
             }
-            self.release(chunk, highest);
+            if self.record(chunk).state == State::Carved {
+                self.carved -= self.geometry.len_of(chunk) as usize;
+            }
+            self.directory.set_record(chunk, Record::vacant(highest));
         }
         self.held_slabs -= 1;
+        self.deallocate(slab, self.directory.len());
     }
 
-    /// Forgets the ids behind the last one that is held or exhausted; those to come start above what
-    /// was forgotten. Gives the rest of the directory back. The lists are to be made anew.
+    /// Returns the highest generation of a chunk's slots.
+    pub(super) fn highest_generation(&self, chunk: u32) -> u32 {
+        self.generations(chunk).iter().fold(0, |highest, &generation| highest.max(generation))
+    }
+
+    /// Forgets the ids behind the last one that is held or worn; those to come start above what
+    /// was forgotten. Gives the rest of the directory back. The lists are to be made anew by the caller, also if
+    /// the source unwinds.
+    ///
+    /// *O*(ids forgotten), and a move of the directory.
     pub fn forget_vacant_tail(&mut self) {
         self.drop_lists();
         while self.slab_ids() > 0 {
             let last = self.chunks_of(self.slab_ids() - 1);
-            if self.is_held(self.slab_ids() - 1) || self.is_exhausted(self.slab_ids() - 1) {
-                break;
-            }
-            let floors = last.clone().filter_map(|chunk| self.record(chunk).floor());
-            self.floor = floors.fold(self.floor, u32::max);
+            // Held chunks have no floor. What is worn stays: else all ids to come would start worn.
+            let floors = last.clone().map(|chunk| self.record(chunk).floor());
+            let floor = floors.fold(Some(0), |highest, floor| Some(highest?.max(floor?)));
+            let Some(floor) = floor.filter(|&floor| floor <= WORN) else { break };
+            self.floor = self.floor.max(floor);
             self.directory.truncate(last.start);
         }
         self.directory.shrink_to_fit(&self.source);
     }
 
     /// The bytes of one slab, or `None` if the address space cannot hold it.
-    #[cfg(feature = "serde")]
-    pub fn slab_bytes(&self) -> Option<usize> {
-        let bytes =
-            |chunk| Some(self.geometry.chunk_layout(chunk, Layout::new::<Slot<T>>())?.size());
+    fn slab_bytes(&self) -> Option<usize> {
         let last = self.geometry.chunks_per_slab - 1;
-        bytes(0)?.checked_mul(last as usize)?.checked_add(bytes(last)?)
+        let full = self.chunk_bytes(0)?.checked_mul(last as usize)?;
+        full.checked_add(self.chunk_bytes(last)?)
     }
 
-    /// The bytes of the directory once it has grown to hold a slab, at most.
-    #[cfg(feature = "serde")]
-    pub fn directory_bytes_for(&self, slab: u32) -> Option<usize> {
-        let end = slab.checked_add(1)?.checked_mul(self.geometry.chunks_per_slab)?;
-        Directory::grown_bytes(end)
+    /// The bytes of a chunk, or `None` if the address space cannot hold it.
+    pub(super) fn chunk_bytes(&self, chunk: u32) -> Option<usize> {
+        Some(self.geometry.chunk_layout(chunk, Layout::new::<Slot<T>>())?.size())
     }
 
-    /// The bytes held: chunks and directory.
+    /// The bytes held: chunks and directory. *O*(chunks held).
     pub fn bytes(&self) -> usize {
-        let held = (0..self.directory.len()).filter(|&chunk| self.record(chunk).is_held());
-        let layout = |chunk| self.geometry.chunk_layout(chunk, Layout::new::<Slot<T>>());
-        held.filter_map(layout).map(|layout| layout.size()).sum::<usize>() + self.directory.bytes()
+        let chunks = self.held_chunks().filter_map(|chunk| self.chunk_bytes(chunk));
+        chunks.sum::<usize>() + self.directory.bytes()
     }
 
-    /// Gives all memory back. Values that are live are forgotten.
+    /// Gives all memory back. Values that are live are forgotten. If the source unwinds, the rest goes back
+    /// all the same.
     pub(super) fn release_all(&mut self) {
-        for chunk in 0..self.directory.len() {
-            if self.record(chunk).is_held() {
-                self.release(chunk, 0);
+        struct Table<'a, T, A: Allocator>(&'a mut Storage<T, A>);
+
+        impl<T, A: Allocator> Drop for Table<'_, T, A> {
+            fn drop(&mut self) {
+                self.0.directory.release(&self.0.source);
             }
         }
-        self.directory.release(&self.source);
+
+        let table = Table(self);
+        let chunks = 0..table.0.directory.len();
+        Deallocation { storage: table.0, chunks, known: 0 }.run();
     }
 
     /// Makes a vacant chunk a held one, fresh.
     fn acquire(&mut self, chunk: u32) -> Result<(), SlabError> {
+        let floor = self.floor_of(chunk);
+        let floor = floor.filter(|&floor| floor % 2 == 0 && floor < RETIRED);
+        let Some(floor) = floor else {
+            panic!("chunk {chunk} is held, or its generations are used up")
+        };
         let slot = Layout::new::<Slot<T>>();
         let layout = self
             .geometry
@@ -248,7 +317,6 @@ impl<T, A: Allocator> Storage<T, A> {
         let refused = SlabError::OutOfMemory { bytes: layout.size(), align: layout.align() };
         let base = self.source.allocate(layout).map_err(|_| refused)?.cast::<u32>();
         let (len, padded) = (self.geometry.len_of(chunk), self.geometry.chunk_len);
-        let floor = self.record(chunk).link;
         // SAFETY: the block begins with `padded` generations, which are nobody else's.
         let generations = unsafe {
             slice::from_raw_parts_mut(base.cast::<MaybeUninit<u32>>().as_ptr(), padded as usize)
@@ -256,28 +324,26 @@ impl<T, A: Allocator> Storage<T, A> {
         let (slots, padding) = generations.split_at_mut(len as usize);
         slots.fill(MaybeUninit::new(floor));
         padding.fill(MaybeUninit::new(0));
-        self.directory.set_base(chunk, base);
-        self.directory.set_record(chunk, Record { link: NONE, live: 0, state: State::Fresh });
+        self.directory.hold(chunk, base);
         Ok(())
     }
 
-    /// Makes a held chunk a vacant one that starts from `floor`. No slot of it is listed; values that
-    /// are live are forgotten.
-    fn release(&mut self, chunk: u32, floor: u32) {
+    /// Gives the blocks of a slab's chunks back, whose records already say that they are vacant, and cuts the
+    /// directory to `known` chunks. If the source unwinds, the rest goes back all the same.
+    fn deallocate(&mut self, slab: u32, known: u32) {
+        let chunks = self.chunks_of(slab);
+        Deallocation { storage: self, chunks, known }.run();
+    }
+
+    /// Gives a chunk's block back. Only a [`Deallocation`] calls this.
+    fn deallocate_block(&mut self, chunk: u32) {
         let Some(layout) = self.geometry.chunk_layout(chunk, Layout::new::<Slot<T>>()) else {
             return;
         };
-        if self.record(chunk).state == State::Carved {
-            self.carved -= self.geometry.len_of(chunk) as usize;
-        }
-        assert!(chunk < self.directory.len());
-        // SAFETY: just compared.
-        let base: NonNull<u8> = unsafe { self.directory.base(chunk as usize) }.cast();
-        self.directory.set_base(chunk, never());
-        self.directory.set_record(chunk, Record::vacant(floor));
+        let Some(base) = self.directory.take_block(chunk) else { return };
         // SAFETY: the block has this many bytes.
-        unsafe { poison::permit(base, layout.size()) };
-        // SAFETY: by S2 the block came from this source with this layout.
-        unsafe { self.source.deallocate(base, layout) };
+        unsafe { poison::permit(base.cast(), layout.size()) };
+        // SAFETY: by S2 the block came from this source with this layout, and the directory has just lost it.
+        unsafe { self.source.deallocate(base.cast(), layout) };
     }
 }

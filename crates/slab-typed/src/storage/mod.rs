@@ -5,10 +5,11 @@
 //! each chunk; that of a chunk which is not held is the start of [`NEVER`], so that looking up a
 //! handle takes no branch to find out.
 //!
-//! Submodules, each on those before it: `slot` is what one slot holds, `directory` the table of
-//! chunks; `access` leads from handles to values, `fill` stores them, `vacate` takes them out; `lists`
+//! Submodules, each on those before it: `slot` is what one slot holds, `held_set` a set of chunks,
+//! `directory` the table of chunks; `access` leads from handles to values, `fill` stores them, `vacate` takes them out; `lists`
 //! knows which slot is filled next, `chunks` acquires and releases memory, `walk` visits the live
-//! slots, `relocate` fills slots of the caller's choice, `census` checks all of it.
+//! slots, `relocate` fills slots of the caller's choice, `restore` is for what was serialised, `census` checks all
+//! of it.
 #![expect(unsafe_code, reason = "values lie in raw memory, behind generations that say which live")]
 
 mod access;
@@ -16,9 +17,12 @@ mod census;
 mod chunks;
 mod directory;
 mod fill;
+mod held_set;
 mod lists;
 mod live_bits;
 mod relocate;
+#[cfg(feature = "serde")]
+mod restore;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -33,6 +37,7 @@ use allocator_api2::alloc::Allocator;
 use crate::geometry::{CHUNK_SLOTS_MAX, Geometry};
 use directory::Directory;
 use fill::Untouched;
+pub(crate) use lists::Relisting;
 use slot::{Link, Slot};
 pub use walk::Loan;
 pub(crate) use walk::{Span, Walk};
@@ -43,6 +48,17 @@ const NONE: u32 = u32::MAX;
 /// The generation of a slot that is not filled again, because the generations are used up. Even,
 /// and so the last live one is `RETIRED - 1`.
 pub(crate) const RETIRED: u32 = u32::MAX - 1;
+
+/// Slots that are past this generation have spent more than half of their lives and are *worn*. What raises
+/// generations of many slots for the sake of one leaves out worn ones: a floor that `shrink_to` or a
+/// serialised allocator keeps, and the levelling of a cleared chunk. So one worn slot never wears others.
+pub(crate) const WORN: u32 = 1 << 31;
+
+/// What [`Storage::generation_step`] is where a handle is stale once its value is gone.
+const NEXT_LIFE: u32 = 1;
+
+/// What [`Storage::generation_step`] is where a handle may be used again once its value is gone: minus one.
+const SAME_LIFE: u32 = u32::MAX;
 
 /// The generations of all chunks that are not held: no handle fits, because zero is even.
 static NEVER: [u32; CHUNK_SLOTS_MAX] = [0; CHUNK_SLOTS_MAX];
@@ -58,8 +74,8 @@ static NEVER: [u32; CHUNK_SLOTS_MAX] = [0; CHUNK_SLOTS_MAX];
 ///   way, and those beyond the chunk's slots are zero.
 /// - **S3 (lists)**: `head` and the links name, each once and without a cycle, dead slots of held
 ///   chunks that are not retired; `untouched` names the last slots of one such chunk, all of one
-///   generation; and `fresh` and the records' links name such chunks, all slots of which are dead and
-///   not retired. No slot is named twice. A listed slot may only be filled by the one that takes it off its list.
+///   generation; and `fresh` and the records' links name such chunks that are fresh or cleared, all slots of
+///   which are dead and not retired. No slot is named twice. A listed slot may only be filled by the one that takes it off its list.
 /// - **S4 (counts)**: all live slots are in carved chunks; `carved` counts the slots of these, and
 ///   `retired` those that are retired. If `listed`, each other dead slot of a carved chunk is listed;
 ///   otherwise `settled` counts the live slots, the listed ones and the retired ones.
@@ -76,14 +92,19 @@ pub(crate) struct Storage<T, A: Allocator> {
     carved: usize,
     /// What stands for `carved` while not every vacant slot is listed.
     settled: usize,
-    /// The chunk whose slots are untouched next.
+    /// The fresh or cleared chunk whose slots are handed out next.
     fresh: u32,
+    /// The last chunk on that list, unless it is empty.
+    fresh_last: u32,
     /// No slab below this one can be acquired.
     vacant_from: u32,
     held_slabs: u32,
     retired: usize,
-    /// Generations of ids that have no record start here; even.
+    /// Generations of slabs acquired from now on start here, or higher if their records say so; even.
     floor: u32,
+    /// What vacating a slot adds to its generation, wrapping. In a register's width it costs no more than a
+    /// constant.
+    generation_step: u32,
     pub geometry: Geometry,
     source: A,
     values: PhantomData<T>,
@@ -95,11 +116,18 @@ unsafe impl<T: Send, A: Allocator + Send> Send for Storage<T, A> {}
 unsafe impl<T: Sync, A: Allocator + Sync> Sync for Storage<T, A> {}
 
 impl<T, A: Allocator> Storage<T, A> {
+    /// Returns an empty storage in which a handle is stale once its value is gone.
     pub const fn new(slab_capacity: usize, source: A) -> Self {
-        Self::with_geometry(Geometry::new(slab_capacity), source)
+        Self::with_geometry(Geometry::new(slab_capacity), NEXT_LIFE, source)
     }
 
-    const fn with_geometry(geometry: Geometry, source: A) -> Self {
+    /// Returns an empty storage in which a handle may be used again once its value is gone. Its lists are not
+    /// to be used: slots are filled by name.
+    pub const fn reusing_handles(slab_capacity: usize, source: A) -> Self {
+        Self::with_geometry(Geometry::new(slab_capacity), SAME_LIFE, source)
+    }
+
+    const fn with_geometry(geometry: Geometry, generation_step: u32, source: A) -> Self {
         Self {
             directory: Directory::new(),
             chunk_len: geometry.chunk_len as usize,
@@ -110,10 +138,12 @@ impl<T, A: Allocator> Storage<T, A> {
             carved: 0,
             settled: 0,
             fresh: NONE,
+            fresh_last: NONE,
             vacant_from: 0,
             held_slabs: 0,
             retired: 0,
             floor: 0,
+            generation_step,
             geometry,
             source,
             values: PhantomData,

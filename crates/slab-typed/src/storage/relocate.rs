@@ -9,7 +9,7 @@ use allocator_api2::alloc::Allocator;
 use super::directory::{Record, State};
 use super::{RETIRED, Storage, Walk};
 use crate::error::SlabError;
-use crate::geometry::{chunk_of, first_index};
+use crate::geometry::chunk_of;
 use crate::handle::SlotHandle;
 
 impl<T, A: Allocator> Storage<T, A> {
@@ -72,28 +72,6 @@ impl<T, A: Allocator> Storage<T, A> {
         self.directory.set_record(chunk, Record { live, ..record });
     }
 
-    /// Raises the generations of all dead slots, held or not, as
-    /// [`raise_floor`](Self::raise_floor) does those of slabs to come. Empties the lists.
-    #[cfg(feature = "serde")]
-    pub fn raise_dead(&mut self, floor: u32) {
-        self.drop_lists();
-        self.raise_floor(floor);
-        for chunk in 0..self.directory.len() {
-            let first = first_index(chunk);
-            for index in first..first + self.geometry.len_of(chunk) {
-                if self
-                    .vacant_handle(index)
-                    .is_some_and(|handle| handle.generation() <= self.floor())
-                {
-                    // SAFETY: the slot is vacant, and so of a held chunk.
-                    let place = unsafe { self.place(index) };
-                    // SAFETY: owned; even, and so dead still.
-                    unsafe { place.generation().write(self.floor()) };
-                }
-            }
-        }
-    }
-
     /// Copies the values, under the same handles, to a storage over another source. Nothing is listed
     /// there.
     pub fn try_clone<B: Allocator>(&self, source: B) -> Result<Storage<T, B>, SlabError>
@@ -112,13 +90,16 @@ impl<T, A: Allocator> Storage<T, A> {
     /// Makes a storage of the same slabs and generations over another source, all slots dead and none
     /// listed.
     fn mirror<B: Allocator>(&self, source: B) -> Result<Storage<T, B>, SlabError> {
-        let mut mirror = Storage::with_geometry(self.geometry, source);
+        let mut mirror = Storage::with_geometry(self.geometry, self.generation_step, source);
         (mirror.floor, mirror.listed) = (self.floor, false);
-        mirror.directory.extend(self.directory.len(), self.floor, &mirror.source)?;
-        for slab in 0..self.slab_ids() {
-            if self.is_held(slab) {
-                mirror.hold(slab)?;
+        mirror.directory.extend(self.directory.len(), 0, &mirror.source)?;
+        for chunk in 0..self.directory.len() {
+            if let Some(floor) = self.record(chunk).floor() {
+                mirror.directory.set_record(chunk, Record::vacant(floor));
             }
+        }
+        for slab in self.held_slab_ids() {
+            mirror.hold(slab)?;
             self.chunks_of(slab).for_each(|chunk| self.mirror_chunk(chunk, &mut mirror));
         }
         Ok(mirror)
@@ -130,9 +111,7 @@ impl<T, A: Allocator> Storage<T, A> {
         if record.state == State::Carved {
             mirror.carved += self.geometry.len_of(chunk) as usize;
         }
-        let first = first_index(chunk);
-        for index in first..first + self.geometry.len_of(chunk) {
-            let Some(generation) = self.generation(index) else { return };
+        for (index, generation) in self.slot_generations(chunk) {
             mirror.retired += usize::from(generation == RETIRED);
             mirror.settled += usize::from(generation == RETIRED);
             // SAFETY: the same chunk is held there.

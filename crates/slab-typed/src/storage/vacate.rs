@@ -66,7 +66,7 @@ impl<T, A: Allocator> Storage<T, A> {
     /// As [`vacate`](Self::vacate).
     #[inline]
     pub(super) unsafe fn vacate_unlisted(&mut self, place: &Place, handle: SlotHandle) -> bool {
-        let dead = handle.generation().wrapping_add(1);
+        let dead = handle.generation().wrapping_add(self.generation_step);
         // SAFETY: the chunk is held, so its generations are owned.
         unsafe { place.generation().write(dead) };
         // SAFETY: a slot of a held chunk.
@@ -99,7 +99,7 @@ impl<T, A: Allocator> Drop for Vacating<'_, T, A> {
 }
 
 impl<T, A: Allocator> Drop for Storage<T, A> {
-    /// If a value panics while it is dropped the others are dropped all the same.
+    /// If a value panics while it is dropped the others are dropped all the same, and all memory goes back.
     fn drop(&mut self) {
         /// Ends what a panic cut short.
         struct Rest<'a, T, A: Allocator>(&'a mut Storage<T, A>);
@@ -107,7 +107,7 @@ impl<T, A: Allocator> Drop for Storage<T, A> {
         impl<T, A: Allocator> Drop for Rest<'_, T, A> {
             fn drop(&mut self) {
                 if mem::needs_drop::<T>() {
-                    self.0.clear();
+                    self.0.drop_values();
                 }
                 self.0.release_all();
             }
@@ -115,7 +115,7 @@ impl<T, A: Allocator> Drop for Storage<T, A> {
 
         let rest = Rest(self);
         if mem::needs_drop::<T>() {
-            rest.0.clear();
+            rest.0.drop_values();
         }
     }
 }

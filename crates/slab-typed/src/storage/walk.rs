@@ -1,7 +1,8 @@
 //! Visits the live slots, from both ends.
 //!
 //! Which slots of a block of 64 are live comes from their generations, which lie side by side. While
-//! no slot is vacant chunks are walked without looking at them.
+//! no slot is vacant chunks are walked without looking at them. Chunks that are not held are passed over at
+//! once, however many there are.
 #![expect(unsafe_code, reason = "lends many values at once")]
 
 use core::marker::PhantomData;
@@ -82,8 +83,17 @@ impl<T, A: Allocator> Storage<T, A> {
         self.next_value_back(span).map(|(handle, _)| handle)
     }
 
-    /// Frees all values. If the drop of one panics the rest stay live.
+    /// Frees all values, so that slots are handed out as in a new storage, lowest first. If the drop of one
+    /// panics the rest stay live.
     pub fn clear(&mut self) {
+        self.drop_values();
+        if self.listed {
+            self.relist();
+        }
+    }
+
+    /// Frees all values. If the drop of one panics the rest stay live.
+    pub(super) fn drop_values(&mut self) {
         let mut span = Span::default();
         while let Some(handle) = self.next_live(&mut span) {
             self.free(handle);
@@ -157,13 +167,13 @@ impl<T, A: Allocator> Storage<T, A> {
         Some((handle, unsafe { self.slot(&place) }.cast()))
     }
 
-    /// Moves the lower end to the next block.
+    /// Moves the lower end to the next block of a held chunk.
     #[inline]
     fn next_block(&self, cursor: &mut Low) -> Option<()> {
-        if !self.directory.contains(chunk_of(cursor.next) as usize) {
-            return None;
+        if !self.directory.record(chunk_of(cursor.next))?.is_held() {
+            cursor.next = self.next_held_index(cursor.next)?;
         }
-        // SAFETY: the chunk was just compared, and `next` is below its end.
+        // SAFETY: the chunk has a record, and `next` is below its end.
         let place = unsafe { self.place(cursor.next) };
         cursor.block = cursor.next;
         let rest = self.geometry.chunk_len - slot_of(cursor.block);
@@ -175,18 +185,27 @@ impl<T, A: Allocator> Storage<T, A> {
         Some(())
     }
 
-    /// Moves the upper end to the block before.
+    /// Returns the first index of the first held chunk that is not below that of an index.
+    #[cold]
+    fn next_held_index(&self, index: u32) -> Option<u32> {
+        self.directory.held().first_from(chunk_of(index)).map(first_index)
+    }
+
+    /// Moves the upper end to the block before, of a held chunk.
     #[inline]
     fn next_block_back(&self, cursor: &mut High) -> Option<()> {
         let end = cursor.end.min(first_index(self.directory.len()));
-        let last = end.checked_sub(1)?;
+        let mut last = end.checked_sub(1)?;
+        if !self.directory.record(chunk_of(last))?.is_held() {
+            let chunk = self.directory.held().last_below(chunk_of(last))?;
+            last = first_index(chunk + 1) - 1;
+        }
         // Chunks may be shorter than the indices that they take up.
         let len = (slot_of(last) + 1).min(self.geometry.chunk_len);
         let first = (len - 1) / BLOCK_SLOTS * BLOCK_SLOTS;
         cursor.block = first_index(chunk_of(last)) + first;
         cursor.end = cursor.block;
-        // SAFETY: the chunk is below `directory.len`, because `last` is below its end, and `first`
-        // is below `chunk_len`.
+        // SAFETY: the chunk has a record, and `first` is below `chunk_len`.
         let place = unsafe { self.place(cursor.block) };
         // SAFETY: `len - first` slots are left below `len`, 64 at most.
         cursor.bits = unsafe { self.bits(&place, len - first) };
