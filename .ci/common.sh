@@ -62,3 +62,9 @@ LIBRARIES=("${BARE[@]}" slab-pool)
 packages() {
     printf -- '-p %s ' "$@"
 }
+
+# Runs a check of the crate `xtask`, whatever the build folder of the step is.
+XTASK=$(realpath -m "$BUILD")/xtask
+xtask() { # xtask CHECK ARGUMENT…
+    cargo run --quiet --manifest-path xtask/Cargo.toml --target-dir "$XTASK" -- "$@"
+}

@@ -4,12 +4,19 @@
 //! that finds faults prints each on its own line and exits with status 1.
 
 mod faults;
+
+mod book;
+mod coverage;
+mod links;
+mod matrix;
+mod packages;
+mod soundness;
 mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use faults::Faults;
@@ -23,6 +30,32 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Check {
+    /// Checks the links of the pages that mdbook wrote.
+    Book {
+        /// The folder that mdbook wrote to.
+        folder: PathBuf,
+    },
+    /// Checks the share of lines that the tests run, per crate.
+    Coverage {
+        /// The summary that cargo-llvm-cov wrote as JSON.
+        report: PathBuf,
+        crates: Vec<String>,
+    },
+    /// Prints the features of a manifest as a TOML array.
+    Features { manifest: PathBuf },
+    /// Checks the relative links of Markdown pages.
+    Links { pages: Vec<PathBuf> },
+    /// Checks that each cell of the misuse matrix in docs/VERIFICATION.md has a test.
+    Matrix,
+    /// Checks the manifests and files of unpacked packages.
+    Packages {
+        /// The folder with a folder CRATE-VERSION for each crate.
+        folder: PathBuf,
+        version: String,
+        crates: Vec<String>,
+    },
+    /// Checks that docs/SOUNDNESS.md names every module that opens unsafe code.
+    Soundness,
     /// Finds retired words (xtask/words.toml) and prints the word to write instead.
     Words {
         /// Files and folders to read, exempt or not [default: everything that is not exempt].
@@ -34,14 +67,25 @@ enum Check {
 }
 
 fn main() -> Result<ExitCode> {
-    // The alias runs in the caller's folder; every path is relative to the root.
-    std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
+    // Cargo runs it in the caller's folder; every path is relative to the root.
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").context("run it as `cargo xtask`")?;
+    std::env::set_current_dir(PathBuf::from(xtask).join(".."))?;
     let faults = run(Arguments::parse().check)?;
     Ok(faults.report())
 }
 
 fn run(check: Check) -> Result<Faults> {
     match check {
+        Check::Book { folder } => book::check(&folder),
+        Check::Coverage { report, crates } => coverage::check(&report, &crates),
+        Check::Features { manifest } => {
+            println!("{:?}", packages::features(&manifest)?);
+            Ok(Faults::default())
+        }
+        Check::Links { pages } => links::check(&pages),
+        Check::Matrix => matrix::check(),
+        Check::Packages { folder, version, crates } => packages::check(&folder, &version, &crates),
+        Check::Soundness => soundness::check(),
         Check::Words { paths, count } => words::check(&paths, count),
     }
 }
