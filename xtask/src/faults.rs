@@ -1,6 +1,10 @@
 //! The result of a check.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::process::ExitCode;
+
+use anyhow::Result;
 
 /// Lines that say what is wrong and where.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,4 +23,16 @@ impl Faults {
         }
         if self.0.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
+}
+
+/// Reports a check that cannot run here, as `skip` of .ci/common.sh does.
+pub fn skip(name: &str, why: &str) -> Result<()> {
+    println!("SKIPPED: {name}, {why}");
+    if let Some(file) = std::env::var_os("SKIPPED_FILE") {
+        writeln!(
+            OpenOptions::new().append(true).create(true).open(file)?,
+            "SKIPPED: {name}, {why}"
+        )?;
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@
 mod faults;
 
 mod book;
+mod commits;
 mod coverage;
 mod links;
 mod matrix;
@@ -34,6 +35,11 @@ enum Check {
     Book {
         /// The folder that mdbook wrote to.
         folder: PathBuf,
+    },
+    /// Checks the form of the commits after BASE.
+    Commits {
+        /// The last commit that is not checked.
+        base: String,
     },
     /// Checks the share of lines that the tests run, per crate.
     Coverage {
@@ -77,6 +83,7 @@ fn main() -> Result<ExitCode> {
 fn run(check: Check) -> Result<Faults> {
     match check {
         Check::Book { folder } => book::check(&folder),
+        Check::Commits { base } => commits::check(&base),
         Check::Coverage { report, crates } => coverage::check(&report, &crates),
         Check::Features { manifest } => {
             println!("{:?}", packages::features(&manifest)?);
