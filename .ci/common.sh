@@ -11,7 +11,10 @@ skip() {
 have() { # have COMMAND INSTALLER…
     local command=$1
     shift
-    command -v "$command" >/dev/null || "$@" >/dev/null 2>&1
+    command -v "$command" >/dev/null || {
+        printf '%s is missing: %s\n' "$command" "$*"
+        "$@" >/dev/null 2>&1
+    }
     command -v "$command" >/dev/null
 }
 
@@ -23,15 +26,28 @@ target() { # target TOOLCHAIN TRIPLE
     }
 }
 
-# Installs Debian packages that bring a command or a file, or says why a step is skipped.
+# Installs Debian packages that bring a command or a file, or says why a step is skipped. Outside CI it asks
+# first, and without a terminal to ask on it names the command instead.
 packaged() { # packaged NAME COMMAND-OR-FILE PACKAGE…
-    local name=$1 command=$2
+    local name=$1 command=$2 answer sudo=()
     shift 2
     installed "$command" && return
-    local sudo=()
     [ "$(id -u)" = 0 ] || sudo=(sudo -n)
+    if [ -z "${CI-}" ]; then
+        if [ ! -t 0 ]; then
+            skip "$name" "$command is missing: sudo apt-get install --no-install-recommends $*"
+            return 1
+        fi
+        sudo=("${sudo[@]/-n/}")
+        read -rp "$name needs the Debian packages $*. Install them? [y/N] " answer
+        [[ $answer = [yY]* ]] || {
+            skip "$name" "$command is missing"
+            return 1
+        }
+    fi
+    printf '%s: installing the Debian packages %s\n' "$name" "$*"
     { "${sudo[@]}" apt-get update && "${sudo[@]}" apt-get install --yes --no-install-recommends "$@"; } \
-        >/dev/null 2>&1 || true
+        >/dev/null 2>&1 </dev/null || true
     installed "$command" || {
         skip "$name" "$command cannot be installed"
         return 1
