@@ -10,7 +10,7 @@ use crate::faults::{Faults, skip};
 
 const SUBJECT_COLUMNS_MAX: usize = 72;
 
-/// What a subject can begin with beside the name of a crate.
+/// The areas beside the crates that a subject can begin with.
 const AREAS: [&str; 7] = ["benches", "ci", "docs", "fuzz", "metal", "workspace", "xtask"];
 
 /// First words that cannot be an imperative.

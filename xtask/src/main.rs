@@ -10,6 +10,7 @@ mod commits;
 mod coverage;
 mod links;
 mod matrix;
+mod mutants;
 mod packages;
 mod soundness;
 mod words;
@@ -53,6 +54,8 @@ enum Check {
     Links { pages: Vec<PathBuf> },
     /// Checks that each cell of the misuse matrix in docs/VERIFICATION.md has a test.
     Matrix,
+    /// Tries a slice of mutants, records the outcomes in .ci/mutants, and prints the score of each crate.
+    Mutants(mutants::Arguments),
     /// Checks the manifests and files of unpacked packages.
     Packages {
         /// The folder with a folder CRATE-VERSION for each crate.
@@ -91,6 +94,7 @@ fn run(check: Check) -> Result<Faults> {
         }
         Check::Links { pages } => links::check(&pages),
         Check::Matrix => matrix::check(),
+        Check::Mutants(arguments) => mutants::check(&arguments),
         Check::Packages { folder, version, crates } => packages::check(&folder, &version, &crates),
         Check::Soundness => soundness::check(),
         Check::Words { paths, count } => words::check(&paths, count),
