@@ -69,9 +69,9 @@ component() {
 }
 
 STABLE=stable
-# Where builds with other flags lie, each in a folder of its own.
+# The parent of the build folders; builds with other flags have separate ones.
 BUILD=${CARGO_TARGET_DIR:-target}
-# What runs without an operating system, and the rest.
+# The crates that run without an operating system, and all library crates.
 BARE=(slab-traits slab-core slab-bytes slab-typed slab-binned slab-cache)
 LIBRARIES=("${BARE[@]}" slab-pool)
 # --package options for the given crates.

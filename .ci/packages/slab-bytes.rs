@@ -12,7 +12,7 @@ static mut ARENA: [u8; 1 << 20] = [0; 1 << 20];
 static HEAP: Locked<spin::Mutex<()>, SlabByteAllocator> =
     Locked::with_hook(SlabByteAllocator::new(), |heap, _layout| {
         let arena = NonNull::new(&raw mut ARENA as *mut [u8]).unwrap();
-        // SAFETY: nobody else names `ARENA`, and giving it twice is refused.
+        // SAFETY: no other code names `ARENA`, and a region that is given twice is refused.
         unsafe { heap.add_region(arena) }.is_ok()
     });
 

@@ -1,4 +1,4 @@
-//! An allocator of one's own behind the traits and the adapter, in a vector.
+//! A user's allocator behind the traits and the adapter, in a vector.
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
