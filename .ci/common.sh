@@ -1,6 +1,6 @@
-# Sourced by the rungs.
+# Sourced by the jobs.
 
-FORM=${FORM:-quick}
+STAGE=${STAGE:-quick}
 
 # Notes a step whose tool cannot be had: skip NAME WHY.
 skip() {

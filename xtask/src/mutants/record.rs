@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::Score;
 use super::tool::Mutant;
 
-const HEAD: &str = "# Tried mutants, from `.ci/rungs/mutants`: outcome, date, hash of the function's text, mutant.\n";
+const HEAD: &str = "# Tried mutants, from `.ci/jobs/mutants`: outcome, date, hash of the function's text, mutant.\n";
 
 /// The verdict of the tests on a mutant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
