@@ -1,4 +1,4 @@
-//! The `axallocator` face of any of our allocators.
+//! `AxCompat`: any of our allocators behind the traits of `axallocator`.
 #![expect(unsafe_code, reason = "axallocator's safe functions work on raw memory")]
 
 use std::alloc::Layout;
@@ -17,8 +17,8 @@ use slab_traits::{AllocError, ByteAllocator};
 ///
 /// let mut memory = vec![0u64; 4096];
 /// let start = memory.as_mut_ptr().expose_provenance();
-/// // SAFETY: `init` below is given memory that outlives the heap and that nobody else uses, and
-/// // each block is freed once, with its layout.
+/// // SAFETY: the memory given to `init` outlives the heap and nothing else uses it; each block is
+/// // freed once, with its layout.
 /// let mut heap = unsafe { AxCompat::new(Talc::default()) };
 /// heap.init(start, memory.len() * 8);
 /// let layout = Layout::new::<[u64; 4]>();
@@ -35,21 +35,21 @@ impl<A> AxCompat<A> {
     ///
     /// # Safety
     ///
-    /// The traits of `axallocator` declare as safe what is not. Whoever makes this value promises
-    /// for its whole life that each range passed to `init` or `add_memory` is memory as
-    /// [`slab_traits::BaseAllocator::add_memory`] asks for, and that each block passed to `dealloc`
-    /// is a live block of it with the layout it was allocated with.
+    /// The traits of `axallocator` declare unsafe operations as safe. The caller promises for the
+    /// whole life of this value that each range passed to `init` or `add_memory` is memory as
+    /// [`slab_traits::BaseAllocator::add_memory`] requires, and that each block passed to `dealloc`
+    /// is a live block of this allocator, with the layout it was allocated with.
     pub const unsafe fn new(inner: A) -> Self {
         Self { inner }
     }
 
-    /// Returns the allocator back.
+    /// Returns the wrapped allocator.
     pub fn into_inner(self) -> A {
         self.inner
     }
 }
 
-/// The same four words in their type.
+/// Translates an error into theirs.
 fn translate(error: AllocError) -> axallocator::AllocError {
     match error {
         AllocError::MemoryOverlap => axallocator::AllocError::MemoryOverlap,
@@ -60,15 +60,15 @@ fn translate(error: AllocError) -> axallocator::AllocError {
 }
 
 impl<A: ByteAllocator> axallocator::BaseAllocator for AxCompat<A> {
-    /// Takes over the first region. Their `init` cannot fail: after a refused region the heap has
-    /// no memory, and `alloc` answers `NoMemory`.
+    /// Adds the first region. This `init` cannot fail: after a refused region the heap has no
+    /// memory, and `alloc` returns `NoMemory`.
     fn init(&mut self, start: usize, size: usize) {
-        // SAFETY: the maker of this value vouches for every range passed here.
+        // SAFETY: the caller of `new` promised that every range passed here is such memory.
         let _refused = unsafe { self.inner.init(start, size) };
     }
 
     fn add_memory(&mut self, start: usize, size: usize) -> axallocator::AllocResult {
-        // SAFETY: the maker of this value vouches for every range passed here.
+        // SAFETY: the caller of `new` promised that every range passed here is such memory.
         unsafe { self.inner.add_memory(start, size) }.map_err(translate)
     }
 }
@@ -81,7 +81,7 @@ impl<A: ByteAllocator> axallocator::ByteAllocator for AxCompat<A> {
 
     #[inline]
     fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the maker of this value vouches for every block passed here.
+        // SAFETY: the caller of `new` promised that every block passed here is live, with its layout.
         unsafe { self.inner.dealloc(block, layout) }
     }
 

@@ -1,4 +1,4 @@
-//! The registry of everything that takes part in a comparison.
+//! The registry of the allocators that are compared.
 #![expect(unsafe_code, reason = "building an allocator hands it raw memory")]
 
 use std::ptr::NonNull;
@@ -10,48 +10,60 @@ use slab_traits::{ByteAllocator, RegionError};
 
 use crate::rivals;
 
-/// Whose allocator a contender is, and so what it is compared with.
+/// Whose allocator a contender is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// One of this workspace.
+    /// An allocator of this workspace.
     Ours,
-    /// A rival that lives on a region, as ours do.
+    /// A rival that allocates from a region, as ours do.
     Rival,
-    /// Takes its memory from elsewhere; shown for orientation, never the best rival.
+    /// An allocator that takes its memory from the operating system: shown for orientation, never
+    /// the best rival.
     Reference,
 }
 
-/// A fresh allocator on its region, or why the region was refused.
+/// The checks of a contender, compared with the default of its crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Checks {
+    /// The default of its crate.
+    #[default]
+    Default,
+    /// Nothing: a mode that trusts its caller.
+    Off,
+    /// More: a mode that finds mistakes and is not meant to be fast.
+    More,
+}
+
+/// A fresh allocator on its region, or the reason why it refused the region.
 type Built = Result<Box<dyn ByteAllocator>, RegionError>;
 
-/// An allocator that can be compared with others, by name.
+/// An allocator that can be compared with others.
 #[derive(Debug, Clone, Copy)]
 pub struct Contender {
     name: &'static str,
     version: &'static str,
     side: Side,
+    checks: Checks,
     build: unsafe fn(NonNull<[u8]>) -> Built,
 }
 
-/// All crates of this workspace share one version.
-const SLAB_BYTES: &str = env!("CARGO_PKG_VERSION");
+/// The version that all crates of this workspace share.
+const OURS: &str = env!("CARGO_PKG_VERSION");
 
 /// Returns all contenders, ours first. To add one, add its block.
 pub fn contenders() -> &'static [Contender] {
     const {
         &[
-            Contender::new::<SlabByteAllocator<Checked>>("slab-bytes", SLAB_BYTES, Side::Ours),
+            Contender::new::<SlabByteAllocator<Checked>>("slab-bytes", OURS, Side::Ours),
             Contender::new::<SlabByteAllocator<Unchecked>>(
                 "slab-bytes/unchecked",
-                SLAB_BYTES,
+                OURS,
                 Side::Ours,
-            ),
-            Contender::new::<SlabByteAllocator<Hardened>>(
-                "slab-bytes/hardened",
-                SLAB_BYTES,
-                Side::Ours,
-            ),
-            Contender::new::<BinnedByteAllocator>("slab-binned", SLAB_BYTES, Side::Ours),
+            )
+            .with(Checks::Off),
+            Contender::new::<SlabByteAllocator<Hardened>>("slab-bytes/hardened", OURS, Side::Ours)
+                .with(Checks::More),
+            Contender::new::<BinnedByteAllocator>("slab-binned", OURS, Side::Ours),
             #[cfg(feature = "talc")]
             Contender::new::<rivals::Talc>("talc", "5.1.1", Side::Rival),
             #[cfg(feature = "rlsf")]
@@ -75,7 +87,11 @@ impl Contender {
         version: &'static str,
         side: Side,
     ) -> Self {
-        Self { name, version, side, build: build::<A> }
+        Self { name, version, side, checks: Checks::Default, build: build::<A> }
+    }
+
+    const fn with(self, checks: Checks) -> Self {
+        Self { checks, ..self }
     }
 
     /// Returns the contender of this name.
@@ -88,7 +104,7 @@ impl Contender {
         self.name
     }
 
-    /// Returns the crate's version, or nothing if it has none.
+    /// Returns the crate's version; empty if it has none.
     pub fn version(&self) -> &'static str {
         self.version
     }
@@ -98,7 +114,12 @@ impl Contender {
         self.side
     }
 
-    /// Makes a fresh allocator that lives on `region`. A [`Side::Reference`] leaves it untouched.
+    /// Returns its checks.
+    pub fn checks(&self) -> Checks {
+        self.checks
+    }
+
+    /// Makes a fresh allocator that allocates from `region`. A [`Side::Reference`] does not touch it.
     ///
     /// # Errors
     ///
@@ -106,13 +127,13 @@ impl Contender {
     ///
     /// # Safety
     ///
-    /// As [`BaseAllocator::add_region`](slab_traits::BaseAllocator::add_region): the region is
-    /// nobody else's for as long as the allocator or any block from it is used.
+    /// As [`BaseAllocator::add_region`](slab_traits::BaseAllocator::add_region): nothing else uses
+    /// the region for as long as the allocator or any block from it is used.
     pub unsafe fn build(
         &self,
         region: NonNull<[u8]>,
     ) -> Result<Box<dyn ByteAllocator>, RegionError> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the precondition is the caller's.
         unsafe { (self.build)(region) }
     }
 }
@@ -121,9 +142,9 @@ impl Contender {
 ///
 /// As [`Contender::build`].
 unsafe fn build<A: ByteAllocator + Default + 'static>(region: NonNull<[u8]>) -> Built {
-    // Boxed before it sees memory: dlmalloc points into itself from its first block on.
+    // Boxed before it gets memory: dlmalloc points into itself from its first block on.
     let mut heap = Box::new(A::default());
-    // SAFETY: the caller vouches for the region.
+    // SAFETY: the caller gives up the region, as `add_region` requires.
     unsafe { heap.add_region(region) }?;
     Ok(heap)
 }

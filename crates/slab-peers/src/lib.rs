@@ -1,15 +1,14 @@
 //! Rival allocators behind the traits of [`slab_traits`], for the lab and the benches.
 //!
-//! * [`contenders`] is the registry: every allocator that takes part in a comparison, ours and the
-//!   rivals, each one block long. Adding a rival is adding its block.
-//! * [`AxCompat`] goes the other way: it gives any [`ByteAllocator`](slab_traits::ByteAllocator) the
-//!   traits of `axallocator`, so that an ArceOS kernel can swap it in.
+//! ```text
+//! rivals      one wrapper per rival
+//! contender   contenders(): the registry of all allocators that are compared, ours and the rivals
+//! ax_compat   AxCompat: any slab_traits::ByteAllocator behind the traits of axallocator
+//! ```
 //!
-//! The wrappers are thin: on the hot path each is one call. What a wrapper adds there, and which
-//! statistics a rival does not keep, is said at its type. Statistics that a rival does not keep are
-//! reported as zero used bytes rather than counted here, because counting would slow it down.
-//!
-//! Each rival is a cargo feature of its own, all of them on by default.
+//! Each wrapper adds one call to the hot path; its type names exceptions. Used bytes that a rival
+//! does not count are reported as zero: counting them in the wrapper would slow the rival down.
+//! Each rival is a cargo feature, on by default.
 //!
 //! # Examples
 //!
@@ -21,7 +20,7 @@
 //! let (first, bytes) = (NonNull::from(&mut memory[0]), memory.len() * 8);
 //! let region = NonNull::slice_from_raw_parts(first.cast::<u8>(), bytes);
 //! for contender in slab_peers::contenders() {
-//!     // SAFETY: `memory` outlives each heap, and one heap at a time uses it.
+//!     // SAFETY: `memory` outlives the heap, and one heap at a time uses it.
 //!     let mut heap = unsafe { contender.build(region) }?;
 //!     let layout = Layout::new::<[u64; 12]>();
 //!     let block = heap.alloc(layout).expect("512 KiB hold 96 bytes");
@@ -39,7 +38,7 @@ mod rivals;
 
 #[cfg(feature = "axallocator")]
 pub use ax_compat::AxCompat;
-pub use contender::{Contender, Side, contenders};
+pub use contender::{Checks, Contender, Side, contenders};
 #[cfg(feature = "axallocator")]
 pub use rivals::AxSlab;
 #[cfg(feature = "buddy")]

@@ -1,4 +1,4 @@
-//! Every contender keeps the contract that the lab builds on.
+//! Every contender keeps the contract on which the lab relies.
 #![expect(unsafe_code, reason = "the traits hand out raw memory")]
 
 use std::alloc::Layout;
@@ -125,7 +125,7 @@ fn small_and_overlapping_regions_are_refused() {
     let arena = Arena::new(1 << 16);
     for contender in contenders().iter().filter(|c| c.side() != Side::Reference) {
         let tiny = NonNull::slice_from_raw_parts(arena.memory, 7);
-        // SAFETY: nobody uses the arena meanwhile.
+        // SAFETY: nothing else uses the arena meanwhile.
         let refused = unsafe { contender.build(tiny) }.err();
         assert!(matches!(refused, Some(RegionError::TooSmall { .. })), "{}", contender.name());
         let (name, mut heap) = (contender.name(), arena.heap(contender));
@@ -141,13 +141,13 @@ fn small_and_overlapping_regions_are_refused() {
 
 #[cfg(feature = "axallocator")]
 #[test]
-fn ax_compat_speaks_their_traits() {
+fn ax_compat_implements_their_traits() {
     ax_kernel(slab_bytes::SlabByteAllocator::<slab_core::Checked>::new());
     ax_kernel(slab_peers::Talc::default());
     ax_kernel(slab_peers::Buddy::default());
 }
 
-/// Uses a heap as an ArceOS kernel does: `alloc` too early, `init` small, `add_memory` later.
+/// Uses a heap as an ArceOS kernel does: an early `alloc`, a small `init`, a later `add_memory`.
 #[cfg(feature = "axallocator")]
 fn ax_kernel<A: ByteAllocator>(ours: A) {
     use axallocator::{AllocError as AxError, BaseAllocator as _, ByteAllocator as _};

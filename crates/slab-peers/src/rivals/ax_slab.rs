@@ -11,12 +11,12 @@ use super::regions::Regions;
 
 /// [`axallocator::SlabByteAllocator`].
 ///
-/// It panics on a region that is not made of whole pages, and on a first one that is not a multiple
-/// of 32 KiB; the wrapper cuts the region to that. Its total counts memory that moved from the
-/// buddy system to a slab twice, so the wrapper reports the bytes given instead.
+/// It panics on a region that is not a multiple of a page, and on a first one that is not a multiple
+/// of 32 KiB; the wrapper cuts regions to that. It counts memory twice that moved from the buddy
+/// system to a slab, so the wrapper reports the bytes of the regions instead.
 ///
-/// Known to return misaligned blocks for alignments beyond a page of small blocks; that is left as
-/// it is, so that a comparison can show it.
+/// It returns misaligned blocks for small sizes with alignments above a page; the wrapper leaves that,
+/// so that a comparison can show it.
 #[derive(Default)]
 pub struct AxSlab {
     /// `None` before the first region: the rival would panic.

@@ -25,7 +25,7 @@ impl BaseAllocator for Buddy {
     unsafe fn add_region(&mut self, region: NonNull<[u8]>) -> Result<(), RegionError> {
         const WORD: usize = size_of::<usize>();
         let admitted = self.regions.admit(region, WORD, WORD)?;
-        // It works with addresses; what it reads and writes there is this region.
+        // It works with addresses; all that it reads and writes is in this region.
         let start = admitted.cast::<u8>().as_ptr().expose_provenance();
         // SAFETY: the caller gives the region up for as long as this allocator is used, and it
         // overlaps none of the earlier ones.

@@ -10,8 +10,8 @@ use super::regions::Regions;
 
 /// [`dlmalloc::Dlmalloc`] over given regions, granularity 16.
 ///
-/// Used bytes are not counted and are reported as zero. Once it has served a block its bins point
-/// into itself, so it must not be moved: the type stays inside this crate and lives in a box.
+/// Used bytes are not counted and are reported as zero. After the first block its bins point into
+/// itself, so it must not be moved: the type is private to this crate and always boxed.
 pub(crate) struct Dlmalloc {
     inner: dlmalloc::Dlmalloc<Given>,
     regions: Regions,
@@ -20,7 +20,7 @@ pub(crate) struct Dlmalloc {
 impl Default for Dlmalloc {
     fn default() -> Self {
         let mut inner = dlmalloc::Dlmalloc::new_with_allocator(Given::default());
-        // The least it accepts: it may ask for no more than a small region has.
+        // The least that it accepts, so that it never requests more than a small region has.
         let accepted = inner.set_granularity(GRANULE_BYTES);
         debug_assert!(accepted, "dlmalloc takes two words as granularity");
         Self { inner, regions: Regions::default() }
@@ -30,14 +30,14 @@ impl Default for Dlmalloc {
 /// `dlmalloc`'s unit, to which a region's ends are cut.
 const GRANULE_BYTES: usize = 2 * size_of::<usize>();
 
-/// What `dlmalloc` takes for the operating system: regions not yet handed to it.
+/// The regions that `dlmalloc` has not taken yet; it sees them as the operating system.
 #[derive(Default)]
 struct Given {
     waiting: RefCell<Vec<NonNull<[u8]>>>,
 }
 
-// SAFETY: the pointers are only handed on to the allocator that owns this source, and whoever added
-// the regions gave them up.
+// SAFETY: the pointers go only to the allocator that owns this source, and the caller of `add_region`
+// gave the regions up.
 unsafe impl Send for Given {}
 
 // SAFETY: `alloc` hands out each region once and only if it is long enough; regions are marked as
@@ -90,8 +90,8 @@ impl BaseAllocator for Dlmalloc {
 }
 
 // SAFETY: blocks come from `dlmalloc`, which cuts them from the given regions, aligned and disjoint.
-// The value stays where it is: nobody outside this crate can name the type, and `Contender` boxes
-// it before the first block.
+// The value is not moved: the type is private to this crate, and `Contender` boxes it before the
+// first block.
 unsafe impl ByteAllocator for Dlmalloc {
     #[inline]
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {

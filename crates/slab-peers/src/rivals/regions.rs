@@ -1,10 +1,10 @@
-//! What a rival was given: most rivals neither remember it nor refuse an overlap.
+//! The regions of a rival: most rivals neither remember them nor refuse an overlap.
 
 use std::ptr::NonNull;
 
 use slab_traits::RegionError;
 
-/// The regions an allocator owns. Asked when one is added, never on the hot path.
+/// The regions that an allocator owns; used when a region is added, never on the hot path.
 #[derive(Debug, Default)]
 pub(super) struct Regions {
     /// First address and length of each.
@@ -12,8 +12,8 @@ pub(super) struct Regions {
 }
 
 impl Regions {
-    /// Says whether `region`, cut to multiples of `align` at both ends, may be added, and returns
-    /// the cut region. At least `required` bytes have to be left.
+    /// Checks that `region` may be added, and returns it cut to multiples of `align` at both ends. At
+    /// least `required` bytes must be left.
     pub(super) fn admit(
         &self,
         region: NonNull<[u8]>,
@@ -38,7 +38,7 @@ impl Regions {
                 required: pad + required.next_multiple_of(align),
             });
         }
-        // `pad < size` wherever anything is usable, so the pointer stays in the region.
+        // `pad < size` if anything is usable, so the pointer stays in the region.
         let first = region.cast::<u8>().map_addr(|first| first.saturating_add(pad));
         Ok(NonNull::slice_from_raw_parts(first, usable))
     }
@@ -53,7 +53,7 @@ impl Regions {
         self.owned.iter().map(|&(_, size)| size).sum()
     }
 
-    /// Returns how many regions there are.
+    /// Returns the number of regions.
     #[cfg(feature = "linked-list")]
     pub(super) fn count(&self) -> usize {
         self.owned.len()

@@ -1,4 +1,4 @@
-//! `rlsf`: two-level segregated fit, never searches a list.
+//! `rlsf`: two-level segregated fit, which never searches a list.
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
@@ -14,7 +14,7 @@ const SECOND_LEVELS: usize = 32;
 
 /// [`rlsf::Tlsf`] for blocks of up to 4 GiB, 32 lists per power of two.
 ///
-/// Its lists lie in the allocator's value (7 KiB), not in the region. Used bytes are not counted
+/// Its lists are in the allocator's value (7 KiB), not in the region. Used bytes are not counted
 /// and are reported as zero.
 #[derive(Debug, Default)]
 pub struct Rlsf {

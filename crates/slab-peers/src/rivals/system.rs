@@ -7,12 +7,12 @@ use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionE
 
 /// [`std::alloc::System`]: `malloc` of the platform.
 ///
-/// It takes its memory from the operating system; regions are accepted and left untouched, and all
-/// statistics are zero. The wrapper makes a zero size one, which `GlobalAlloc` requires.
+/// It takes its memory from the operating system; regions are accepted and not touched, and all
+/// statistics are zero. The wrapper makes a zero size one, as `GlobalAlloc` requires.
 #[derive(Debug, Default)]
 pub struct System;
 
-/// Returns the layout with which the system is asked: it takes no empty ones.
+/// Returns the layout for the system, which accepts no empty ones.
 #[inline]
 fn filled(layout: Layout) -> Layout {
     let size = layout.size().max(1);
@@ -26,8 +26,8 @@ impl BaseAllocator for System {
     }
 }
 
-// SAFETY: the system's blocks are aligned, disjoint and stay where they are. They lie in no region
-// given: the one promise this reference cannot keep, and which no caller may build on.
+// SAFETY: the system's blocks are aligned, disjoint and never moved. They are in no given region,
+// against the contract of the trait; no caller may rely on that for this reference.
 unsafe impl ByteAllocator for System {
     #[inline]
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {

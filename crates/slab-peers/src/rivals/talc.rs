@@ -10,10 +10,10 @@ use talc::{DefaultBinning, min_first_heap_size};
 
 use super::regions::Regions;
 
-/// [`talc::base::Talc`] without a source of its own, default binning.
+/// [`talc::base::Talc`] with a manual source and default binning.
 ///
-/// Used bytes are not counted (`talc`'s counters are a feature that costs on each operation) and
-/// are reported as zero. The wrapper makes a zero size one, which `talc` requires.
+/// Used bytes are not counted (`talc`'s counters slow each operation down) and are reported as zero.
+/// The wrapper makes a zero size one, as `talc` requires.
 #[derive(Debug)]
 pub struct Talc {
     inner: Inner<Manual, DefaultBinning>,
@@ -26,7 +26,7 @@ impl Default for Talc {
     }
 }
 
-/// Returns the layout with which `talc` is asked: it takes no empty ones.
+/// Returns the layout for `talc`, which accepts no empty ones.
 #[inline]
 fn filled(layout: Layout) -> Layout {
     let size = layout.size().max(1);
@@ -73,7 +73,7 @@ unsafe impl ByteAllocator for Talc {
         old: Layout,
         new: Layout,
     ) -> AllocResult<NonNull<u8>> {
-        // `talc` never looks at the alignment again, so only the block's address has to suit.
+        // `talc` never reads the alignment again, so only the block's address must be aligned.
         if !block.addr().get().is_multiple_of(new.align()) {
             return Err(AllocError::NoMemory);
         }
