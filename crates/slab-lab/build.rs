@@ -1,4 +1,4 @@
-//! Leaves the compiler's version for the report.
+//! Passes the compiler's version to the report.
 
 use std::env;
 use std::process::Command;

@@ -1,15 +1,14 @@
-//! What the machine says about itself: where and when something was measured.
+//! The machine and the time of a measurement.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs, thread};
 
 use crate::words;
 
-/// The compiler that built this, as it names itself.
+/// The version of the compiler that built this.
 pub const RUSTC: &str = env!("SLAB_LAB_RUSTC");
 
-/// Describes the machine as it is now; on Linux with what it says under `/proc`. What it does not say is left
-/// out.
+/// Describes the machine as it is now, on Linux from `/proc`. Unknown facts are left out.
 pub fn describe() -> String {
     let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
     let after = |text: &str, key: &str, mark: char| {
@@ -50,7 +49,7 @@ pub fn now() -> String {
     date(seconds)
 }
 
-/// Writes seconds since 1970 as a date and a time in UTC.
+/// Writes seconds since 1970 as date and time in UTC.
 fn date(seconds: u64) -> String {
     const DAY: u64 = 24 * 60 * 60;
     let is_leap =

@@ -1,4 +1,4 @@
-//! The lab: see the library's documentation.
+//! The program of the lab; the library has the documentation.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! A heap over time as one SVG drawing: bytes, fragmentation, and a map of the heap.
+//! Draws a heap over time as SVG: bytes, fragmentation, and a map of the heap.
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use crate::replay::{Area, HeapMap, SHADES, Samples};
 
-/// An error of the drawing library, in words.
+/// The result of a drawing step.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -15,20 +15,32 @@ const SIZE: (u32, u32) = (1000, 900);
 const FONT: (&str, u32) = ("sans-serif", 14);
 const LIVE: RGBColor = RGBColor(0x1b, 0x7f, 0x79);
 const PAGES: RGBColor = RGBColor(0xe0, 0x8e, 0x1b);
-const TOUCHED: RGBColor = RGBColor(0xb0, 0x3a, 0x2e);
+const TOUCHED: RGBColor = RGBColor(0xc8, 0x4a, 0x3c);
 
-/// Rows of the map at most.
+/// The most rows of the map.
 const ROWS: usize = 180;
 
 /// Draws samples under a title and returns the text of the SVG file.
 ///
 /// # Errors
 ///
-/// In words, if the drawing library fails.
+/// If the drawing library fails; the text is its error.
 pub fn svg(title: &str, samples: &Samples) -> Result<String, String> {
     let mut text = String::new();
     draw(&mut text, title, samples).map_err(|error| error.to_string())?;
-    Ok(text)
+    Ok(with_dark_mode(&text))
+}
+
+/// Adds dark colours to a drawing of black on white, for readers whose system is set to them.
+pub fn with_dark_mode(svg: &str) -> String {
+    const STYLE: &str = r##"
+<style>@media (prefers-color-scheme: dark) {
+[fill="#FFFFFF"] { fill: #14181c } [fill="#000000"] { fill: #e4e8ec } [stroke="#000000"] { stroke: #e4e8ec }
+}</style>"##;
+    match svg.split_once('>') {
+        Some((start, rest)) => format!("{start}>{STYLE}{rest}"),
+        None => svg.to_owned(),
+    }
 }
 
 fn draw(text: &mut String, title: &str, samples: &Samples) -> Outcome<()> {
@@ -44,12 +56,17 @@ fn draw(text: &mut String, title: &str, samples: &Samples) -> Outcome<()> {
     Ok(())
 }
 
+/// Writes the number at a tick.
+fn whole(number: &f64) -> String {
+    format!("{number:.0}")
+}
+
 fn operations(samples: &Samples) -> f64 {
     samples.moments.last().map_or(1.0, |last| last.operation.max(1) as f64)
 }
 
 fn draw_bytes(canvas: &Canvas<'_>, samples: &Samples) -> Outcome<()> {
-    // The space above the highest line is the legend's.
+    // The legend takes the space above the highest line.
     let kib = |bytes: usize| bytes as f64 / 1024.0;
     let top = samples.moments.iter().map(|moment| kib(moment.touched_bytes)).fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(canvas)
@@ -61,7 +78,8 @@ fn draw_bytes(canvas: &Canvas<'_>, samples: &Samples) -> Outcome<()> {
         .configure_mesh()
         .label_style(FONT)
         .y_desc("KiB")
-        .x_label_formatter(&|operation| format!("{operation:.0}"))
+        .y_label_formatter(&whole)
+        .x_label_formatter(&whole)
         .light_line_style(TRANSPARENT)
         .draw()?;
     type Bytes = fn(&crate::replay::Moment) -> usize;
@@ -97,7 +115,8 @@ fn draw_fragmentation(canvas: &Canvas<'_>, samples: &Samples) -> Outcome<()> {
         .label_style(FONT)
         .y_desc("% of pages unused")
         .y_labels(5)
-        .x_label_formatter(&|operation| format!("{operation:.0}"))
+        .y_label_formatter(&whole)
+        .x_label_formatter(&whole)
         .light_line_style(TRANSPARENT)
         .draw()?;
     let points = samples.moments.iter().map(|m| (m.operation as f64, 100.0 * m.fragmentation()));
@@ -116,9 +135,10 @@ fn draw_map(canvas: &Canvas<'_>, samples: &Samples) -> Outcome<()> {
     chart
         .configure_mesh()
         .label_style(FONT)
-        .x_desc("operations; darker = more of the place is live")
+        .x_desc("requests; the stronger the colour, the more of the place is live")
         .y_desc("KiB from the region's start")
-        .x_label_formatter(&|operation| format!("{operation:.0}"))
+        .y_label_formatter(&whole)
+        .x_label_formatter(&whole)
         .disable_mesh()
         .draw()?;
     let operation = |moment: usize| {
@@ -132,4 +152,20 @@ fn draw_map(canvas: &Canvas<'_>, samples: &Samples) -> Outcome<()> {
         chart.draw_series([Rectangle::new(corners, colour.filled())])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_whole_and_dark_mode_has_colours() {
+        let mut samples = Samples::new(0..1 << 20, 2);
+        samples.observe(0, &[(0, 5000)].into_iter().collect());
+        samples.observe(1, &[(0, 9000)].into_iter().collect());
+        let drawing = svg("a drawing", &samples).expect("it can be drawn");
+        assert!(drawing.contains("prefers-color-scheme: dark"), "{drawing}");
+        let ticks: Vec<&str> = drawing.lines().filter(|line| line.parse::<f64>().is_ok()).collect();
+        assert!(ticks.len() > 10 && ticks.iter().all(|tick| !tick.contains('.')), "{ticks:?}");
+    }
 }

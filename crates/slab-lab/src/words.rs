@@ -1,6 +1,6 @@
-//! Numbers as people say them.
+//! Numbers and lists as text.
 
-/// Writes a number of bytes.
+/// Writes a number of bytes with its unit.
 pub(crate) fn bytes(count: usize) -> String {
     match count {
         0..10_240 => format!("{count} B"),
@@ -22,12 +22,12 @@ pub(crate) fn count(count: usize) -> String {
     text
 }
 
-/// Writes a number and what it counts, a word whose plural ends in `s`.
+/// Writes a number and a noun whose plural ends in `s`.
 pub(crate) fn counted(number: usize, what: &str) -> String {
     format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// Writes how many times another a value is.
+/// Writes a ratio.
 pub(crate) fn times(ratio: f64) -> String {
     match ratio {
         ..2.0 => format!("{ratio:.2} ×"),
@@ -36,7 +36,18 @@ pub(crate) fn times(ratio: f64) -> String {
     }
 }
 
-/// Writes a time.
+/// Writes a part of a whole.
+pub(crate) fn percent(part: f64) -> String {
+    match part * 100.0 {
+        ..0.005 => "less than 0.01 %".to_owned(),
+        percent if percent.fract() < 1e-9 => format!("{percent:.0} %"),
+        percent @ ..0.995 => format!("{percent:.2} %"),
+        percent @ ..9.95 => format!("{percent:.1} %"),
+        percent => format!("{percent:.0} %"),
+    }
+}
+
+/// Writes a time with its unit.
 pub(crate) fn nanoseconds(ns: f64) -> String {
     match ns {
         ..9.95 => format!("{ns:.1} ns"),
@@ -47,7 +58,7 @@ pub(crate) fn nanoseconds(ns: f64) -> String {
     }
 }
 
-/// Writes a number with one decimal if it is small.
+/// Writes a number, with one decimal if it is small.
 fn significant(value: f64) -> String {
     if value < 9.95 { format!("{value:.1}") } else { count(value.round() as usize) }
 }
@@ -76,6 +87,11 @@ mod tests {
         );
         assert_eq!([bytes(10), bytes(20_480), bytes(1 << 24)].join(" "), "10 B 20 KiB 16.0 MiB");
         assert_eq!([times(1.064), times(5.71), times(181.9)].join(" "), "1.06 × 5.7 × 182 ×");
+        let parts = [0.0, 0.00004, 0.0046, 0.01, 0.255, 1.0].map(percent);
+        assert_eq!(
+            parts.join(", "),
+            "less than 0.01 %, less than 0.01 %, 0.46 %, 1 %, 26 %, 100 %"
+        );
         let ns = [5.75, 9.97, 447.4, 12_345.0, 2.74e6, 2.7e7, 3e9].map(nanoseconds);
         assert_eq!(ns.join(" "), "5.8 ns 10 ns 447 ns 12 µs 2.7 ms 27 ms 3.0 s");
         assert_eq!(

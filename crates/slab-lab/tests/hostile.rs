@@ -1,4 +1,4 @@
-//! Bad files and arguments: one line, exit code 2, never a panic.
+//! Bad files and arguments give one line and exit code 2, and never a panic.
 
 use std::fs;
 use std::io::Write as _;
@@ -43,7 +43,7 @@ const HEAPTRACK: &str = "v 10400 3\nX true\n+ 11c00 1 900\nt 77 0\n+ 20 1 1000\n
 const VALGRIND: &str = "==7== Memcheck\n--7-- malloc(24) = 0x1000\n--7-- free(0x1000)\n";
 
 #[test]
-fn what_is_no_recording() {
+fn files_that_are_not_recordings() {
     refused("empty.raw", b"", ": the file is empty");
     refused("empty.zst", &zstd(b""), ": the file is empty");
     refused("empty.gz", &gzip(b""), ": the file is empty");
@@ -56,7 +56,7 @@ fn what_is_no_recording() {
 }
 
 #[test]
-fn heaptrack_recordings_that_make_no_sense() {
+fn damaged_heaptrack_recordings() {
     let with = |tail: &str| format!("{HEAPTRACK}{tail}").into_bytes();
     refused("cut.raw", &with("+ 20 1"), ":7: the file ends in the middle of a line");
     refused("short.raw", &with("+ 20 1\n"), ":7: expected `+ SIZE TRACE POINTER`");
@@ -78,7 +78,7 @@ fn heaptrack_recordings_that_make_no_sense() {
 }
 
 #[test]
-fn valgrind_recordings_that_make_no_sense() {
+fn damaged_valgrind_recordings() {
     let with = |tail: &str| format!("{VALGRIND}{tail}").into_bytes();
     refused("cut.log", &with("--7-- mall"), ":4: the file ends in the middle of a line");
     refused("open.log", &with("--7-- malloc(12\n"), ":4: expected `NAME(ARGUMENTS)");
@@ -91,7 +91,7 @@ fn valgrind_recordings_that_make_no_sense() {
 }
 
 #[test]
-fn own_files_that_make_no_sense() {
+fn damaged_trace_files() {
     let own =
         |version: u8, contents: &[u8]| [b"SLABTRACE", &[version][..], &zstd(contents)].concat();
     // Two allocations of 16 bytes and one free; see the format.
@@ -118,7 +118,7 @@ fn own_files_that_make_no_sense() {
 }
 
 #[test]
-fn a_peak_that_no_machine_has_is_not_replayed() {
+fn a_peak_beyond_the_limit_is_not_replayed() {
     let giants: String = (1..9).map(|i| format!("+ 3fffffffff 1 {i}000\n")).collect();
     let path = file("giants.raw", format!("{HEAPTRACK}{giants}").as_bytes());
     let output = lab(&["replay", path.to_str().expect("UTF-8")]);
@@ -144,7 +144,7 @@ fn a_million_blocks_freed_twice_are_counted() {
 }
 
 #[test]
-fn caps_are_named() {
+fn limits_are_named() {
     let mut text = String::from("v 10400 3\n+ 1 1 1\n");
     for block in 1..=(1 << 21) + 1 {
         text += &format!("+ 10 1 {block:x}0\n");
@@ -153,6 +153,27 @@ fn caps_are_named() {
     let pairs = "+ 10 1 10\n- 10\n".repeat(1 << 22);
     let text = zstd(format!("v 10400 3\n+ 1 1 1\n{pairs}+ 10 1 10\n").as_bytes());
     refused("operations.zst", &text, ":8388611: more than 8388608 operations");
+}
+
+#[test]
+fn arguments_are_refused_in_one_line() {
+    let own = file("short.raw", HEAPTRACK.as_bytes());
+    let own = own.to_str().expect("UTF-8");
+    for (arguments, expected) in [
+        (&["info", "--first", "0"][..], "'--first <REQUESTS>': at least 1 request is needed"),
+        (&["replay", "--first=0", own], "at least 1 request is needed"),
+        (&["import", "--first=-1", own], "-1 is not a number"),
+        (&["record", "--first=0", "--", "ls"], "at least 1 request is needed"),
+        (&["replay", "--rounds=many"], "invalid value 'many'"),
+        (&["nonsuch"], "unrecognized subcommand 'nonsuch'"),
+        (&["import"], "required arguments were not provided: <FILE>"),
+    ] {
+        let output = lab(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("slab-lab: ") && said.contains(expected), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
 }
 
 #[test]

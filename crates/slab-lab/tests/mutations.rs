@@ -1,4 +1,4 @@
-//! Every way of cutting or flipping a small recording is read or refused, and never panics.
+//! Cut and changed recordings are read or refused, and never cause a panic.
 
 use slab_lab::trace::{OPERATIONS_MAX, binary, read};
 
@@ -39,30 +39,32 @@ fn cut_and_flipped_recordings_are_read_or_refused() {
 
 #[test]
 fn own_contents_are_read_or_refused() {
-    // Behind the compression's checksum, where the test above seldom gets.
+    // These pass the compression's checksum, which stops most mutants of the test before.
     let mut state = 1u64;
     for length in 0..4000 {
         let contents: Vec<u8> = (0..length % 60)
             .map(|_| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                // Small numbers make most operations sound, so that reading gets far.
+                // Small numbers make most operations valid, so that reading gets far.
                 if state >> 63 == 0 { (state >> 40) as u8 & 15 } else { (state >> 40) as u8 }
             })
             .collect();
         let frame = zstd::encode_all(&contents[..], 1).expect("compression");
         survives(&[b"SLABTRACE\x01", &frame[..]].concat());
+        survives(&[b"SLABTRACE\x02", &frame[..]].concat());
     }
 }
 
 #[test]
 fn own_format_keeps_everything() {
     let trace = read("sound", "sound", VALGRIND, OPERATIONS_MAX).expect("a sound recording");
-    assert_eq!(trace.oddities().foreign_lines, 1);
+    assert_eq!(trace.warnings().foreign_lines, 1);
     let mut own = Vec::new();
     binary::write(&trace, &mut own, binary::FAST).expect("memory can be written");
     let back = read("own", "other", &own[..], OPERATIONS_MAX).expect("what was written");
     assert_eq!((back.ops(), back.name()), (trace.ops(), "sound"));
     assert_eq!(back.peak_live_bytes(), trace.peak_live_bytes());
+    assert_eq!((back.run(), back.warnings()), (trace.run(), trace.warnings()));
     let first = read("own", "other", &own[..], 2).expect("the first two");
     assert_eq!(first.ops(), &trace.ops()[..2]);
 }
@@ -70,9 +72,23 @@ fn own_format_keeps_everything() {
 #[test]
 fn heaptracks_own_block_is_left_out() {
     let trace = read("sound", "sound", HEAPTRACK, OPERATIONS_MAX).expect("a sound recording");
-    // Two blocks, a free, the free of the block that was never seen freed, its successor.
+    // Two blocks, a free, the unrecorded free of the second block, and the block after it.
     assert_eq!(trace.ops().len(), 5);
     assert_eq!(trace.peak_live_bytes(), 0x50);
-    assert_eq!(trace.oddities().unknown_frees, 1);
-    assert_eq!(trace.oddities().replaced_blocks, 1);
+    assert_eq!(trace.warnings().unknown_frees, 1);
+    assert_eq!(trace.warnings().replaced_blocks, 1);
+}
+
+#[test]
+fn time_and_memory_of_the_run_are_read_and_kept() {
+    let recording = [HEAPTRACK, b"R 21\nR 20\nc 1f4\nc no number\n"].concat();
+    let trace = read("run", "run", &recording[..], OPERATIONS_MAX).expect("a sound recording");
+    assert_eq!((trace.run().milliseconds, trace.run().resident_bytes), (500, 0x21 * 4096));
+    let mut own = Vec::new();
+    binary::write(&trace, &mut own, binary::FAST).expect("memory can be written");
+    let back = read("own", "own", &own[..], OPERATIONS_MAX).expect("what was written");
+    assert_eq!((back.run(), back.warnings()), (trace.run(), trace.warnings()));
+    // The facts about the whole run are not about its first two requests.
+    let first = read("own", "own", &own[..], 2).expect("the first two");
+    assert_eq!(first.run(), Default::default());
 }

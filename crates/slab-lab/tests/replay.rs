@@ -49,6 +49,23 @@ fn every_embedded_trace_can_be_read() {
 }
 
 #[test]
+fn names_are_listed() {
+    for arguments in [&["--list"][..], &["replay", "--list"]] {
+        let (text, code) = lab(arguments);
+        assert_eq!(code, Some(0));
+        for name in ["mawk", "cc1plus", "slab-bytes/unchecked", "checks off", "talc", "system"] {
+            assert!(text.contains(name), "{name}: {text}");
+        }
+    }
+}
+
+#[test]
+fn help_names_a_default_once() {
+    let (text, _) = lab(&["plot", "--help"]);
+    assert_eq!(text.matches("[default: slab-bytes]").count(), 1, "{text}");
+}
+
+#[test]
 fn plot_draws_a_file_per_allocator() {
     let directory = env!("CARGO_TARGET_TMPDIR");
     let arguments = ["plot", "--trace", "mawk", "--output", directory, "--allocator"];

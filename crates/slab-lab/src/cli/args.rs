@@ -1,4 +1,4 @@
-//! What can be said on the command line.
+//! The arguments of the command line.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,6 +27,9 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(super) struct Arguments {
+    /// List the embedded traces and the allocators, and do nothing else
+    #[arg(long, global = true)]
+    pub(super) list: bool,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }
@@ -35,21 +38,21 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Time the allocators on recordings; without arguments, on all embedded ones
     Replay(ReplayArguments),
-    /// Find the smallest region in which each allocator gets through, by bisection
+    /// Find the smallest region in which each allocator runs each recording, by bisection
     Arena(ArenaArguments),
-    /// Write all about recordings into one HTML file: who is fastest, who needs least, what to take and why
+    /// Replay recordings and write one HTML page: speed, memory, and what to take or keep
     Report(ReportArguments),
-    /// Run a program under heaptrack or valgrind and report on what it asked for
+    /// Run a program under heaptrack or valgrind, then report on its requests
     ///
-    /// The program keeps its terminal, its input and its output; Ctrl-C ends it and not the recording.
-    /// If it fails, its exit code is passed on and nothing is replayed.
+    /// The program keeps its terminal, its input and its output. Ctrl-C ends the program but not the
+    /// recording. If the program fails, nothing is replayed and its exit code is passed on.
     #[command(after_long_help = INSTALLATION)]
     Record(RecordArguments),
     /// Draw the heap over time, one SVG file per trace and allocator
     Plot(PlotArguments),
     /// Turn a recording of heaptrack or valgrind into a small trace file
     Import(ImportArguments),
-    /// Say what is in recordings; without arguments, in the embedded ones
+    /// Show what recordings consist of; without arguments, the embedded ones
     Info(InfoArguments),
     /// Run one contender; started by the other commands
     #[command(hide = true)]
@@ -62,7 +65,7 @@ impl Default for Command {
     }
 }
 
-/// Which recordings a command works on.
+/// The recordings a command works on.
 #[derive(Debug, Default, Args)]
 pub(super) struct TraceArguments {
     /// Recordings: heaptrack raw, valgrind --trace-malloc, or trace files; .gz and .zst too
@@ -70,12 +73,12 @@ pub(super) struct TraceArguments {
     /// Use this embedded trace; may be repeated
     #[arg(long = "trace", value_name = "NAME")]
     pub(super) embedded: Vec<String>,
-    /// Use only the first operations of each recording
-    #[arg(long, value_name = "OPERATIONS")]
+    /// Use only the first requests of each recording, at least one
+    #[arg(long, value_name = "REQUESTS", value_parser = at_least_one)]
     pub(super) first: Option<usize>,
 }
 
-/// What is run.
+/// The recordings and the allocators of a replay.
 #[derive(Debug, Default, Args)]
 pub(super) struct Selection {
     #[command(flatten)]
@@ -85,7 +88,7 @@ pub(super) struct Selection {
     pub(super) allocators: Vec<String>,
 }
 
-/// What is run, and how it is shown.
+/// The recordings and allocators of a replay, and the form of its results.
 #[derive(Debug, Default, Args)]
 pub(super) struct RunArguments {
     #[command(flatten)]
@@ -105,7 +108,7 @@ pub(super) struct ReplayArguments {
     /// Three rounds, for a first look
     #[arg(long, conflicts_with = "rounds")]
     pub(super) quick: bool,
-    /// Also find the smallest region in which each allocator gets through
+    /// Also find the smallest region in which each allocator runs each recording
     #[arg(long)]
     pub(super) arena: bool,
 }
@@ -130,7 +133,7 @@ pub(super) struct ReportArguments {
     pub(super) options: ReportOptions,
 }
 
-/// How a report is made.
+/// The options of a report.
 #[derive(Debug, Args)]
 pub(super) struct ReportOptions {
     /// The HTML file that is written
@@ -159,11 +162,11 @@ pub(super) struct RecordArguments {
     /// [default: heaptrack if it is installed, else valgrind]
     #[arg(long, value_name = "RECORDER")]
     pub(super) with: Option<With>,
-    /// Also keep the recording as a trace file, for `report` and `replay`
+    /// Keep the recording as a trace file too, for `report` and `replay`
     #[arg(long, value_name = "FILE")]
     pub(super) keep: Option<PathBuf>,
-    /// Use only the first operations of the recording
-    #[arg(long, value_name = "OPERATIONS")]
+    /// Use only the first requests of the recording, at least one
+    #[arg(long, value_name = "REQUESTS", value_parser = at_least_one)]
     pub(super) first: Option<usize>,
     /// Run only this allocator; may be repeated
     #[arg(long = "allocator", value_name = "NAME")]
@@ -175,7 +178,7 @@ pub(super) struct RecordArguments {
     pub(super) program: Vec<OsString>,
 }
 
-/// The recorders as they are called on the command line.
+/// The names of the recorders on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum With {
     Heaptrack,
@@ -195,10 +198,10 @@ impl From<With> for Recorder {
 pub(super) struct PlotArguments {
     #[command(flatten)]
     pub(super) traces: TraceArguments,
-    /// Draw this allocator [default: slab-bytes]; may be repeated
+    /// Draw this allocator; may be repeated
     #[arg(long = "allocator", value_name = "NAME", default_value = "slab-bytes")]
     pub(super) allocators: Vec<String>,
-    /// The directory in which the files are made
+    /// The directory for the drawings
     #[arg(long, short, value_name = "DIRECTORY", default_value = ".")]
     pub(super) output: PathBuf,
 }
@@ -207,14 +210,14 @@ pub(super) struct PlotArguments {
 pub(super) struct ImportArguments {
     /// The recording
     pub(super) file: PathBuf,
-    /// Where the trace goes [default: the recording's name, .slabtrace]
+    /// The trace file [default: the recording's name, .slabtrace]
     #[arg(long, short)]
     pub(super) output: Option<PathBuf>,
     /// The trace's name [default: the recording's, without extensions]
     #[arg(long)]
     pub(super) name: Option<String>,
-    /// Keep only the first operations
-    #[arg(long, value_name = "OPERATIONS")]
+    /// Keep only the first requests, at least one
+    #[arg(long, value_name = "REQUESTS", value_parser = at_least_one)]
     pub(super) first: Option<usize>,
 }
 
@@ -227,4 +230,10 @@ pub(super) struct InfoArguments {
 #[derive(Debug, Args)]
 pub(super) struct WorkerArguments {
     pub(super) contender: String,
+}
+
+/// Reads a number of requests. None at all would replay nothing.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| format!("{text} is not a number"))?;
+    if number > 0 { Ok(number) } else { Err("at least 1 request is needed".to_owned()) }
 }

@@ -1,4 +1,4 @@
-//! Why a command cannot be carried out. Each displays as one line.
+//! Why a command fails. Each error displays as one line.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use crate::record::RecordError;
 use crate::replay::ReplayError;
 use crate::trace::TraceError;
 
-/// The reason for which a command stopped.
+/// Why a command failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LabError {
-    /// A recording is no good.
+    /// A recording is refused.
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// A replay cannot start.
@@ -23,28 +23,28 @@ pub enum LabError {
     /// A program cannot be recorded.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// No contender of this name.
+    /// An unknown allocator.
     #[error("no allocator is named {name}; there are {known}")]
     UnknownAllocator {
-        /// What was asked for.
+        /// The unknown name.
         name: String,
-        /// What there is.
+        /// The known names.
         known: String,
     },
-    /// No embedded trace of this name.
+    /// An unknown embedded trace.
     #[error("no embedded trace is named {name}; there are {known}")]
     UnknownTrace {
-        /// What was asked for.
+        /// The unknown name.
         name: String,
-        /// What there is.
+        /// The known names.
         known: String,
     },
     /// A file cannot be written.
     #[error("{}: cannot be written: {error}", file.display())]
     Write {
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
     /// The drawing library failed.
@@ -53,13 +53,13 @@ pub enum LabError {
     /// Standard output cannot be written.
     #[error("standard output: {0}")]
     Output(io::Error),
-    /// A worker lost its lab.
+    /// The lab of a worker ended.
     #[error("worker: {0}")]
     Worker(io::Error),
 }
 
 impl LabError {
-    /// Returns the code with which the lab ends: that of a recorded program if it failed, else 2.
+    /// Returns the exit code: that of a recorded program that failed, else 2.
     pub(super) fn exit_code(&self) -> ExitCode {
         let programs = match self {
             Self::Record(error) => error.program_exit_code(),
@@ -67,4 +67,11 @@ impl LabError {
         };
         ExitCode::from(programs.unwrap_or(2))
     }
+}
+
+/// Returns the first paragraph of an error of the arguments as one line.
+pub(super) fn in_one_line(text: &str) -> String {
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.strip_prefix("error: ").map(str::to_owned).unwrap_or(line)
 }

@@ -1,12 +1,13 @@
-//! `import`: from a recording to a trace file.
+//! `import`: writes a recording as a trace file.
 
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::LabError;
 use super::args::ImportArguments;
-use super::{LabError, print};
+use super::output::print;
 use crate::trace::{self, OPERATIONS_MAX, Trace, binary};
 
 pub(super) fn run(arguments: &ImportArguments) -> Result<ExitCode, LabError> {
@@ -18,7 +19,7 @@ pub(super) fn run(arguments: &ImportArguments) -> Result<ExitCode, LabError> {
     let output = arguments.output.as_deref().unwrap_or(Path::new(&default_output));
     save(&trace, output)?;
     print(&format!(
-        "{}: {} operations, {} bytes at most, as {}\n",
+        "{}: {} requests, at most {} bytes live, named {}\n",
         output.display(),
         trace.ops().len(),
         trace.peak_live_bytes(),

@@ -1,10 +1,11 @@
-//! `info`: what is in a recording.
+//! `info`: what recordings consist of.
 
 use std::process::ExitCode;
 
+use super::LabError;
 use super::args::InfoArguments;
+use super::output::print;
 use super::table::{Cells, table};
-use super::{LabError, print};
 use crate::trace::{Profile, Trace};
 use crate::words::bytes;
 
@@ -14,14 +15,14 @@ pub(super) fn run(arguments: &InfoArguments) -> Result<ExitCode, LabError> {
     for trace in arguments.traces.read() {
         let trace = trace?;
         rows.push(row(&trace));
-        let oddities = trace.oddities().to_string();
-        if !oddities.is_empty() {
-            notes += &format!("{}: {oddities}\n", trace.name());
+        let warnings = trace.warnings().to_string();
+        if !warnings.is_empty() {
+            notes += &format!("{}: {warnings}\n", trace.name());
         }
     }
     let head = [
         "trace",
-        "operations",
+        "requests",
         "allocs",
         "zeroed",
         "reallocs",

@@ -1,4 +1,4 @@
-//! Traces through all contenders, with a progress bar: what `replay`, `arena` and `report` share.
+//! Replays traces over all contenders with a progress bar, for `replay`, `arena` and `report`.
 
 use std::process::ExitCode;
 
@@ -9,17 +9,17 @@ use super::LabError;
 use crate::replay::{Measures, Report, TraceReport, replay};
 use crate::trace::Trace;
 
-/// What is to be done.
+/// The work of a command.
 pub(super) struct Plan {
-    /// Who takes part.
+    /// The contenders.
     pub(super) contenders: Vec<&'static Contender>,
-    /// What is measured.
+    /// The measurements.
     pub(super) measures: Measures,
-    /// How many traces will come.
+    /// The number of traces.
     pub(super) traces: usize,
-    /// What the caller does with each contender on each trace besides.
+    /// Further steps of the caller, per contender and trace.
     pub(super) steps_besides: u32,
-    /// Whether the progress is shown.
+    /// Whether the progress bar is hidden.
     pub(super) quiet: bool,
 }
 
@@ -46,7 +46,7 @@ impl Plan {
         Ok(report)
     }
 
-    /// A bar on standard error: hidden where that is no terminal.
+    /// Makes a bar on standard error; hidden if that is not a terminal.
     fn progress(&self) -> ProgressBar {
         let steps = self.measures.rounds + self.steps_besides + 1;
         let steps = self.traces * self.contenders.len() * steps as usize;

@@ -1,10 +1,20 @@
-//! The command line: arguments in, tables and exit codes out.
+//! The command line: arguments in, tables and exit codes out. From the bottom up:
+//!
+//! ```text
+//! error       why a command fails                  output      standard output
+//! args        the arguments                        table       rows and columns
+//! traces      from names to traces and contenders  provenance  what a report says about its making
+//! measure     traces through all contenders, with a progress bar
+//! import, info, list, plot, replay, report, record              one command each
+//! ```
 
 mod args;
 mod error;
 mod import;
 mod info;
+mod list;
 mod measure;
+mod output;
 mod plot;
 mod provenance;
 mod record;
@@ -13,7 +23,6 @@ mod report;
 mod table;
 mod traces;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -23,11 +32,22 @@ pub use error::LabError;
 
 use crate::replay::Measures;
 
-/// Runs the program: 0 if all went well, 1 if one of our allocators failed a trace, 2 if a file or an
-/// argument is no good; a recorded program that fails passes its own exit code on.
+/// Runs the program. Exit codes: 0 for success, 1 if an allocator of this workspace failed a trace,
+/// 2 if a file or an argument is refused; a recorded program that fails passes its own code on.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let outcome = match arguments.command.unwrap_or_default() {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => {
+            eprintln!("slab-lab: {}", error::in_one_line(&error.to_string()));
+            return ExitCode::from(2);
+        }
+        // Help and version.
+        Err(shown) => shown.exit(),
+    };
+    if arguments.list {
+        return finish(list::run());
+    }
+    finish(match arguments.command.unwrap_or_default() {
         Command::Replay(arguments) => {
             let measures = Measures { rounds: arguments.rounds(), arena: arguments.arena };
             replay::run(&arguments.run, measures)
@@ -44,17 +64,13 @@ pub fn main() -> ExitCode {
             let served = crate::replay::worker::serve(&arguments.contender);
             served.map(|()| ExitCode::SUCCESS).map_err(LabError::Worker)
         }
-    };
+    })
+}
+
+/// Reports an error and returns the exit code.
+fn finish(outcome: Result<ExitCode, LabError>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         eprintln!("slab-lab: {error}");
         error.exit_code()
     })
-}
-
-/// Prints to standard output. That the reader has gone away is no failure.
-fn print(text: &str) -> Result<(), LabError> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(LabError::Output(error)),
-        _ => Ok(()),
-    }
 }

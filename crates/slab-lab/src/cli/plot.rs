@@ -1,11 +1,12 @@
-//! `plot`: the heap over time as drawings.
+//! `plot`: draws the heap over time.
 
 use std::fs;
 use std::process::ExitCode;
 
+use super::LabError;
 use super::args::PlotArguments;
+use super::output::print;
 use super::traces::named_contenders;
-use super::{LabError, print};
 use crate::plot::svg;
 use crate::replay::sample;
 
@@ -27,7 +28,7 @@ pub(super) fn run(arguments: &PlotArguments) -> Result<ExitCode, LabError> {
             };
             let title = format!("{} on {}", trace.name(), contender.name());
             let drawing = svg(&title, &samples).map_err(LabError::Drawing)?;
-            // A trace's name may come from anywhere: it must not lead out of the directory.
+            // The trace's name is not trusted: it must not lead out of the directory.
             let name =
                 format!("{}-{}.svg", trace.name(), contender.name()).replace(['/', '\\'], "-");
             let file = arguments.output.join(name);

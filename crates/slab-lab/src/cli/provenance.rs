@@ -1,4 +1,4 @@
-//! Where, when and how a report was made.
+//! How a report was made: command, date, machine, versions.
 
 use std::env;
 
@@ -6,17 +6,17 @@ use crate::html::Provenance;
 use crate::machine;
 use crate::replay::Measures;
 
-/// Gathers what this machine says about itself. What it does not say is left out.
+/// Gathers how a report is made. Unknown facts are left out.
 pub(super) fn gather(measures: Measures, mut left_out: Vec<String>) -> Provenance {
     if cfg!(debug_assertions) {
         left_out.push(
-            "Optimisation: the lab was built without, so the times mean nothing; use \
+            "The lab was built without optimisation, so the times mean nothing: use \
              `cargo run --release`."
                 .to_owned(),
         );
     }
     if !measures.arena {
-        left_out.push("The smallest regions: they were not looked for.".to_owned());
+        left_out.push("The smallest regions were not measured.".to_owned());
     }
     Provenance {
         command: command(env::args_os().map(|argument| argument.to_string_lossy().into_owned())),
@@ -34,16 +34,16 @@ pub(super) fn gather(measures: Measures, mut left_out: Vec<String>) -> Provenanc
     }
 }
 
-/// Writes a command line so that a shell would read it the same way.
+/// Quotes a command line so that it can be pasted into a shell.
 pub(super) fn command(arguments: impl Iterator<Item = String>) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:+,@%".contains(c);
     let quoted = arguments.enumerate().map(|(index, argument)| {
         let argument = match (index, argument.rsplit(['/', '\\']).next()) {
-            // Where the program lies is nobody's business.
+            // The directory of the program is private.
             (0, Some(name)) => name.to_owned(),
             _ => argument,
         };
-        // What drives a terminal is no text.
+        // Control characters could drive the terminal.
         let argument = argument.replace(char::is_control, "?");
         match !argument.is_empty() && argument.chars().all(plain) {
             true => argument,

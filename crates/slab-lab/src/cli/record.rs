@@ -1,4 +1,4 @@
-//! `record`: a program under a recorder, then the report.
+//! `record`: runs a program under a recorder, then writes the report.
 
 use std::iter;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ pub(super) fn run(arguments: &RecordArguments) -> Result<ExitCode, LabError> {
     let [program, program_arguments @ ..] = &arguments.program[..] else {
         unreachable!("clap wants a program");
     };
-    // Whatever can be refused is refused before a program runs for minutes.
+    // Refuse before the program runs for minutes.
     named_contenders(&arguments.allocators)?;
     for file in iter::once(&arguments.options.output).chain(&arguments.keep) {
         check_writable(file)?;
@@ -26,9 +26,12 @@ pub(super) fn run(arguments: &RecordArguments) -> Result<ExitCode, LabError> {
         arguments.program.iter().map(|argument| argument.to_string_lossy().into_owned()),
     );
     say(&format!("recording {recorded} with {}", recorder.name()));
+    let mut left_out = Vec::new();
     if is_script(&path) {
         let path = path.display();
-        say(&format!("{path} is a script: what it starts in other processes is not recorded"));
+        let warning = format!("{path} is a script: the processes that it starts are not recorded");
+        say(&warning);
+        left_out.push(format!("{warning}."));
     }
     let first = arguments.first.unwrap_or(OPERATIONS_MAX);
     let trace = record(recorder, &path, program_arguments, first)?;
@@ -38,16 +41,15 @@ pub(super) fn run(arguments: &RecordArguments) -> Result<ExitCode, LabError> {
     if let Some(keep) = &arguments.keep {
         import::save(&trace, keep)?;
     }
-    let mut left_out = Vec::new();
     if trace.ops().len() >= first {
-        left_out.push(format!("Of the recording everything after the first {requests}."));
+        left_out.push(format!("Everything after the first {requests} of the recording."));
     }
     let recording = Some(format!("{recorded}, recorded with {} just before", recorder.name()));
     let report = Reporter { options: &arguments.options, recording, left_out };
     report.run(&arguments.allocators, iter::once(Ok(trace)), 1)
 }
 
-/// Tells how far things are; standard output is the program's.
+/// Reports progress on standard error; standard output is the program's.
 fn say(text: &str) {
     eprintln!("slab-lab: {text}");
 }

@@ -1,11 +1,12 @@
-//! `replay` and `arena`: all contenders over all traces, as tables or JSON.
+//! `replay` and `arena`: replays traces over all contenders and prints tables or JSON.
 
 use std::process::ExitCode;
 
 use super::args::RunArguments;
 use super::measure::{Plan, exit_code};
+use super::output::print;
 use super::traces::named_contenders;
-use super::{LabError, print, table};
+use super::{LabError, table};
 use crate::replay::Measures;
 use crate::replay::advice::advise;
 
@@ -22,8 +23,8 @@ pub(super) fn run(arguments: &RunArguments, measures: Measures) -> Result<ExitCo
         if arguments.json {
             return Ok(());
         }
-        let advice = advise(result).headline;
-        progress.suspend(|| print(&format!("{}{advice}\n", table::trace(result))))
+        let advice = advise(result).to_string();
+        progress.suspend(|| print(&format!("{}{advice}", table::trace(result))))
     })?;
     if arguments.json {
         let json = serde_json::to_string_pretty(&report).map_err(|e| LabError::Output(e.into()))?;

@@ -1,11 +1,11 @@
-//! Results as tables for people.
+//! Results as tables.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use slab_peers::Side;
+use slab_peers::{Checks, Side};
 
 use crate::replay::{Report, TraceReport};
-use crate::words::bytes;
+use crate::words::{self, bytes};
 
 /// One row.
 pub(super) type Cells = Vec<String>;
@@ -27,14 +27,14 @@ pub(super) fn trace(report: &TraceReport) -> String {
     let arenas = report.results.iter().any(|result| result.smallest_arena_bytes.is_some());
     let mut head = vec!["allocator"];
     if timed {
-        head.extend(["ns/op", "±", "× best rival"]);
+        head.extend(["ns/request", "± ns", "× best rival"]);
     }
     if arenas {
-        head.extend(["smallest arena", "× peak"]);
+        head.extend(["smallest region", "× live"]);
     }
-    head.extend(["footprint", "× peak", "status"]);
+    head.extend(["footprint", "× live", "status"]);
     let rows = report.results.iter().map(|result| {
-        let mut row = vec![label(result.allocator, result.side)];
+        let mut row = vec![label(result.allocator, result.side, result.checks)];
         if timed {
             row.extend([number(result.ns_per_op), number(result.spread_ns)]);
             row.push(number(report.times_best_rival(result)));
@@ -48,44 +48,49 @@ pub(super) fn trace(report: &TraceReport) -> String {
         row.push(result.status.clone());
         row
     });
-    let harness = report
-        .harness_ns_per_op
-        .map_or_else(String::new, |harness| format!("; harness {harness:.2} ns/op, subtracted"));
+    let harness = report.harness_ns_per_op.map_or_else(String::new, |harness| {
+        format!("; harness {harness:.2} ns/request, subtracted")
+    });
     format!(
-        "\n{}: {} operations, at most {} live{harness}\n{}\n",
+        "\n{}: {}, at most {} live{harness}\n{}\n",
         report.trace,
-        report.operations,
+        words::counted(report.operations, "request"),
         bytes(report.peak_live_bytes),
         table(&head, rows.collect()),
     )
 }
 
-/// Lays out the geometric means over all traces.
+/// Lays out the geometric means over all traces; empty if there is only one.
 pub(super) fn summary(report: &Report) -> String {
     let Some(summary) = report.summary() else { return String::new() };
     let rows = summary.rows.iter().map(|row| {
         let means = row.means.iter().map(|&mean| number(mean));
         let passed = format!("{}/{}", row.passed, report.traces.len());
-        [label(row.allocator, row.side)].into_iter().chain(means).chain([passed]).collect()
+        [label(row.allocator, row.side, row.checks)]
+            .into_iter()
+            .chain(means)
+            .chain([passed])
+            .collect()
     });
     let mut head = vec!["geometric mean of all traces"];
     head.extend(&summary.headings);
     head.push("ok");
     let note = match summary.timed {
         true => {
-            "Best rival: the fastest region allocator that is not ours, on each trace anew. The \
-             system allocator is a reference.\n"
+            "Best rival: on each trace the fastest region allocator that is not ours (*). The system \
+             allocator is for orientation.\n"
         }
         false => "",
     };
     format!(
-        "\n{}\n\n{note}Means are over the traces an allocator got through.\n",
+        "\n{}\n\n{note}Each mean is over the traces that the allocator got through.\n",
         table(&head, rows.collect()),
     )
 }
 
-fn label(allocator: &str, side: Side) -> String {
+fn label(allocator: &str, side: Side, checks: Checks) -> String {
     match side {
+        Side::Ours if checks == Checks::Off => format!("* {allocator} (checks off)"),
         Side::Ours => format!("* {allocator}"),
         Side::Rival => format!("  {allocator}"),
         Side::Reference => format!("  ({allocator})"),

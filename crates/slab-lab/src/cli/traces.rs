@@ -1,4 +1,4 @@
-//! From the arguments to the traces and contenders they name.
+//! From the names of the arguments to traces and contenders.
 
 use slab_peers::{Contender, contenders};
 
@@ -7,9 +7,9 @@ use super::args::TraceArguments;
 use crate::trace::{self, OPERATIONS_MAX, Trace};
 
 impl TraceArguments {
-    /// Reads the traces one by one: files first, then embedded ones; all of these if nothing is named.
+    /// Reads the traces one by one: files first, then embedded ones; all embedded ones if nothing is named.
     pub(super) fn read(&self) -> impl Iterator<Item = Result<Trace, LabError>> {
-        // One more than the cap, so that a longer file is refused rather than cut silently.
+        // One more than the limit, so that a longer file is refused and not cut.
         let first = self.first.unwrap_or(OPERATIONS_MAX + 1);
         let all = self.files.is_empty() && self.embedded.is_empty();
         let every = trace::embedded_names().filter(move |_| all).map(str::to_owned);
@@ -17,7 +17,7 @@ impl TraceArguments {
         files.chain(self.embedded.iter().cloned().chain(every).map(embedded))
     }
 
-    /// Returns how many traces there are.
+    /// Returns the number of traces.
     pub(super) fn count(&self) -> usize {
         match self.files.len() + self.embedded.len() {
             0 => trace::embedded_names().count(),
@@ -33,7 +33,7 @@ fn embedded(name: String) -> Result<Trace, LabError> {
     })
 }
 
-/// Returns the contenders of these names, or all if none is named.
+/// Returns the contenders of these names; all if there are no names.
 pub(super) fn named_contenders(names: &[String]) -> Result<Vec<&'static Contender>, LabError> {
     if names.is_empty() {
         return Ok(contenders().iter().collect());

@@ -1,4 +1,4 @@
-//! The checking replay: nothing an allocator does wrong with a block goes unseen.
+//! The checking pass: finds everything that an allocator does wrong with a block.
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
@@ -12,9 +12,9 @@ use super::{Failure, Heap};
 use crate::trace::{Op, Trace};
 
 impl Heap<'_> {
-    /// Replays a trace. Each block is checked for alignment, for lying in the region, and for
-    /// overlap with every live block; it is filled with a pattern of its own, which has to be
-    /// there when it is resized or freed. What the program left behind is checked and freed too.
+    /// Replays a trace. Each block must be aligned, be inside the region, and overlap no live block.
+    /// It is filled with a pattern, which must be unchanged when the block is resized or freed.
+    /// Blocks that the program never freed are checked and freed at the end.
     ///
     /// # Errors
     ///
@@ -23,8 +23,8 @@ impl Heap<'_> {
         self.check_observed(trace, &mut |_, _| {})
     }
 
-    /// As [`check`](Self::check), and shows the live blocks after each operation: their first and
-    /// past-the-end addresses.
+    /// As [`check`](Self::check), and passes the live blocks to `observe` after each operation, by
+    /// first and past-the-end address.
     ///
     /// # Errors
     ///
@@ -62,12 +62,12 @@ impl Heap<'_> {
     }
 }
 
-/// A live block that was found sound and filled.
+/// A live block that was checked and filled.
 #[derive(Clone, Copy)]
 struct Block {
     start: NonNull<u8>,
     layout: Layout,
-    /// The operation that made it, from which its pattern is derived.
+    /// The operation that made it; its pattern is derived from this.
     id: usize,
 }
 
@@ -93,8 +93,8 @@ impl Checker<'_> {
     fn alloc_zeroed(&mut self, slot: u32, layout: Layout) -> Result<(), Failure> {
         let start = self.heap.alloc_zeroed(layout).map_err(|error| self.refused(layout, error))?;
         self.place(start, layout)?;
-        // SAFETY: a sound block of this length, which the allocator says it has zeroed; regions
-        // are initialised, so are at least readable where it has not.
+        // SAFETY: `place` found a block of this length inside the region, which is initialised, so
+        // its bytes are readable even if the allocator has not zeroed them.
         let content = unsafe { std::slice::from_raw_parts(start.as_ptr(), layout.size()) };
         if let Some(offset) = content.iter().position(|&byte| byte != 0) {
             return Err(Failure::NotZeroed { operation: self.operation, offset });
@@ -122,11 +122,11 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Finds out whether a block may lie where it does, before anything is read or written there.
+    /// Checks the address of a block, before anything is read or written there.
     fn place(&mut self, start: NonNull<u8>, layout: Layout) -> Result<(), Failure> {
         let operation = self.operation;
         let first = start.addr().get();
-        // An empty block still has an address of its own.
+        // An empty block also has its own address.
         let end = first.checked_add(layout.size().max(1)).ok_or(Failure::Outside { operation })?;
         if !first.is_multiple_of(layout.align()) {
             return Err(Failure::Misaligned { operation, align: layout.align() });
@@ -146,12 +146,12 @@ impl Checker<'_> {
     fn fill(&mut self, slot: u32, start: NonNull<u8>, layout: Layout) {
         let id = self.operation;
         self.make_pattern(layout.size(), id);
-        // SAFETY: `place` found the block sound, and the pattern is as long as it.
+        // SAFETY: `place` checked the block, and the pattern is at least as long.
         unsafe { start.copy_from_nonoverlapping(pointer(&self.pattern), layout.size()) };
         self.blocks[slot as usize] = Some(Block { start, layout, id });
     }
 
-    /// Takes a block out of its slot, its content inspected.
+    /// Takes a block out of its slot and inspects its content.
     fn take(&mut self, slot: u32) -> Result<Block, Failure> {
         let block = self.blocks[slot as usize].take().expect("T2: the slot holds a block");
         self.inspect(block.start, block.layout.size(), block.id)?;
@@ -161,7 +161,7 @@ impl Checker<'_> {
 
     fn inspect(&mut self, start: NonNull<u8>, bytes: usize, id: usize) -> Result<(), Failure> {
         self.make_pattern(bytes, id);
-        // SAFETY: the block is sound and at least this long; it was filled when it was made.
+        // SAFETY: `place` checked the block, it is at least this long, and `fill` initialised it.
         let content = unsafe { std::slice::from_raw_parts(start.as_ptr(), bytes) };
         if content == &self.pattern[..bytes] {
             return Ok(());
@@ -170,8 +170,8 @@ impl Checker<'_> {
         Err(Failure::Overwritten { operation: self.operation, offset: offset.unwrap_or(0) })
     }
 
-    /// Puts the pattern of block `id` into the first `bytes` of `self.pattern`: no two blocks and no
-    /// two places in one have the same word.
+    /// Writes the pattern of block `id` to the first `bytes` of `self.pattern`. No two blocks, and no
+    /// two places in one block, have the same word.
     fn make_pattern(&mut self, bytes: usize, id: usize) {
         let words = bytes.div_ceil(8);
         if self.pattern.len() < words * 8 {

@@ -1,70 +1,70 @@
-//! How an allocator can fail a trace.
+//! How a contender can fail a trace.
 
 use std::alloc::Layout;
 
 use slab_traits::{AllocError, RegionError};
 use thiserror::Error;
 
-/// The reason for which an allocator did not get through a trace. Operations are counted from zero.
+/// Why a contender failed a trace. Operations are counted from zero.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Failure {
     /// The machine has no memory for the region.
     #[error("no memory for a region of {size} bytes")]
     NoRegion {
-        /// Bytes wanted.
+        /// The size of the region.
         size: usize,
     },
-    /// The allocator does not accept the region.
+    /// The allocator refuses the region.
     #[error("region refused: {0}")]
     RegionRefused(#[from] RegionError),
-    /// The allocator answered with an error.
+    /// The allocator refuses a request.
     #[error(
         "operation {operation}: {} bytes, align {}: {error}",
         layout.size(), layout.align()
     )]
     Refused {
-        /// Which operation.
+        /// The operation.
         operation: usize,
-        /// What was asked for.
+        /// The requested layout.
         layout: Layout,
-        /// What it answered.
+        /// The allocator's error.
         error: AllocError,
     },
-    /// A block does not start at a multiple of its alignment.
-    #[error("operation {operation}: misaligned block, asked for align {align}")]
+    /// A block is misaligned.
+    #[error("operation {operation}: misaligned block, align {align} was requested")]
     Misaligned {
-        /// Which operation.
+        /// The operation.
         operation: usize,
-        /// What was asked for.
+        /// The requested alignment.
         align: usize,
     },
-    /// A block does not lie in the region.
-    #[error("operation {operation}: block outside of the region")]
+    /// A block is not inside the region.
+    #[error("operation {operation}: block outside the region")]
     Outside {
-        /// Which operation.
+        /// The operation.
         operation: usize,
     },
-    /// A block shares bytes with another live one.
+    /// A block overlaps a live block.
     #[error("operation {operation}: block overlaps a live block")]
     Overlap {
-        /// Which operation.
+        /// The operation.
         operation: usize,
     },
-    /// A block that was to be zero is not.
+    /// A zeroed block is not zero.
     #[error("operation {operation}: byte {offset} of a zeroed block is not zero")]
     NotZeroed {
-        /// Which operation.
+        /// The operation.
         operation: usize,
-        /// First wrong byte.
+        /// The first wrong byte.
         offset: usize,
     },
-    /// A block lost what was written into it.
+    /// The content of a block has changed.
     #[error("operation {operation}: byte {offset} of the block was overwritten")]
     Overwritten {
-        /// Which operation.
+        /// The operation.
         operation: usize,
-        /// First wrong byte.
+        /// The first wrong byte.
         offset: usize,
     },
 }

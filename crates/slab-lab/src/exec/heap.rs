@@ -11,10 +11,10 @@ use slab_traits::{AllocError, ByteAllocator};
 use super::{Failure, Idle, Region};
 use crate::trace::{Op, Trace};
 
-/// An allocator that a trace can run on, once.
+/// An allocator on which one trace runs once.
 pub struct Heap<'r> {
     pub(super) allocator: Box<dyn ByteAllocator + 'r>,
-    /// The addresses of the region; `None` if blocks come from elsewhere.
+    /// The addresses of the region; `None` if blocks come from the system.
     pub(super) bounds: Option<Range<usize>>,
 }
 
@@ -30,30 +30,30 @@ impl<'r> Heap<'r> {
         size: usize,
     ) -> Result<Self, Failure> {
         let memory = region.first(size);
-        // SAFETY: the region is borrowed for as long as this heap lives, and blocks do not leave it.
+        // SAFETY: the heap borrows the region for as long as it exists, and no block outlives it.
         let allocator = unsafe { contender.build(memory) }?;
         let start = memory.addr().get();
         let bounds = (contender.side() != Side::Reference).then(|| start..start + memory.len());
         Ok(Self { allocator, bounds })
     }
 
-    /// Makes the heap that does nothing, for the harness's own cost.
+    /// Makes the heap that does nothing, for the cost of the harness.
     pub fn idle(idle: &'r Idle<'_>) -> Self {
         Self { allocator: Box::new(idle.allocator()), bounds: None }
     }
 
-    /// Returns the bytes of the allocator's own value, outside of the region.
+    /// Returns the bytes of the allocator's own value, outside the region.
     pub fn value_bytes(&self) -> usize {
         size_of_val(&*self.allocator)
     }
 
-    /// Returns the addresses of the region; nothing if blocks come from elsewhere.
+    /// Returns the addresses of the region; `None` if blocks come from the system.
     pub fn bounds(&self) -> Option<Range<usize>> {
         self.bounds.clone()
     }
 
-    /// Replays a trace and returns how long its requests took. Blocks that the program left behind
-    /// are freed afterwards, untimed.
+    /// Replays a trace and returns the time of its requests. Blocks that the program never freed are
+    /// freed afterwards, untimed.
     ///
     /// # Errors
     ///
@@ -76,14 +76,14 @@ impl<'r> Heap<'r> {
     }
 }
 
-/// The request that an allocator refused, and how.
+/// A request that an allocator refused, and the error.
 type Refusal = (usize, Layout, AllocError);
 
-/// The timed loop: every request of the trace, and one byte written into each new block. An empty
-/// block has none to write.
+/// The timed loop: every request of the trace, and one byte written into each new block that is not
+/// empty.
 ///
-/// The two common requests have a branch and a call of their own, and the rest is out of line:
-/// compilers otherwise fold all of them into one indirect call, which no processor predicts.
+/// The two common requests each have a separate branch and call, and the others are out of line:
+/// compilers otherwise merge all of them into one indirect call, which no processor predicts.
 fn requests(
     heap: &mut dyn ByteAllocator,
     trace: &Trace,

@@ -10,11 +10,11 @@ use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionE
 use super::Region;
 use crate::trace::{Op, Trace};
 
-/// Places for all blocks of a trace, worked out beforehand.
+/// The addresses of all blocks of a trace, computed in advance.
 ///
 /// They are those of an ideal allocator: packed without headers, and of the free blocks of one size
-/// the one freed last is used first. So the one byte that the replay writes into each block costs
-/// what it has to cost, and all that a contender adds is its own.
+/// the one freed last is reused first. The byte that the replay writes into each block therefore
+/// costs no more than it must, and the rest is the contender's cost.
 #[derive(Debug)]
 pub struct Idle<'r> {
     places: Vec<NonNull<u8>>,
@@ -22,7 +22,7 @@ pub struct Idle<'r> {
 }
 
 impl<'r> Idle<'r> {
-    /// Works out the places of a trace's blocks in a region.
+    /// Computes the places of a trace's blocks in a region.
     pub fn new(trace: &Trace, region: &'r mut Region) -> Self {
         let memory = region.first(usize::MAX);
         let mut cut_bytes = 0;
@@ -45,12 +45,12 @@ impl<'r> Idle<'r> {
             if let Some(size) = wanted {
                 let class = class(size);
                 let place = free.entry(class).or_default().pop().unwrap_or_else(|| {
-                    // Places are never owned: if they do not fit, they start over.
+                    // Places may overlap: if the region is full, they start again at its beginning.
                     if cut_bytes + class > memory.len() {
                         cut_bytes = 0;
                     }
                     cut_bytes += class;
-                    // SAFETY: at most `memory.len()`, and less where a byte is written.
+                    // SAFETY: the offset is below `memory.len()`.
                     unsafe { memory.cast::<u8>().add((cut_bytes - class).min(memory.len() - 1)) }
                 });
                 blocks[slot] = place;
@@ -66,13 +66,13 @@ impl<'r> Idle<'r> {
     }
 }
 
-/// Rounds a size up to its class: steps of 16 bytes, for large blocks of an eighth.
+/// Rounds a size up to its class, in steps of 16 bytes, or of an eighth for large blocks.
 fn class(size: usize) -> usize {
     let step = (size.next_power_of_two() / 8).max(16);
     size.max(1).next_multiple_of(step)
 }
 
-/// Hands out places one after the other and takes nothing back.
+/// Returns one place after the other; a free does nothing.
 pub(super) struct IdleAllocator<'i> {
     places: &'i [NonNull<u8>],
     next: usize,
@@ -84,8 +84,9 @@ impl BaseAllocator for IdleAllocator<'_> {
     }
 }
 
-// SAFETY: not a promise to anybody but the timed replay, the only place that can reach this type: it
-// writes one byte into each block and expects nothing of it. Each place is one byte of the region.
+// SAFETY: the blocks may overlap, against the contract of the trait. The timed replay, the only code
+// that can reach this type, writes one byte into each and reads none; each place is a byte of the
+// region.
 unsafe impl ByteAllocator for IdleAllocator<'_> {
     #[inline]
     fn alloc(&mut self, _layout: Layout) -> AllocResult<NonNull<u8>> {

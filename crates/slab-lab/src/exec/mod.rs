@@ -1,9 +1,13 @@
-//! Runs a trace on a real heap: the only place of the lab that touches raw memory.
+//! Runs a trace on a real heap: the only part of the lab that touches raw memory. From the bottom up:
 //!
-//! A [`Heap`] is a contender on a [`Region`]. It can be [checked](Heap::check): every block filled,
-//! inspected and compared with all others; or [timed](Heap::run): nothing but the requests and one
-//! byte written into each new block, because a program that asks for a block also uses it.
-#![expect(unsafe_code, reason = "blocks are raw memory, and freeing one is a promise")]
+//! ```text
+//! failure  how a contender can fail
+//! region   the memory of a contender
+//! idle     an allocator that does nothing: the cost of the harness
+//! heap     a contender on a region, and the timed replay
+//! check    the checking pass: every block is filled, inspected and compared with all others
+//! ```
+#![expect(unsafe_code, reason = "blocks are raw memory, and a free is only sound for a live block")]
 
 mod check;
 mod failure;

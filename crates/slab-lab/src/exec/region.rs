@@ -1,4 +1,4 @@
-//! The memory that a contender lives on.
+//! The memory of a contender.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
@@ -8,11 +8,11 @@ use super::Failure;
 /// The granule in which touched memory is counted.
 pub const PAGE_BYTES: usize = 4096;
 
-/// Regions start at a multiple of this, so that no allocator is hurt by where its region happens to
-/// lie: buddy systems cut a badly placed one into crumbs.
+/// Regions start at a multiple of this, so that no allocator depends on where its region happens to
+/// start: a buddy system splits a badly aligned region into small blocks.
 const ALIGN: usize = 2 << 20;
 
-/// Owned memory, lent to one heap at a time.
+/// Owned memory that one heap at a time borrows.
 #[derive(Debug)]
 pub struct Region {
     memory: NonNull<u8>,
@@ -24,14 +24,14 @@ impl Region {
     ///
     /// # Errors
     ///
-    /// [`Failure::NoRegion`] if there is not so much.
+    /// [`Failure::NoRegion`] if the system has not so much.
     pub fn new(size: usize) -> Result<Self, Failure> {
         let layout = Layout::from_size_align(size.max(PAGE_BYTES), ALIGN);
         let layout = layout.map_err(|_| Failure::NoRegion { size })?;
         // SAFETY: the size is not zero.
         let memory = NonNull::new(unsafe { alloc(layout) }).ok_or(Failure::NoRegion { size })?;
         let region = Self { memory, layout };
-        // Also makes every byte initialised, and every page present before anything is timed.
+        // This also initialises every byte and makes every page resident before anything is timed.
         region.fill_words();
         Ok(region)
     }
@@ -46,11 +46,11 @@ impl Region {
         self.fill_words();
     }
 
-    /// Returns the bytes of all pages in which any byte has changed since [`mark`](Self::mark).
+    /// Returns the bytes of all pages in which a byte has changed since [`mark`](Self::mark).
     pub fn touched_bytes(&mut self) -> usize {
         let words = self.size() / size_of::<u64>();
-        // SAFETY: the region is ours, aligned, initialised in `new`, and `&mut self` says that no
-        // heap uses it.
+        // SAFETY: the region is owned, aligned and initialised by `new`, and `&mut self` means that
+        // no heap uses it.
         let words =
             unsafe { std::slice::from_raw_parts(self.memory.cast::<u64>().as_ptr(), words) };
         let words_per_page = PAGE_BYTES / size_of::<u64>();
@@ -68,15 +68,13 @@ impl Region {
 
     fn fill_words(&self) {
         for index in 0..self.size() / size_of::<u64>() {
-            // SAFETY: the index is below the number of words of the region.
-            let word = unsafe { self.memory.cast::<u64>().add(index) };
-            // SAFETY: in the region, which is ours and aligned.
-            unsafe { word.write(mark(index)) };
+            // SAFETY: the index is below the number of words of the region, which is owned and aligned.
+            unsafe { self.memory.cast::<u64>().add(index).write(mark(index)) };
         }
     }
 }
 
-/// The word that an untouched region holds at `index`: one that no allocator writes by chance.
+/// Returns the word of an untouched region at `index`; no allocator writes it by chance.
 fn mark(index: usize) -> u64 {
     (index as u64 ^ 0x5bd1_e995_0bad_cafe).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
@@ -97,12 +95,9 @@ mod tests {
         let mut region = Region::new(10 * PAGE_BYTES).expect("40 KiB");
         assert_eq!(region.touched_bytes(), 0);
         for offset in [0, 8, 5 * PAGE_BYTES - 1, 7 * PAGE_BYTES + 9] {
-            // SAFETY: inside of the region.
-            let byte = unsafe { region.first(usize::MAX).cast::<u8>().add(offset) };
-            // SAFETY: as above; initialised by `new`.
-            let old = unsafe { byte.read() };
-            // SAFETY: as above.
-            unsafe { byte.write(!old) };
+            let start = region.first(usize::MAX).cast::<u8>();
+            // SAFETY: the byte is inside the region and was initialised by `new`.
+            unsafe { start.add(offset).write(!start.add(offset).read()) };
         }
         assert_eq!(region.touched_bytes(), 3 * PAGE_BYTES);
         region.mark();

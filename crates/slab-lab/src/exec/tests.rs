@@ -1,4 +1,4 @@
-//! The checks find what broken allocators do; without that, `ok` would mean nothing.
+//! The checking pass finds every defect of a broken allocator.
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
@@ -6,9 +6,9 @@ use std::ptr::NonNull;
 use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionError};
 
 use super::{Failure, Heap, Region};
-use crate::trace::{Oddities, Trace, TraceBuilder};
+use crate::trace::{Run, Trace, TraceBuilder, Warnings};
 
-/// What a broken allocator does wrong.
+/// The defect of a broken allocator.
 #[derive(Clone, Copy, PartialEq)]
 enum Defect {
     None,
@@ -21,7 +21,7 @@ enum Defect {
     RunsOut,
 }
 
-/// Cuts blocks from the front of its region, and has one defect.
+/// Cuts blocks from the front of its region, with one defect.
 struct Broken {
     free: NonNull<[u8]>,
     last: Option<NonNull<u8>>,
@@ -32,11 +32,10 @@ impl Broken {
     fn cut(&mut self, layout: Layout) -> NonNull<u8> {
         let first = self.free.cast::<u8>();
         let bytes = first.align_offset(layout.align()) + layout.size();
-        // SAFETY: the traces below need less than the region.
-        let rest = unsafe { first.add(bytes) };
+        // SAFETY: the trace below needs less than the region.
+        let (block, rest) = unsafe { (first.add(bytes - layout.size()), first.add(bytes)) };
         self.free = NonNull::slice_from_raw_parts(rest, self.free.len() - bytes);
-        // SAFETY: as above.
-        unsafe { rest.sub(layout.size()) }
+        block
     }
 }
 
@@ -46,7 +45,7 @@ impl BaseAllocator for Broken {
     }
 }
 
-// SAFETY: it is broken; that the checks see it before they touch a wrong byte is what is tested.
+// SAFETY: it violates the trait on purpose; the checks must see that before they touch a wrong byte.
 unsafe impl ByteAllocator for Broken {
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         let block = self.cut(layout);
@@ -70,10 +69,8 @@ unsafe impl ByteAllocator for Broken {
         // SAFETY: a block of this length.
         unsafe { block.write_bytes(0, layout.size()) };
         if self.defect == Defect::LeavesDirt {
-            // SAFETY: the traces below zero more than three bytes.
-            let third = unsafe { block.add(3) };
-            // SAFETY: as above.
-            unsafe { third.write(1) };
+            // SAFETY: the trace below requests more than three zeroed bytes.
+            unsafe { block.add(3).write(1) };
         }
         Ok(block)
     }
@@ -113,7 +110,7 @@ fn trace() -> Trace {
     builder.alloc(33, 16, true).expect("sound");
     builder.free(2).expect("sound");
     builder.realloc(3, 5).expect("sound");
-    builder.finish("test", Oddities::default())
+    builder.finish("test", Run::default(), Warnings::default())
 }
 
 fn outcome(defect: Defect) -> Result<(), Failure> {

@@ -1,32 +1,32 @@
-//! Horizontal bars that begin at zero, each with its name and its value.
+//! A chart of horizontal bars from zero, each with its name and value.
 
 use maud::{Markup, html};
 
 /// One bar.
 pub(super) struct Bar {
-    /// What it stands for.
+    /// Its name.
     pub(super) name: String,
-    /// Its length; `None` is a row without a bar.
+    /// Its length; `None` for a row without a bar.
     pub(super) value: Option<f64>,
-    /// What is written beside it: the value with its unit, or why there is none.
+    /// The text beside it: the value with its unit, or why there is none.
     pub(super) said: String,
-    /// As CSS has it.
+    /// Its colour in CSS.
     pub(super) colour: &'static str,
 }
 
 /// A chart of bars.
 pub(super) struct Bars<'a> {
-    /// What is shown, with the unit.
+    /// The title.
     pub(super) title: &'a str,
-    /// What else has to be known to read it.
+    /// How to read it.
     pub(super) note: &'a str,
-    /// Whether a bar out of proportion may be cut, so that the others can be told apart.
+    /// Whether a bar out of proportion is cut, so that the others can be compared.
     pub(super) may_tear: bool,
     /// From top to bottom.
     pub(super) bars: Vec<Bar>,
 }
 
-/// A bar longer than this many times the median would make all others unreadably short.
+/// A bar longer than this many times the median is out of proportion.
 const TIMES_MEDIAN_MAX: f64 = 4.0;
 
 impl Bars<'_> {
@@ -61,7 +61,7 @@ impl Bars<'_> {
         }
     }
 
-    /// Returns the value that fills the chart: the largest one that is not out of proportion.
+    /// Returns the value of a full bar: the largest one that is not out of proportion.
     fn full_length(&self) -> f64 {
         let mut values: Vec<f64> = self.bars.iter().filter_map(|bar| bar.value).collect();
         values.sort_by(f64::total_cmp);
@@ -73,7 +73,7 @@ impl Bars<'_> {
 }
 
 impl Bar {
-    /// The value stands behind the bar, for which a part of the track is kept free.
+    /// Returns length and colour; the style sheet keeps a part of the track free for the value.
     fn style(&self, part: f64) -> String {
         format!("--part:{:.4};background:{}", part.clamp(0.0, 1.0), self.colour)
     }

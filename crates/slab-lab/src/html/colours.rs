@@ -1,19 +1,27 @@
 //! One colour per allocator, the same in every chart of every report.
 //!
-//! The colours are those of Okabe and Ito and their neighbours, which people with any of the usual
-//! colour blindnesses can tell apart, darkened or lightened until each stands out from a white and
-//! from a nearly black page. No chart relies on them: every bar and curve bears a name.
+//! The colours are those of Okabe and Ito and their neighbours, which people with the usual colour
+//! blindnesses can tell apart, adjusted until each contrasts with a white and with a nearly black
+//! page. No chart relies on colours: every bar and curve has a name. Modes that are not a crate's
+//! default have separate colours, so that they do not look like a recommendation.
 
-use slab_peers::{Contender, Side, contenders};
+use slab_peers::{Checks, Contender, Side, contenders};
 
 const OURS: [&str; 6] = ["#0072b2", "#3b8fd0", "#5b6abf", "#00838f", "#4f86c6", "#7a6fb5"];
 const RIVALS: [&str; 8] =
     ["#c77c00", "#009e73", "#d55e00", "#b5598f", "#87870f", "#a0522d", "#8a6fa8", "#5f8a3c"];
+const CHECKS_OFF: &str = "#a86b8f";
+const MORE_CHECKS: &str = "#8d7a66";
 const REFERENCE: &str = "#7f7f7f";
 
 /// Returns the colour of an allocator: by its place in the registry, not in the results.
 pub(super) fn colour(allocator: &str) -> &'static str {
     let Some(contender) = Contender::named(allocator) else { return REFERENCE };
+    match contender.checks() {
+        Checks::Default => {}
+        Checks::Off => return CHECKS_OFF,
+        Checks::More => return MORE_CHECKS,
+    }
     let side = contender.side();
     let peers = contenders().iter().filter(|peer| peer.side() == side);
     let place = peers.take_while(|peer| peer.name() != allocator).count();
@@ -47,14 +55,14 @@ mod tests {
 
     #[test]
     fn every_colour_stands_out_from_both_pages() {
-        let style = super::super::STYLE;
+        let style = crate::html::page::STYLE;
         let page = |name: &str| {
             let at = style.match_indices(name).map(|(at, _)| at + name.len());
             at.map(|at| &style[at..at + 7]).collect::<Vec<_>>()
         };
         let pages = page("--page: ");
         assert_eq!(pages.len(), 2, "a light and a dark page");
-        for colour in OURS.iter().chain(&RIVALS).chain([&REFERENCE]) {
+        for colour in OURS.iter().chain(&RIVALS).chain([&CHECKS_OFF, &MORE_CHECKS, &REFERENCE]) {
             for page in &pages {
                 assert!(contrast(colour, page) >= 3.0, "{colour} on {page}");
             }

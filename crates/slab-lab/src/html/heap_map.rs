@@ -1,4 +1,4 @@
-//! The heap map: where in its region an allocator kept what was live, over time.
+//! Heap maps: the live blocks over time and place.
 
 use std::fmt::Write as _;
 
@@ -18,8 +18,8 @@ pub(super) fn draw(watched: &[Watched], named: &[&str]) -> Markup {
         figure.chart {
             figcaption {
                 b { "Heap maps" }
-                " Time runs to the right, addresses run upwards from the region's start; the fuller \
-                 the colour, the more of the place is live. Each map has a height of its own."
+                " Time runs to the right, addresses upwards from the region's start. The stronger the \
+                 colour, the more of the place is live. Each map has its own scale."
             }
             div.maps {
                 @for heap in watched.iter().filter(|heap| named.contains(&heap.allocator)) {
@@ -37,7 +37,7 @@ fn map(heap: &Watched) -> Markup {
     let label = format!("Heap map of {}: live blocks lie within {height}", heap.allocator);
     html! {
         div.map style={ "color:" (colour(heap.allocator)) } {
-            p { b { (heap.allocator) } " " span { "blocks within " (height) } }
+            p.title { b { (heap.allocator) } span { "blocks within " (height) } }
             svg viewBox={ "0 0 " (moments) " " (map.rows) } preserveAspectRatio="none" role="img"
                 shape-rendering="crispEdges" aria-label=(label) {
                 @for shade in 1..=SHADES {

@@ -1,14 +1,14 @@
-//! Several traces at a glance.
+//! All traces and their recommendations.
 
 use maud::{Markup, html};
 
-use super::anchor;
 use super::colours::colour;
-use crate::replay::advice::{Advice, advise};
+use super::section::anchor;
+use crate::replay::advice::{Advice, Verdict, advise};
 use crate::replay::{Report, Summary};
 use crate::words;
 
-/// Draws the overview; nothing if there is only one trace.
+/// Draws the overview; empty if there is only one trace.
 pub(super) fn draw(report: &Report) -> Markup {
     let Some(summary) = report.summary() else { return html! {} };
     html! {
@@ -16,11 +16,11 @@ pub(super) fn draw(report: &Report) -> Markup {
             h2 id="overview" { "At a glance" }
             div.scroll tabindex="0" role="region" aria-label="Recommendations" {
                 table {
-                    caption { span { "What to take for each program, from its own numbers" } }
+                    caption { span { "The advice for each program, from its own numbers" } }
                     thead {
                         tr {
                             th scope="col" { "program" }
-                            th.text scope="col" { "take" }
+                            th.text scope="col" { "advice" }
                             th.text scope="col" { "fastest" }
                             th.text scope="col" { "least memory" }
                             th scope="col" { "requests" }
@@ -50,59 +50,53 @@ pub(super) fn draw(report: &Report) -> Markup {
 }
 
 fn take(advice: &Advice) -> String {
-    match (advice.pick, advice.system_will_do) {
-        (Some(pick), false) => pick.to_owned(),
-        (Some(pick), true) => format!("system; on a region {pick}"),
-        (None, true) => "system".to_owned(),
-        (None, false) => "—".to_owned(),
-    }
-}
-
-/// What the sections below call what the terminal's tables name in short.
-fn in_words(heading: &str) -> &str {
-    match heading {
-        "ns/op" => "ns/request",
-        "arena × peak" => "smallest region × live",
-        "footprint × peak" => "footprint × live",
-        other => other,
+    let pick = advice.pick.unwrap_or("—");
+    match advice.verdict {
+        Verdict::TooFewRequests => "no verdict: too few requests".to_owned(),
+        Verdict::Nothing => "no verdict: none got through".to_owned(),
+        Verdict::OnlyMalloc => "malloc".to_owned(),
+        Verdict::NotFaster | Verdict::SavesLittle => format!("malloc; in a region {pick}"),
+        Verdict::Unknown => format!("{pick}, if malloc matters"),
+        Verdict::Take => pick.to_owned(),
+        Verdict::Region => format!("in a region {pick}"),
     }
 }
 
 fn means(summary: &Summary, traces: usize) -> Markup {
     html! {
-            div.scroll tabindex="0" role="region" aria-label="Geometric means" {
-                table {
-                    caption {
-                        span {
-    "Geometric means over the programs that an allocator got through"
+        div.scroll tabindex="0" role="region" aria-label="Geometric means" {
+            table {
+                caption {
+                    span {
+                        "Geometric means over the programs that an allocator got through"
                         @if summary.timed {
-                            "; the best rival is the fastest region allocator from elsewhere, on each \
-                             program anew"
-                        }
-    }
-    }
-                    thead {
-                        tr {
-                            th scope="col" { "allocator" }
-                            @for heading in &summary.headings { th scope="col" { (in_words(heading)) } }
-                            th scope="col" { "got through" }
+                            "; the best rival is, for each program, the fastest region allocator \
+                             that is not ours"
                         }
                     }
-                    tbody {
-                        @for row in &summary.rows {
-                            tr {
-                                th scope="row" {
-                                    span.dot style={ "background:" (colour(row.allocator)) } {}
-                                    (row.allocator)
-                                }
-                                @for mean in &row.means {
-                                    td { (mean.map_or_else(|| "—".to_owned(), |mean| format!("{mean:.2}"))) }
-                                }
-                                td.bad[row.passed < traces] { (row.passed) " of " (traces) }
+                }
+                thead {
+                    tr {
+                        th scope="col" { "allocator" }
+                        @for heading in &summary.headings { th scope="col" { (heading) } }
+                        th scope="col" { "got through" }
+                    }
+                }
+                tbody {
+                    @for row in &summary.rows {
+                        tr {
+                            th scope="row" {
+                                span.dot style={ "background:" (colour(row.allocator)) } {}
+                                (row.allocator)
                             }
+                            @for mean in &row.means {
+                                td { (mean.map_or_else(|| "—".to_owned(), |mean| format!("{mean:.2}"))) }
+                            }
+                            td.bad[row.passed < traces] { (row.passed) " of " (traces) }
                         }
                     }
                 }
             }
         }
+    }
 }

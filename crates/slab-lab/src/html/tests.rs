@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use roxmltree::{Document, ParsingOptions};
 use slab_peers::{Side, contenders};
 
+use super::page::STYLE;
 use super::*;
+use crate::replay::Report;
 use crate::replay::{ContenderReport, Samples, TraceReport};
-use crate::trace::{Oddities, TraceBuilder};
+use crate::trace::Profile;
+use crate::trace::{Run, TraceBuilder, Warnings};
 
 /// A name that breaks out of text, attributes and elements if it can.
 const HOSTILE: &str = "\"'><script>alert(1)</script><b a='&lt;";
@@ -23,6 +26,7 @@ fn trace_report(name: &str) -> TraceReport {
             smallest_arena_bytes: region.then_some(90_000 + index),
             spread_ns: (index != 1).then_some(0.2),
             side: contender.side(),
+            checks: contender.checks(),
         }
     });
     TraceReport {
@@ -31,14 +35,22 @@ fn trace_report(name: &str) -> TraceReport {
         peak_live_bytes: 80_000,
         harness_ns_per_op: Some(2.0),
         results: results.collect(),
+        rounds: 11,
+        profile: profile(),
+        run: Run::default(),
+        warnings: HOSTILE.to_owned(),
     }
 }
 
-fn detail() -> Detail {
+fn profile() -> Profile {
     let mut builder = TraceBuilder::default();
     builder.alloc(100, 16, false).expect("sound");
     builder.alloc(9000, 16, false).expect("sound");
     builder.free(0).expect("sound");
+    Profile::of(&builder.finish("t", Run::default(), Warnings::default()))
+}
+
+fn watched() -> Vec<Watched> {
     let mut samples = Samples::new(0..1 << 20, 3);
     samples.observe(0, &BTreeMap::from([(0, 100)]));
     samples.observe(1, &BTreeMap::from([(0, 100), (5000, 14_000)]));
@@ -47,18 +59,14 @@ fn detail() -> Detail {
         allocator: contender.name(),
         samples: samples.clone(),
     };
-    Detail {
-        profile: Profile::of(&builder.finish("t", Oddities::default())),
-        watched: contenders().iter().map(heap).collect(),
-        oddities: HOSTILE.to_owned(),
-    }
+    contenders().iter().map(heap).collect()
 }
 
 fn page(names: &[&str]) -> String {
     let report = Report { traces: names.iter().map(|name| trace_report(name)).collect() };
-    let details: Vec<Detail> = names.iter().map(|_| detail()).collect();
+    let watched: Vec<_> = names.iter().map(|_| watched()).collect();
     let provenance = Provenance { command: HOSTILE.to_owned(), ..Provenance::default() };
-    Page { report: &report, details: &details, provenance: &provenance }.html()
+    Page { report: &report, watched: &watched, provenance: &provenance }.html()
 }
 
 fn parse(page: &str) -> Document<'_> {
@@ -157,6 +165,8 @@ fn it_can_be_read_without_eyes() {
 fn without_times_regions_or_results_there_is_still_a_page() {
     let mut bare = trace_report("bare");
     bare.harness_ns_per_op = None;
+    bare.profile = Profile::default();
+    bare.warnings.clear();
     for result in &mut bare.results {
         "too slow".clone_into(&mut result.status);
         result.ns_per_op = None;
@@ -165,12 +175,10 @@ fn without_times_regions_or_results_there_is_still_a_page() {
     }
     let mut none = bare.clone();
     none.results.clear();
-    let empty =
-        || Detail { watched: Vec::new(), profile: Profile::default(), oddities: String::new() };
     for traces in [vec![bare], vec![none], Vec::new()] {
         let report = Report { traces };
-        let details: Vec<Detail> = report.traces.iter().map(|_| empty()).collect();
-        let page = Page { report: &report, details: &details, provenance: &Provenance::default() };
+        let watched: Vec<_> = report.traces.iter().map(|_| Vec::new()).collect();
+        let page = Page { report: &report, watched: &watched, provenance: &Provenance::default() };
         let text = page.html();
         parse(&text);
         assert!(!text.contains("NaN") && !text.contains("inf"));

@@ -1,4 +1,4 @@
-//! The footprint over time: one small chart per allocator, all to the same scale.
+//! Pages over time: one small chart per allocator, all at the same scale.
 
 use maud::{Markup, html};
 
@@ -6,29 +6,29 @@ use super::colours::colour;
 use crate::replay::{Moment, Samples};
 use crate::words;
 
-/// The drawing's own units; it is stretched to whatever room there is.
+/// The drawing's own units; the page stretches it.
 const WIDTH: usize = 1000;
 const HEIGHT: usize = 400;
 
-/// A heap that takes more than this many times the memory of the smallest would flatten all others.
+/// A heap with more than this many times the memory of the smallest would flatten the others.
 const TIMES_SMALLEST_MAX: usize = 4;
 
-/// A heap over time, and whose it is.
+/// The sampled heap of an allocator.
 pub struct Watched {
     /// The allocator.
     pub allocator: &'static str,
-    /// What was seen.
+    /// The samples.
     pub samples: Samples,
 }
 
 impl Watched {
-    /// Returns the pages that were ever touched.
+    /// Returns the bytes of the pages that were touched.
     fn touched_bytes(&self) -> usize {
         self.samples.moments.iter().map(|moment| moment.touched_bytes).max().unwrap_or(0)
     }
 }
 
-/// Draws all that can share a scale, and names the others.
+/// Draws the heaps that can share a scale, and names the others.
 pub(super) fn draw(watched: &[Watched], operations: usize) -> Markup {
     let smallest = watched.iter().map(Watched::touched_bytes).min().unwrap_or(0);
     let fits = |heap: &&Watched| heap.touched_bytes() <= smallest * TIMES_SMALLEST_MAX;
@@ -70,7 +70,7 @@ fn chart(heap: &Watched, full: usize, operations: usize) -> Markup {
     let floor = format!("L{WIDTH} {HEIGHT}L0 {HEIGHT}Z");
     html! {
         div.small-chart style={ "color:" (colour(heap.allocator)) } {
-            p { b { (heap.allocator) } " " span { (touched) } }
+            p.title { b { (heap.allocator) } span { (touched) } }
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img"
                 aria-label=(label) {
                 path.live d={ (line(|moment| moment.live_bytes)) (floor) } {}
@@ -81,7 +81,7 @@ fn chart(heap: &Watched, full: usize, operations: usize) -> Markup {
     }
 }
 
-/// Returns the path of a curve; it stays level after the last moment.
+/// Returns the path of a curve, level after the last moment.
 fn path(samples: &Samples, value: fn(&Moment) -> usize, full: usize, operations: usize) -> String {
     let y = |moment: &Moment| HEIGHT - (value(moment) * HEIGHT / full).min(HEIGHT);
     let points = samples

@@ -8,11 +8,11 @@ use thiserror::Error;
 use super::install::Missing;
 use crate::trace::TraceError;
 
-/// The reason for which there is no recording. Displays as one line.
+/// Why there is no recording. Displays as one line.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// No such program.
+    /// The program is missing or not executable.
     #[error("{program}: {}", if *exists { "is not an executable file" } else { "no such program" })]
     Program {
         /// As the user named it.
@@ -20,18 +20,18 @@ pub enum RecordError {
         /// Whether there is a file of that name.
         exists: bool,
     },
-    /// No recorder, or not the one that was asked for.
+    /// The recorder is not installed.
     #[error(transparent)]
     Missing(#[from] Missing),
-    /// heaptrack is there, but not the library that does the work.
+    /// heaptrack has no library.
     #[error("{} has no {library} beside it; try --with valgrind", script.display())]
     Library {
-        /// What is missing.
+        /// The library.
         library: &'static str,
-        /// The part that is there.
+        /// The script of heaptrack.
         script: PathBuf,
     },
-    /// There is no place for the recording.
+    /// There is no temporary directory.
     #[error("no temporary directory: {0}")]
     Temporary(io::Error),
     /// Interrupts cannot be handled.
@@ -42,23 +42,23 @@ pub enum RecordError {
     Start {
         /// The recorder.
         what: &'static str,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// The program ended with an error of its own.
+    /// The program failed.
     #[error("{program} failed with exit code {code}; nothing was replayed")]
     Failed {
         /// Its name.
         program: String,
-        /// What it returned.
+        /// Its exit code.
         code: i32,
     },
-    /// The program was killed.
+    /// A signal ended the program.
     #[error("{program} was ended by signal {signal}; nothing was replayed")]
     Crashed {
         /// Its name.
         program: String,
-        /// By what.
+        /// The signal.
         signal: i32,
     },
     /// The recording cannot be read.
@@ -66,26 +66,26 @@ pub enum RecordError {
     Unreadable {
         /// The program's name.
         program: String,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// The recording is empty.
+    /// The recording has no requests.
     #[error(
-        "{program} allocated nothing that could be seen: it may be linked statically, bring an \
-         allocator of its own, or leave the work to another process"
+        "{program} allocated nothing that could be seen: it may be linked statically, have its own \
+         allocator, or leave the work to another process"
     )]
     Silent {
         /// Its name.
         program: String,
     },
-    /// The recording is no good.
+    /// The recording is refused.
     #[error(transparent)]
     Recording(#[from] TraceError),
 }
 
 impl RecordError {
-    /// Returns what a shell would see had the program run alone: its own code, or 128 and the signal.
-    /// Nothing if it was not the program that failed.
+    /// Returns the exit code that a shell reports for a program that failed: its own, or 128 and the
+    /// signal. `None` if the program did not fail.
     pub fn program_exit_code(&self) -> Option<u8> {
         match self {
             Self::Failed { code, .. } => Some(u8::try_from(*code).unwrap_or(1)),

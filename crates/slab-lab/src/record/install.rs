@@ -1,4 +1,4 @@
-//! How to get a recorder.
+//! How to install a recorder.
 
 use std::{env, fs};
 
@@ -15,7 +15,7 @@ pub struct Missing {
 }
 
 impl Missing {
-    /// Says how to install the recorder that was asked for, or else any.
+    /// Names the requested recorder, or else any, and how to install it.
     pub(super) fn new(asked: Option<Recorder>) -> Self {
         let what = match asked {
             Some(recorder) => format!("{} is not", recorder.name()),
@@ -37,7 +37,7 @@ const PACKAGES: [(&str, &str); 8] = [
     ("nixos", "nix-shell -p"),
 ];
 
-/// Returns the command that installs a recorder, or any, on this machine.
+/// Returns the command that installs the requested recorder, or else any, on this machine.
 pub fn installation(asked: Option<Recorder>) -> String {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     advice(env::consts::OS, &release, asked)
@@ -66,13 +66,13 @@ fn advice(system: &str, release: &str, asked: Option<Recorder>) -> String {
             .to_owned(),
         _ => {
             "neither runs here; record the program on Linux, in a container or a virtual machine, \
-              and replay the file here"
+             and replay the file here"
                 .to_owned()
         }
     }
 }
 
-/// Returns the distribution and those it is like, nearest first.
+/// Returns the distribution and those it derives from, the nearest first.
 fn distributions(release: &str) -> Vec<&str> {
     let value = |key: &str| {
         let line = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));

@@ -1,4 +1,4 @@
-//! The recorders and how each is started.
+//! Finds the recorders and starts a program under them.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -7,28 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::{env, fs};
 
-use super::RecordError;
 use super::install::Missing;
-
-/// A program that records the allocations of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorder {
-    /// Fast; shows no alignments, and a realloc as a free and an allocation.
-    Heaptrack,
-    /// Twenty to fifty times slower than the program alone; shows everything.
-    Valgrind,
-}
+use super::{RecordError, Recorder};
 
 impl Recorder {
-    /// Returns the name of its program.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Heaptrack => "heaptrack",
-            Self::Valgrind => "valgrind",
-        }
-    }
-
-    /// Returns the recorder that was asked for, or the first one that is installed.
+    /// Returns the requested recorder, or else the first one that is installed.
     ///
     /// # Errors
     ///
@@ -42,12 +25,12 @@ impl Recorder {
         Ok(installed.ok_or_else(|| Missing::new(asked))?)
     }
 
-    /// Returns whether it can be started.
+    /// Returns whether it is installed.
     pub fn is_installed(self) -> bool {
         find_program(OsStr::new(self.name())).is_ok()
     }
 
-    /// Returns the command that records a program, and the file into which it will write.
+    /// Returns the command that records a program, and the file of the recording.
     pub(super) fn command(
         self,
         place: &Path,
@@ -64,16 +47,15 @@ impl Recorder {
     }
 }
 
-/// Does what the script `heaptrack --raw` does, which is to load a library into the program. The
-/// script itself prints into the program's output, and waits for ever for a program that cannot load
-/// the library.
+/// Loads heaptrack's library into the program, as the script `heaptrack --raw` does. The script
+/// itself prints into the program's output, and never ends if the program cannot load the library.
 fn under_heaptrack(program: &Path, recording: &Path) -> Result<Command, RecordError> {
     const LIBRARY: &str = "libheaptrack_preload.so";
 
     let script = find_program(OsStr::new(Recorder::Heaptrack.name()))?;
     let script = script.canonicalize().unwrap_or(script);
     let directory = script.parent().unwrap_or(Path::new("/"));
-    // The script says where the library lies in this line, which is filled in when it is installed.
+    // The installation writes the library's path into this line of the script.
     let text = fs::read_to_string(&script).unwrap_or_default();
     let said = text.lines().find_map(|line| line.trim().strip_prefix("LIB_REL_PATH="));
     let said = said.map(|path| path.trim_matches('"'));
@@ -94,7 +76,7 @@ fn under_heaptrack(program: &Path, recording: &Path) -> Result<Command, RecordEr
 }
 
 fn under_valgrind(program: &Path, recording: &Path) -> Command {
-    // A percent sign would be a placeholder.
+    // valgrind reads a percent sign as a placeholder.
     let log = recording.to_string_lossy().replace('%', "%%");
     let mut command = Command::new(Recorder::Valgrind.name());
     command
@@ -105,7 +87,7 @@ fn under_valgrind(program: &Path, recording: &Path) -> Command {
     command
 }
 
-/// Returns where a program lies: where the name says, or along `PATH` if it is only a name.
+/// Returns the path of a program; a name without directories is looked up in `PATH`.
 ///
 /// # Errors
 ///
@@ -124,7 +106,7 @@ pub fn find_program(name: &OsStr) -> Result<PathBuf, RecordError> {
     found.ok_or_else(|| RecordError::Program { program: name.to_string_lossy().into(), exists })
 }
 
-/// Returns whether a program is a script, of which only the interpreter is recorded.
+/// Returns whether a program is a script; only its interpreter is recorded.
 pub fn is_script(program: &Path) -> bool {
     let mut start = [0; 2];
     let read = File::open(program).and_then(|mut file| file.read_exact(&mut start));

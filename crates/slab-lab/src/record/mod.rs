@@ -1,10 +1,18 @@
-//! Runs a program under one of the recorders that exist, and reads what it wrote.
+//! Runs a program under a recorder and reads the recording. From the bottom up:
 //!
-//! The program keeps its terminal; the recording lies in a directory of its own that is gone as soon
-//! as it was read, whatever happens.
+//! ```text
+//! recorder  heaptrack or valgrind
+//! install   the command that installs a recorder
+//! error     why there is no recording
+//! launch    finds the recorders and starts a program under them
+//! ```
+//!
+//! The program keeps its terminal. The recording is in a temporary directory that is removed as soon
+//! as it has been read, also after an error.
 
 mod error;
 mod install;
+mod launch;
 mod recorder;
 
 use std::ffi::OsString;
@@ -16,20 +24,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::RecordError;
 pub use install::installation;
-pub use recorder::{Recorder, find_program, is_script};
+pub use launch::{find_program, is_script};
+pub use recorder::Recorder;
 
 use crate::trace::{self, OPERATIONS_MAX, Trace};
 
-/// Whether a program is being recorded, so that an interrupt is its and not ours.
+/// Whether a program is being recorded: then an interrupt must not end the lab.
 static RECORDING: AtomicBool = AtomicBool::new(false);
 
-/// Runs a program and returns what it asked its allocator for, up to `first` operations.
+/// Runs a program and returns its requests, up to `first` of them.
 ///
-/// An interrupt (Ctrl-C) ends the program, as servers are ended, and not the recording.
+/// An interrupt (Ctrl-C), with which one ends a server, ends the program and not the recording.
 ///
 /// # Errors
 ///
-/// A [`RecordError`] if the program is not there or fails, or if the recording cannot be read.
+/// A [`RecordError`] if the program is missing or fails, or if the recording cannot be read.
 pub fn record(
     recorder: Recorder,
     program: &Path,
@@ -47,11 +56,11 @@ pub fn record(
     };
     let interrupted = accept(&name, status)?;
     let file = open(&recording, interrupted).map_err(|error| match error.kind() {
-        // heaptrack's library was never loaded.
+        // The program did not load heaptrack's library.
         io::ErrorKind::NotFound => RecordError::Silent { program: name.clone() },
         _ => RecordError::Unreadable { program: name.clone(), error },
     })?;
-    // Not under the name of a file that will be gone.
+    // The temporary file's name would mean nothing to the user.
     let shown = format!("the recording of {name}");
     let first = first.min(OPERATIONS_MAX);
     trace::read(&shown, &name, file, first).map_err(|error| match error.fault {
@@ -60,7 +69,7 @@ pub fn record(
     })
 }
 
-/// Opens a recording. What was interrupted may end in the middle of a line, which is cut off.
+/// Opens a recording. If it was interrupted, an unfinished last line is cut off.
 fn open(recording: &Path, interrupted: bool) -> io::Result<File> {
     let mut file = OpenOptions::new().read(true).write(interrupted).open(recording)?;
     if interrupted {
@@ -78,11 +87,11 @@ fn open(recording: &Path, interrupted: bool) -> io::Result<File> {
     Ok(file)
 }
 
-/// Refuses the recording of a program that failed. Returns whether it was interrupted, which is no
-/// failure.
+/// Refuses the recording of a program that failed. An interrupt is not a failure; returns whether
+/// there was one.
 fn accept(program: &str, status: ExitStatus) -> Result<bool, RecordError> {
     const SIGINT: i32 = 2;
-    let signal = recorder::signal(status);
+    let signal = launch::signal(status);
     let interrupted = signal == Some(SIGINT);
     if status.success() || interrupted {
         return Ok(interrupted);
@@ -94,7 +103,7 @@ fn accept(program: &str, status: ExitStatus) -> Result<bool, RecordError> {
     })
 }
 
-/// While this lives, an interrupt is left to the program.
+/// While this value exists, an interrupt ends only the program.
 struct Interrupts;
 
 impl Interrupts {
@@ -104,7 +113,7 @@ impl Interrupts {
                 std::process::exit(130);
             }
         });
-        // A second recording in one process finds the handler of the first.
+        // A second recording in one process keeps the handler of the first.
         match handled {
             Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}
             Err(error) => return Err(RecordError::Interrupts(error)),
@@ -127,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_interrupt_cut_off_is_left_out() {
+    fn an_unfinished_last_line_is_cut_off() {
         let place = tempfile::tempdir().expect("a directory");
         let file = place.path().join("recording");
         for (written, kept) in [("+ 1\n+ 2\n+ 3", "+ 1\n+ 2\n"), ("+ 1\n", "+ 1\n"), ("", "")] {

@@ -1,4 +1,4 @@
-//! The map of a heap: which place was live when, as few rectangles.
+//! The map of a heap, place by time, as few rectangles.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,30 +8,30 @@ use super::Samples;
 /// Shades of the map, and so its accuracy: neighbours of one shade become one rectangle.
 pub const SHADES: u8 = 6;
 
-/// Where and when a heap was equally full.
+/// A range of rows and moments in which a heap is equally full.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Area {
-    /// The moments, by index; the last one reaches to the trace's end.
+    /// The moments, by index; the last one lasts until the end of the trace.
     pub moments: Range<usize>,
     /// The rows, from the region's start.
     pub rows: Range<usize>,
-    /// How full, from 1 to [`SHADES`].
+    /// How full it is, from 1 to [`SHADES`].
     pub shade: u8,
 }
 
-/// A heap over time and place. What no area covers held nothing.
+/// A heap over time and place. Where there is no area, nothing is live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeapMap {
-    /// How many rows there are.
+    /// The number of rows.
     pub rows: usize,
-    /// The bytes of a row.
+    /// Bytes per row.
     pub row_bytes: usize,
-    /// Disjoint.
+    /// Disjoint areas.
     pub areas: Vec<Area>,
 }
 
 impl HeapMap {
-    /// Draws the map of some samples with at most `rows_max` rows, which is not zero.
+    /// Makes the map of some samples with at most `rows_max` rows, which is not zero.
     pub fn new(samples: &Samples, rows_max: usize) -> Self {
         let used =
             samples.moments.iter().map(|moment| moment.cells.len()).max().unwrap_or(0).max(1);
@@ -63,7 +63,7 @@ fn closed(((first, end, shade), since): ((usize, usize, u8), usize), now: usize)
     Area { moments: since..now, rows: first..end, shade }
 }
 
-/// Returns the shade of some cells: none only if nothing in them is live.
+/// Returns the shade of some cells; 0 only if nothing in them is live.
 fn shade(cells: &[u8]) -> u8 {
     let sum: usize = cells.iter().map(|&cell| usize::from(cell)).sum();
     (sum * usize::from(SHADES)).div_ceil(cells.len() * 255) as u8

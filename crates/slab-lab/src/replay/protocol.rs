@@ -1,49 +1,49 @@
-//! What is said between the lab and its workers: one JSON value per line.
+//! The messages between the lab and its workers: one JSON value per line.
 
 use serde::{Deserialize, Serialize};
 
 use super::Samples;
 
-/// What a worker is asked to do. Before the first one it is sent the trace: its length in bytes, eight
-/// of them, little-endian, then the trace in the lab's own format.
+/// A request to a worker. The trace comes before the first one: its length in bytes as eight
+/// little-endian bytes, then the trace in the lab's own format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// The checking pass.
+    /// Do the checking pass.
     Check,
-    /// One untimed replay, then timed ones.
+    /// Replay once untimed, then timed.
     Round {
-        /// How many timed ones.
+        /// The number of timed replays.
         repetitions: u32,
     },
-    /// The smallest region in which the trace runs.
+    /// Find the smallest region in which the trace runs.
     Arena,
-    /// A checking pass, looked at now and then.
+    /// Do a checking pass and sample the heap.
     Sample,
 }
 
-/// What a worker answers.
+/// The answer of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// The checking pass found nothing wrong.
     Checked {
-        /// See the crate's documentation; `None` for an allocator without a region.
+        /// The footprint; see the crate's documentation. `None` without a region.
         footprint_bytes: Option<usize>,
     },
-    /// All timed replays together.
+    /// The time of all timed replays together.
     Timed {
         /// Nanoseconds.
         nanoseconds: u64,
     },
     /// The smallest region.
     Arena {
-        /// `None` for an allocator without a region.
+        /// Its size; `None` without a region.
         bytes: Option<usize>,
     },
     /// The heap over time.
     Sampled(Samples),
-    /// The allocator failed.
+    /// The allocator or the worker failed.
     Failed {
-        /// In words.
+        /// The reason.
         reason: String,
     },
 }

@@ -1,83 +1,100 @@
-//! What a replay found out, in the shape of the JSON output.
+//! The results of a replay, in the shape of the JSON output.
 
 use serde::Serialize;
-use slab_peers::Side;
+use slab_peers::{Checks, Side};
+
+use crate::trace::{Profile, Run};
 
 /// The results of all traces.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// In the order in which they ran.
+    /// The traces, in the order in which they ran.
     pub traces: Vec<TraceReport>,
 }
 
 /// The results of one trace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TraceReport {
-    /// Its name.
+    /// The trace's name.
     pub trace: String,
-    /// Its requests.
+    /// The number of its requests.
     pub operations: usize,
-    /// The most bytes that live at one time, as asked for.
+    /// The most bytes that are live at one time, as requested.
     pub peak_live_bytes: usize,
-    /// The harness's own cost, already subtracted from every contender.
+    /// Nanoseconds that the harness takes per request; already subtracted from every contender.
     pub harness_ns_per_op: Option<f64>,
-    /// One per contender.
+    /// One result per contender.
     pub results: Vec<ContenderReport>,
+    /// How often the contenders were timed in turn.
+    #[serde(skip)]
+    pub rounds: u32,
+    /// Counts over the trace.
+    #[serde(skip)]
+    pub profile: Profile,
+    /// The recording's facts about the whole run.
+    #[serde(skip)]
+    pub run: Run,
+    /// The warnings of the recording; may be empty.
+    #[serde(skip)]
+    pub warnings: String,
 }
 
-/// How one contender did on one trace.
+/// The result of one contender on one trace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ContenderReport {
-    /// Its name.
+    /// The contender's name.
     pub allocator: &'static str,
-    /// `ok`, or the reason in words.
+    /// `ok`, or why it failed.
     pub status: String,
     /// Median nanoseconds per request.
     pub ns_per_op: Option<f64>,
-    /// Pages touched, and the allocator's own value; `None` without a region.
+    /// Bytes of the pages it wrote to, plus its own value; `None` without a region.
     pub footprint_bytes: Option<usize>,
-    /// The smallest region in which the trace runs, where it was looked for.
+    /// The smallest region in which the trace runs, if that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smallest_arena_bytes: Option<usize>,
     /// Half the distance between the quartiles of the rounds, in nanoseconds per request.
     #[serde(skip)]
     pub spread_ns: Option<f64>,
-    /// Whose it is.
+    /// Whose allocator it is.
     #[serde(skip)]
     pub side: Side,
+    /// Its checks.
+    #[serde(skip)]
+    pub checks: Checks,
 }
 
 impl TraceReport {
-    /// Returns how many times as long a contender took as the fastest rival that got through.
-    /// Nothing if either drowned in the harness's own cost.
+    /// Returns the contender's time as a multiple of the fastest rival that got through; `None` if
+    /// either is lost in the cost of the harness.
     pub fn times_best_rival(&self, result: &ContenderReport) -> Option<f64> {
         let rivals = self.results.iter().filter(|result| result.side == Side::Rival);
         let best = rivals.filter_map(|result| result.ns_per_op).min_by(f64::total_cmp)?;
         result.ns_per_op.filter(|&ns| ns > 0.0 && best > 0.0).map(|ns| ns / best)
     }
 
-    /// Returns how many times the live bytes a contender's footprint is.
+    /// Returns a contender's footprint as a multiple of the live bytes.
     pub fn times_peak(&self, result: &ContenderReport) -> Option<f64> {
         Some(result.footprint_bytes? as f64 / self.peak_live_bytes.max(1) as f64)
     }
 
-    /// Returns how many times the live bytes a contender's smallest region is.
+    /// Returns a contender's smallest region as a multiple of the live bytes.
     pub fn arena_times_peak(&self, result: &ContenderReport) -> Option<f64> {
         Some(result.smallest_arena_bytes? as f64 / self.peak_live_bytes.max(1) as f64)
     }
 }
 
-/// The middle of some measurements, and half the distance of their quartiles.
+/// The median of some measurements and their spread.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Middle {
     /// The median; of an even number of measurements the upper one.
     pub median: f64,
-    /// Half the interquartile distance.
+    /// Half the distance between the quartiles.
     pub spread: f64,
 }
 
 impl Middle {
-    /// Returns the middle of measurements, or `None` of none.
+    /// Returns the middle of the measurements; `None` if there are none.
     pub fn of(mut measurements: Vec<f64>) -> Option<Self> {
         measurements.sort_by(f64::total_cmp);
         let at = |quarters: usize| measurements.get(measurements.len() * quarters / 4).copied();

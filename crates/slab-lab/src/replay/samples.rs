@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::exec::PAGE_BYTES;
 
-/// Moments at which a heap is looked at: about as many as a drawing has room for.
+/// Moments at which a heap is sampled: about as many as a drawing has room for.
 const MOMENTS: usize = 200;
 
 /// Cells into which the region is divided.
 const CELLS: usize = 2048;
 
-/// What a heap looked like at some moments of a trace. Only blocks are seen, no bookkeeping.
+/// The live blocks of a heap at some moments of a trace. Metadata is not seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Samples {
     start: usize,
@@ -21,27 +21,27 @@ pub struct Samples {
     cell_bytes: usize,
     /// Whether a block ever touched each page.
     touched_pages: Vec<bool>,
-    /// One per moment.
+    /// The samples, in order.
     pub moments: Vec<Moment>,
 }
 
-/// A heap after one operation.
+/// A sample of a heap after one operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
-    /// How many operations came before.
+    /// The number of operations before.
     pub operation: usize,
-    /// Bytes of live blocks, as asked for.
+    /// Bytes of live blocks, as requested.
     pub live_bytes: usize,
     /// Bytes of all pages that hold a part of a live block.
     pub page_bytes: usize,
-    /// Bytes of all pages that ever held a part of one, as seen at the moments so far.
+    /// Bytes of all pages that held a part of one at this or an earlier moment.
     pub touched_bytes: usize,
-    /// How much of each cell is live, from 0 to 255; cells from the last live one on are left out.
+    /// How much of each cell is live, from 0 to 255; cells after the last live one are left out.
     pub cells: Vec<u8>,
 }
 
 impl Moment {
-    /// Returns which part of the pages in use holds no live byte.
+    /// Returns the part of the pages in use that holds no live byte.
     pub fn fragmentation(&self) -> f64 {
         match self.page_bytes {
             0 => 0.0,
@@ -68,7 +68,7 @@ impl Samples {
         self.cell_bytes
     }
 
-    /// Looks at the live blocks, first and past-the-end addresses, if it is time to.
+    /// Samples the live blocks, given by first and past-the-end address, if a moment has come.
     pub fn observe(&mut self, operation: usize, live: &BTreeMap<usize, usize>) {
         if operation.is_multiple_of(self.interval) {
             let moment = self.moment(operation, live);
@@ -84,7 +84,7 @@ impl Samples {
         for (&first, &end) in live {
             let (first, end) = (first - self.start, end - self.start);
             live_bytes += end - first;
-            // Blocks come in the order of their addresses, so each page is counted once.
+            // Blocks are sorted by address, so each page is counted once.
             let pages = (first / PAGE_BYTES).max(next_page)..end.div_ceil(PAGE_BYTES);
             pages_in_use += pages.len();
             next_page = next_page.max(pages.end);

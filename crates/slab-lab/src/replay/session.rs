@@ -21,8 +21,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// If the process cannot be started. One that dies while it is sent the trace says why when it
-    /// is asked.
+    /// If the process cannot be started. If it dies while it receives the trace, the next
+    /// [`ask`](Self::ask) says why.
     pub fn start(contender: &str, trace: &[u8]) -> io::Result<Self> {
         let mut worker = Command::new(std::env::current_exe()?)
             .args(["worker", contender])
@@ -48,8 +48,8 @@ impl Session {
         Ok(Self { worker, requests, answers })
     }
 
-    /// Asks the worker and waits for its answer; whatever goes wrong is an [`Answer::Failed`]. A
-    /// worker that has not answered after `patience` is ended.
+    /// Asks the worker and waits for its answer. Every failure is an [`Answer::Failed`]; a worker
+    /// that has not answered after `patience` is killed.
     pub fn ask(&mut self, request: Request, patience: Duration) -> Answer {
         let sent = serde_json::to_string(&request)
             .map_err(io::Error::from)
@@ -63,7 +63,7 @@ impl Session {
                 let parsed = line.and_then(|line| Ok(serde_json::from_str(&line)?));
                 match parsed {
                     Ok(answer) => return answer,
-                    Err(error) => format!("unintelligible answer: {error}"),
+                    Err(error) => format!("unreadable answer: {error}"),
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
@@ -72,7 +72,7 @@ impl Session {
             }
             Err(RecvTimeoutError::Disconnected) => match self.worker.wait() {
                 Ok(status) => format!("crashed: {status}"),
-                Err(error) => format!("lost: {error}"),
+                Err(error) => format!("cannot be waited for: {error}"),
             },
         };
         Answer::Failed { reason }
@@ -81,7 +81,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Already gone is as good.
+        // A worker that has already ended needs neither.
         let _gone = self.worker.kill();
         let _reaped = self.worker.wait();
     }

@@ -1,43 +1,45 @@
-//! Several traces in one line per allocator: geometric means.
+//! Geometric means over several traces, one line per allocator.
 
-use slab_peers::Side;
+use slab_peers::{Checks, Side};
 
 use super::{ContenderReport, Report, TraceReport};
 
-/// One thing to say about a contender on a trace: its heading, and how it is worked out.
+/// A column: its heading, and how it is computed.
 type Figure = (&'static str, fn(&TraceReport, &ContenderReport) -> Option<f64>);
 
 const TIME: [Figure; 2] =
-    [("ns/op", |_, result| result.ns_per_op), ("× best rival", TraceReport::times_best_rival)];
-const ARENA: Figure = ("arena × peak", TraceReport::arena_times_peak);
-const FOOTPRINT: Figure = ("footprint × peak", TraceReport::times_peak);
+    [("ns/request", |_, result| result.ns_per_op), ("× best rival", TraceReport::times_best_rival)];
+const ARENA: Figure = ("smallest region × live", TraceReport::arena_times_peak);
+const FOOTPRINT: Figure = ("footprint × live", TraceReport::times_peak);
 
-/// How all contenders did on all traces.
+/// The means of all contenders.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// What the means are of.
+    /// The headings of the columns.
     pub headings: Vec<&'static str>,
-    /// Whether there are times among them.
+    /// Whether there are times among the columns.
     pub timed: bool,
-    /// One per contender.
+    /// One row per contender.
     pub rows: Vec<Means>,
 }
 
-/// How one contender did on all traces.
+/// The means of one contender.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Means {
-    /// Its name.
+    /// The contender's name.
     pub allocator: &'static str,
-    /// Whose it is.
+    /// Whose allocator it is.
     pub side: Side,
-    /// Geometric means over the traces it got through, one per heading.
+    /// Its checks.
+    pub checks: Checks,
+    /// Geometric means over the traces that it got through, one per heading.
     pub means: Vec<Option<f64>>,
-    /// How many traces it got through.
+    /// The number of traces that it got through.
     pub passed: usize,
 }
 
 impl Report {
-    /// Returns the means over all traces; nothing if there are not at least two.
+    /// Returns the means over all traces; `None` for fewer than two traces.
     pub fn summary(&self) -> Option<Summary> {
         let first = self.traces.first().filter(|_| self.traces.len() > 1)?;
         let timed = first.harness_ns_per_op.is_some();
@@ -55,6 +57,7 @@ impl Report {
             Means {
                 allocator: contender.allocator,
                 side: contender.side,
+                checks: contender.checks,
                 means: figures.iter().map(mean).collect(),
                 passed: results().filter(|(_, result)| result.status == "ok").count(),
             }

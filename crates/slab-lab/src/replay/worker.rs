@@ -1,4 +1,4 @@
-//! The process in which one contender runs one trace, so that a crash is only its own.
+//! The process in which one contender runs one trace; a crash ends this process only.
 
 use std::io::{self, BufRead, Read, Write};
 use std::panic::{self, AssertUnwindSafe};
@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use slab_peers::{Contender, Side};
 
+use super::Samples;
+use super::limits::region_bytes;
 use super::protocol::{Answer, Request};
-use super::{Samples, region_bytes};
 use crate::exec::{Failure, Heap, Idle, Region};
 use crate::trace::{self, OPERATIONS_MAX, Trace};
 
@@ -18,9 +19,9 @@ pub const HARNESS: &str = "harness";
 ///
 /// # Errors
 ///
-/// If the other side does not keep to the protocol or goes away.
+/// If the lab breaks the protocol or ends.
 pub fn serve(contender: &str) -> io::Result<()> {
-    // The reason goes into the answer; the lab shows it.
+    // The answer carries the reason, and the lab shows it.
     panic::set_hook(Box::new(|_| {}));
     let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
     let mut input = io::stdin().lock();
@@ -55,19 +56,18 @@ pub fn serve(contender: &str) -> io::Result<()> {
     })
 }
 
-/// The unit in which the smallest region is looked for.
+/// The step of the search for the smallest region.
 const ARENA_UNIT_BYTES: usize = 128;
 
-/// Bisects between the bytes that live at one time, below which no allocator can be, and the whole
-/// region. That takes for granted that more memory is never worse, which a buddy system can
-/// violate a little.
+/// Finds the smallest region by bisection, between the peak of live bytes and the whole region. It
+/// assumes that more memory is never worse, which a buddy system can violate a little.
 fn arena(contender: &Contender, region: &mut Region, trace: &Trace) -> Result<Answer, Failure> {
     if contender.side() == Side::Reference {
         return Ok(Answer::Arena { bytes: None });
     }
     let mut survives = |units: usize| {
         let replay = || Heap::new(contender, region, units * ARENA_UNIT_BYTES)?.run(trace);
-        // A rival may panic where it has too little.
+        // A rival may panic if its region is too small.
         panic::catch_unwind(AssertUnwindSafe(replay)).is_ok_and(|outcome| outcome.is_ok())
     };
     let mut too_small = trace.peak_live_bytes() / ARENA_UNIT_BYTES;
@@ -94,7 +94,7 @@ fn sample(contender: &Contender, region: &mut Region, trace: &Trace) -> Result<A
     Ok(Answer::Sampled(samples))
 }
 
-/// Answers request after request.
+/// Answers requests until the input ends.
 fn serve_requests(
     mut input: impl BufRead,
     mut answer: impl FnMut(Request) -> Result<Answer, Failure>,
@@ -131,7 +131,7 @@ fn check(contender: &Contender, region: &mut Region, trace: &Trace) -> Result<An
     Ok(Answer::Checked { footprint_bytes })
 }
 
-/// The first replay is not counted: it warms caches that other processes have used meanwhile.
+/// The first replay is not timed: it warms caches that other processes have used meanwhile.
 fn round(
     repetitions: u32,
     mut replay: impl FnMut() -> Result<Duration, Failure>,

@@ -1,8 +1,10 @@
-//! The lab's own format: small, and without paths, stacks, addresses, times or threads.
+//! The lab's own format: small, and without paths, stacks, addresses, threads or times of requests.
 //!
 //! ```text
-//! file      = "SLABTRACE" version:u8 zstd-frame(contents)         version = 1
-//! contents  = name-length name operation-count operation*
+//! file      = "SLABTRACE" version:u8 zstd-frame(contents)         version = 2
+//! contents  = name-length name run warnings operation-count operation*
+//! run       = milliseconds resident-bytes                         0 = unknown
+//! warnings  = unknown-frees replaced-blocks refused-requests foreign-lines
 //! operation = head more
 //!     head % 4 = 0   allocation            head / 4 = size * 2 + aligned
 //!     head % 4 = 1   zeroed allocation     head / 4 = size * 2 + aligned
@@ -13,18 +15,18 @@
 //!
 //! Every number is a varint: seven bits per byte, the lowest first, the highest bit set on all but
 //! the last byte. The name is UTF-8, at most 255 bytes. An allocation does not name its slot: it
-//! takes the one that became vacant last, or, if none is vacant, the next new one from zero. The
-//! frame carries a checksum.
+//! takes the one vacated last, or, if none is vacant, the next new one from zero. The frame carries
+//! a checksum. Version 1, which is still read, has neither `run` nor `warnings`.
 
 use std::io::{self, BufRead, Write};
 
-use super::{Fault, MALLOC_ALIGN, Oddities, Op, Place, Trace, TraceBuilder, TraceError};
+use super::{Fault, MALLOC_ALIGN, Op, Place, Run, Trace, TraceBuilder, TraceError, Warnings};
 
-/// What every file begins with, before the version.
+/// The first bytes of every file, before the version.
 pub const MAGIC: &[u8] = b"SLABTRACE";
 
-/// The version written, and the only one read.
-pub const VERSION: u8 = 1;
+/// The version written, and the newest one read.
+pub const VERSION: u8 = 2;
 
 const NAME_BYTES_MAX: usize = 255;
 const ALLOC: u64 = 0;
@@ -32,17 +34,17 @@ const ALLOC_ZEROED: u64 = 1;
 const FREE: u64 = 2;
 const REALLOC: u64 = 3;
 
-/// The compression level for traces that are kept.
+/// The zstd level for traces that are kept.
 pub const SMALL: i32 = 19;
 
-/// The compression level for traces that are read at once.
+/// The zstd level for traces that are read at once.
 pub const FAST: i32 = 1;
 
 /// Writes a trace, compressed with a level of zstd.
 ///
 /// # Errors
 ///
-/// Whatever `to` answers.
+/// Those of `to`.
 pub fn write(trace: &Trace, mut to: impl Write, level: i32) -> io::Result<()> {
     to.write_all(MAGIC)?;
     to.write_all(&[VERSION])?;
@@ -61,7 +63,18 @@ fn write_contents(trace: &Trace, to: &mut impl Write) -> io::Result<()> {
     }
     write_number(to, name.len() as u64)?;
     to.write_all(name.as_bytes())?;
-    write_number(to, trace.ops().len() as u64)?;
+    let (run, warnings) = (trace.run(), trace.warnings());
+    for number in [
+        run.milliseconds,
+        run.resident_bytes,
+        warnings.unknown_frees,
+        warnings.replaced_blocks,
+        warnings.refused_requests,
+        warnings.foreign_lines,
+        trace.ops().len() as u64,
+    ] {
+        write_number(to, number)?;
+    }
     for op in trace.ops() {
         let (kind, value, more) = match *op {
             Op::Alloc { layout, .. } | Op::AllocZeroed { layout, .. } => {
@@ -90,7 +103,7 @@ fn write_number(to: &mut impl Write, mut number: u64) -> io::Result<()> {
     to.write_all(&[number as u8])
 }
 
-/// Reads a trace, up to `first` operations. `name` is taken where the file has none.
+/// Reads a trace, up to `first` operations. `name` is the trace's if the file has none.
 pub(super) fn read(
     file: &str,
     name: &str,
@@ -101,17 +114,18 @@ pub(super) fn read(
     let head = from.read_exact(&mut start).map_err(Fault::Io);
     head.map_err(|fault| fault.at(file, Place::File))?;
     let [.., version] = start;
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(Fault::Version { found: version, known: VERSION }.at(file, Place::File));
     }
     let frame = zstd::Decoder::with_buffer(from).map_err(Fault::Io);
     let frame = frame.map_err(|fault| fault.at(file, Place::File))?;
-    let mut contents = Contents { bytes: io::BufReader::new(frame), offset: 0 };
+    let mut contents = Contents { version, bytes: io::BufReader::new(frame), offset: 0 };
     contents.trace(name, first).map_err(|fault| fault.at(file, Place::Byte(contents.offset)))
 }
 
-/// The decompressed contents and how far they were read.
+/// The decompressed contents, read up to `offset`.
 struct Contents<R> {
+    version: u8,
     bytes: R,
     offset: u64,
 }
@@ -119,6 +133,10 @@ struct Contents<R> {
 impl<R: BufRead> Contents<R> {
     fn trace(&mut self, name: &str, first: usize) -> Result<Trace, Fault> {
         let own_name = self.name()?;
+        let (mut run, warnings) = match self.version {
+            1 => Default::default(),
+            _ => (self.run()?, self.warnings()?),
+        };
         let announced = self.number()?;
         let mut builder = TraceBuilder::default();
         for read in 0..announced.min(first as u64) {
@@ -135,8 +153,25 @@ impl<R: BufRead> Contents<R> {
         if builder.operations() == 0 {
             return Err(Fault::NoOperation);
         }
+        if announced > first as u64 {
+            // The facts are about the whole run, not about a part of it.
+            run = Run::default();
+        }
         let name = if own_name.is_empty() { name } else { &own_name };
-        Ok(builder.finish(name, Oddities::default()))
+        Ok(builder.finish(name, run, warnings))
+    }
+
+    fn run(&mut self) -> Result<Run, Fault> {
+        Ok(Run { milliseconds: self.number()?, resident_bytes: self.number()? })
+    }
+
+    fn warnings(&mut self) -> Result<Warnings, Fault> {
+        Ok(Warnings {
+            unknown_frees: self.number()?,
+            replaced_blocks: self.number()?,
+            refused_requests: self.number()?,
+            foreign_lines: self.number()?,
+        })
     }
 
     fn name(&mut self) -> Result<String, Fault> {
@@ -147,7 +182,7 @@ impl<R: BufRead> Contents<R> {
         self.bytes.read_exact(&mut name)?;
         self.offset += name.len() as u64;
         let name = String::from_utf8(name).map_err(|_| LIMIT)?;
-        // It is printed: a file must not be able to drive the terminal.
+        // The name is printed: control characters could drive the terminal.
         if name.chars().any(char::is_control) { Err(LIMIT) } else { Ok(name) }
     }
 

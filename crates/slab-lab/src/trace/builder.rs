@@ -1,8 +1,8 @@
-//! Where every trace is made, and where its invariants are established.
+//! Builds every trace and establishes its invariants.
 
 use std::alloc::Layout;
 
-use super::{Fault, Oddities, Op, Trace};
+use super::{Fault, Op, Run, Trace, Warnings};
 
 /// The most requests of one trace. An [`Op`] takes 32 bytes, so this bounds a trace at 256 MiB.
 pub const OPERATIONS_MAX: usize = 1 << 23;
@@ -10,17 +10,17 @@ pub const OPERATIONS_MAX: usize = 1 << 23;
 /// The most blocks alive at one time.
 pub const LIVE_BLOCKS_MAX: usize = 1 << 21;
 
-/// The largest block. Beyond it a size is damage rather than a request.
+/// The largest block. A larger size comes from a damaged file, not from a program.
 pub const BLOCK_BYTES_MAX: usize = 1 << 40;
 
 /// The largest alignment.
 const ALIGN_MAX: u64 = 1 << 30;
 
-/// Takes requests one by one and refuses those that would break a [`Trace`]'s invariants.
+/// Takes requests one by one and refuses those that would break an invariant of [`Trace`].
 #[derive(Debug, Default)]
 pub struct TraceBuilder {
     ops: Vec<Op>,
-    /// The layout of each slot's block; `None` is a vacant slot.
+    /// The layout of the block in each slot; `None` for a vacant slot.
     blocks: Vec<Option<Layout>>,
     /// Vacant slots below `blocks.len()`; the newest is used first.
     vacant: Vec<u32>,
@@ -29,7 +29,7 @@ pub struct TraceBuilder {
 }
 
 impl TraceBuilder {
-    /// Records a new block and returns its slot: the one that became vacant last, else a new one.
+    /// Adds an allocation and returns its slot: the one vacated last, else a new one.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl TraceBuilder {
         Ok(slot)
     }
 
-    /// Records the end of a block.
+    /// Adds a free.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl TraceBuilder {
         Ok(())
     }
 
-    /// Records that a block changes its size.
+    /// Adds a realloc.
     ///
     /// # Errors
     ///
@@ -84,25 +84,26 @@ impl TraceBuilder {
         Ok(())
     }
 
-    /// Returns how many requests were taken.
+    /// Returns the number of requests so far.
     pub fn operations(&self) -> usize {
         self.ops.len()
     }
 
-    /// Ends the recording. Blocks that still live stay so: the program never freed them.
-    pub fn finish(self, name: impl Into<String>, oddities: Oddities) -> Trace {
+    /// Returns the trace. Blocks that are still live were never freed by the program.
+    pub fn finish(self, name: impl Into<String>, run: Run, warnings: Warnings) -> Trace {
         Trace {
             name: name.into(),
             ops: self.ops,
             slots: self.blocks.len(),
             peak_live_bytes: self.peak_live_bytes,
-            oddities,
+            run,
+            warnings,
         }
     }
 
     fn block(&self, slot: u64) -> Result<(u32, Layout), Fault> {
         let block = usize::try_from(slot).ok().and_then(|slot| *self.blocks.get(slot)?);
-        // A slot in range is below `LIVE_BLOCKS_MAX`, so it fits.
+        // A slot in range is below `LIVE_BLOCKS_MAX`, so it fits into 32 bits.
         block.map(|layout| (slot as u32, layout)).ok_or(Fault::VacantSlot { slot })
     }
 
@@ -134,21 +135,21 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_dense_and_used_again() {
+    fn slots_are_dense_and_reused() {
         let mut builder = TraceBuilder::default();
         assert_eq!(builder.alloc(10, 16, false).expect("first"), 0);
         assert_eq!(builder.alloc(20, 16, true).expect("second"), 1);
         builder.free(0).expect("live");
         assert_eq!(builder.alloc(30, 16, false).expect("third"), 0);
         builder.realloc(1, 50).expect("live");
-        let trace = builder.finish("t", Oddities::default());
+        let trace = builder.finish("t", Run::default(), Warnings::default());
         assert_eq!((trace.slots(), trace.peak_live_bytes()), (2, 80));
         assert_eq!(trace.ops()[2], Op::Free { slot: 0, layout: layout(10) });
         assert_eq!(trace.ops()[4], Op::Realloc { slot: 1, layout: layout(20), new_size: 50 });
     }
 
     #[test]
-    fn what_would_break_a_replay_is_refused() {
+    fn requests_that_would_break_a_replay_are_refused() {
         let mut builder = TraceBuilder::default();
         assert!(matches!(builder.free(0), Err(Fault::VacantSlot { slot: 0 })));
         assert!(matches!(builder.alloc(u64::MAX, 16, false), Err(Fault::LargeBlock { .. })));

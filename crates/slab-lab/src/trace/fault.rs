@@ -1,4 +1,4 @@
-//! What can be wrong with a recording, and where.
+//! Why a recording is refused, and where in the file.
 
 use std::fmt;
 use std::io;
@@ -10,11 +10,11 @@ use thiserror::Error;
 #[error("{file}{place}: {fault}")]
 #[non_exhaustive]
 pub struct TraceError {
-    /// The file as the user named it.
+    /// The file, as the user named it.
     pub file: String,
-    /// Where reading stopped.
+    /// The place where reading stopped.
     pub place: Place,
-    /// What is wrong there.
+    /// The reason.
     pub fault: Fault,
 }
 
@@ -23,9 +23,9 @@ pub struct TraceError {
 pub enum Place {
     /// The file as a whole.
     File,
-    /// A line of a text format, from one; of the decompressed text if the file is compressed.
+    /// A line of a text format, counted from one in the decompressed text.
     Line(u64),
-    /// A byte of a binary format, from zero; of the decompressed contents after the magic.
+    /// A byte of the binary format, counted from zero in the decompressed contents.
     Byte(u64),
 }
 
@@ -39,53 +39,53 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is wrong with a recording.
+/// The reason why a recording is refused.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Fault {
     /// The file cannot be read, or its compression is damaged.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty,
-    /// It has the form of no recording known here.
+    /// The format is none of those that are read.
     #[error(
         "not a recording: neither heaptrack raw nor valgrind --trace-malloc nor a slab-lab trace"
     )]
     Foreign,
-    /// The text ends without a line end.
+    /// The text does not end with a line end.
     #[error("the file ends in the middle of a line")]
     UnfinishedLine,
     /// A line longer than any recorder writes.
     #[error("a line is longer than {limit} bytes")]
     LongLine {
-        /// Bytes of a line that are accepted.
+        /// The longest accepted line.
         limit: usize,
     },
     /// A line that no recorder writes.
     #[error("expected {expected}")]
     Line {
-        /// The form a line of this kind has.
+        /// The form of a line of this kind.
         expected: &'static str,
     },
-    /// The text holds no request at all.
+    /// The recording holds no request.
     #[error("the recording holds no allocation")]
     NoOperation,
-    /// The version of our format is not known.
-    #[error("version {found} of the trace format is not known, only {known} is")]
+    /// The version of the lab's format is unknown.
+    #[error("version {found} of the trace format is unknown; known are 1 to {known}")]
     Version {
-        /// What the file says.
+        /// The version of the file.
         found: u8,
-        /// What is known here.
+        /// The newest known version.
         known: u8,
     },
-    /// The binary contents stop before the operations they announce.
+    /// The binary contents end before the last announced operation.
     #[error("the file ends after {read} of {announced} operations")]
     Truncated {
-        /// Operations that were read.
+        /// Operations read.
         read: u64,
-        /// Operations that the header announces.
+        /// Operations announced by the header.
         announced: u64,
     },
     /// Bytes follow the last operation.
@@ -94,50 +94,50 @@ pub enum Fault {
     /// A number that does not end within 64 bits.
     #[error("a number is longer than 64 bits")]
     LongNumber,
-    /// A trace's name that is too long or no text.
+    /// The trace's name is too long or is not text.
     #[error("the trace's name is not text of at most {limit} bytes")]
     Name {
-        /// Bytes that are accepted.
+        /// The longest accepted name.
         limit: usize,
     },
     /// A request too large to be replayed.
     #[error("a block of {size} bytes is larger than the {limit} that can be replayed")]
     LargeBlock {
-        /// Bytes asked for.
+        /// The requested size.
         size: u64,
-        /// Bytes that are accepted.
+        /// The largest accepted size.
         limit: u64,
     },
-    /// An alignment that is no power of two, or too large.
+    /// The alignment is not a power of two, or is too large.
     #[error("{align} is not an alignment: a power of two up to {limit}")]
     Alignment {
-        /// What the recording says.
+        /// The recorded alignment.
         align: u64,
-        /// The largest accepted.
+        /// The largest accepted alignment.
         limit: u64,
     },
-    /// A slot of our format that holds no block.
+    /// An operation of the lab's format names a vacant slot.
     #[error("slot {slot} holds no block")]
     VacantSlot {
-        /// The slot named.
+        /// The named slot.
         slot: u64,
     },
-    /// More requests than are kept in memory.
+    /// More requests than a trace may have.
     #[error("more than {limit} operations; import the first ones with --first")]
     ManyOperations {
-        /// Requests that are accepted.
+        /// The most requests of a trace.
         limit: usize,
     },
-    /// More blocks alive than are kept in memory.
+    /// More live blocks than a trace may have.
     #[error("more than {limit} blocks live at one time")]
     ManyBlocks {
-        /// Blocks that are accepted.
+        /// The most live blocks.
         limit: usize,
     },
 }
 
 impl Fault {
-    /// Says where it happened.
+    /// Adds the file and the place.
     pub(super) fn at(self, file: &str, place: Place) -> TraceError {
         TraceError { file: file.to_owned(), place, fault: self }
     }

@@ -1,9 +1,9 @@
 //! Raw recordings of heaptrack: `heaptrack --raw -o FILE COMMAND`.
 //!
-//! One record per line, named by its first character, numbers in hexadecimal. Only two matter
-//! here: `+ SIZE TRACE POINTER` and `- POINTER`. There is no alignment, no realloc (it appears as a
-//! free and an allocation) and no thread. The first block is the recorder's own, made before the
-//! program runs, and is left out.
+//! One record per line, named by its first character, numbers in hexadecimal. Read are
+//! `+ SIZE TRACE POINTER`, `- POINTER`, and of the whole run `c MILLISECONDS`, `R RESIDENT_PAGES`
+//! and `I PAGE_BYTES …`. Alignments and threads are not recorded, and a realloc appears as a free
+//! and an allocation. The first block is heaptrack's own and is left out.
 
 use std::io::BufRead;
 
@@ -26,13 +26,27 @@ pub(super) fn read(
     first: usize,
 ) -> Result<Trace, TraceError> {
     let mut own_block_seen = false;
-    super::text::read(file, name, text, first, |recorder, line| match record(line)? {
+    let mut page_bytes = 4096;
+    super::text::read(file, name, text, first, |tracker, line| match record(line)? {
         Record::Alloc { .. } if !own_block_seen => {
             own_block_seen = true;
             Ok(())
         }
-        Record::Alloc { size, block } => recorder.alloc(block, size, MALLOC_ALIGN as u64),
-        Record::Free { block } => recorder.free(block),
+        Record::Alloc { size, block } => tracker.alloc(block, size, MALLOC_ALIGN as u64),
+        Record::Free { block } => tracker.free(block),
+        Record::Time { milliseconds } => {
+            tracker.run.milliseconds = milliseconds;
+            Ok(())
+        }
+        Record::Resident { pages } => {
+            let bytes = pages.saturating_mul(page_bytes);
+            tracker.run.resident_bytes = tracker.run.resident_bytes.max(bytes);
+            Ok(())
+        }
+        Record::System { page_bytes: bytes } => {
+            page_bytes = bytes;
+            Ok(())
+        }
         Record::Other => Ok(()),
     })
 }
@@ -40,6 +54,9 @@ pub(super) fn read(
 enum Record {
     Alloc { size: u64, block: u64 },
     Free { block: u64 },
+    Time { milliseconds: u64 },
+    Resident { pages: u64 },
+    System { page_bytes: u64 },
     Other,
 }
 
@@ -61,9 +78,22 @@ fn record(line: &[u8]) -> Result<Record, Fault> {
         [b'-', b' ', digits @ ..] => {
             number(digits, 16).map(|block| Record::Free { block }).ok_or(FREE)
         }
+        [b'c' | b'R' | b'I', b' ', rest @ ..] => Ok(about_the_run(line[0], rest)),
         [first, rest @ ..] if RECORDS.contains(first) && matches!(rest, [] | [b' ', ..]) => {
             Ok(Record::Other)
         }
         _ => Err(OTHER),
+    }
+}
+
+/// Reads what a record says about the whole run. An unreadable number is left out: the requests are
+/// sound without it.
+fn about_the_run(kind: u8, rest: &[u8]) -> Record {
+    let digits = rest.split(|&byte| byte == b' ').next().unwrap_or_default();
+    match (kind, number(digits, 16)) {
+        (b'c', Some(milliseconds)) => Record::Time { milliseconds },
+        (b'R', Some(pages)) => Record::Resident { pages },
+        (b'I', Some(page_bytes)) => Record::System { page_bytes },
+        _ => Record::Other,
     }
 }

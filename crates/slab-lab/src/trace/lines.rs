@@ -1,4 +1,4 @@
-//! Lines of a text of any length, in bounded memory.
+//! The lines of a text of any length, in bounded memory.
 
 use std::io::{BufRead, Read as _};
 
@@ -38,12 +38,12 @@ impl<'a, R: BufRead> Lines<'a, R> {
         }
     }
 
-    /// Says that the current line is at fault.
+    /// Adds the current line to a fault.
     pub(super) fn fault(&self, fault: Fault) -> TraceError {
         fault.at(self.file, Place::Line(self.number))
     }
 
-    /// Says that the text as a whole is at fault.
+    /// Adds the file to a fault.
     pub(super) fn whole(&self, fault: Fault) -> TraceError {
         fault.at(self.file, Place::File)
     }

@@ -1,4 +1,4 @@
-//! From a file's bytes to the reader of its format.
+//! Opens a recording of any known format, compressed or not.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -6,17 +6,17 @@ use std::path::Path;
 
 use super::{Fault, Place, Trace, TraceError, binary, heaptrack, valgrind};
 
-/// Reads a recording of any known form, compressed or not, up to `first` operations.
+/// Reads a recording of any known format, compressed or not, up to `first` operations.
 ///
-/// The trace is named after the file, without directories and extensions; a trace in the lab's own
-/// format keeps the name it carries.
+/// The trace is named after the file, without directories and extensions. A trace in the lab's own
+/// format keeps its name.
 ///
 /// # Errors
 ///
-/// A [`TraceError`] with the file's name and the line or byte at which it makes no sense.
+/// A [`TraceError`] with the file's name and the line or byte at fault.
 pub fn open(path: &Path, first: usize) -> Result<Trace, TraceError> {
     let shown = path.display().to_string();
-    // It is printed: a file's name must not be able to drive the terminal.
+    // The name is printed: control characters could drive the terminal.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.replace(char::is_control, "?");
     let name = name.split('.').find(|part| !part.is_empty()).unwrap_or("unnamed");
@@ -24,7 +24,7 @@ pub fn open(path: &Path, first: usize) -> Result<Trace, TraceError> {
     read(&shown, name, file, first)
 }
 
-/// Reads a recording from anywhere; `file` is the name that errors show, `name` the trace's.
+/// Reads a recording. Errors call it `file`; the trace is called `name`.
 ///
 /// # Errors
 ///
@@ -53,7 +53,7 @@ pub fn read(
     }
 }
 
-/// Picks the reader by how the decompressed contents begin.
+/// Picks the reader by the first bytes of the decompressed contents.
 fn plain(
     file: &str,
     name: &str,

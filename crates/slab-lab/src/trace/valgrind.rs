@@ -1,13 +1,13 @@
 //! Recordings of valgrind: `valgrind --tool=memcheck --trace-malloc=yes --log-file=FILE COMMAND`.
 //!
 //! One call per line, after the process number: `--12-- malloc(24) = 0x4D2B100`. Sizes are decimal,
-//! addresses hexadecimal. Realloc, calloc and alignments are kept. Only the first process counts;
-//! what it forks writes into the same file.
+//! addresses hexadecimal. Realloc, calloc and alignments are kept. Forked processes write into the
+//! same file; only the first process is read. The log has no times.
 
 use std::io::BufRead;
 
 use super::lines::number;
-use super::recorder::Recorder;
+use super::tracker::Tracker;
 use super::{Fault, MALLOC_ALIGN, Trace, TraceError};
 
 /// Returns whether a text may be such a recording.
@@ -25,14 +25,14 @@ pub(super) fn read(
     const LOG: Fault = Fault::Line { expected: "a line of valgrind's log; use --log-file" };
 
     let mut recorded_process = None;
-    super::text::read(file, name, text, first, |recorder, line| {
+    super::text::read(file, name, text, first, |tracker, line| {
         let Message { traced, process, text } = message(line).ok_or(LOG)?;
         if !traced {
             Ok(())
         } else if *recorded_process.get_or_insert(process) == process {
-            take(recorder, call(text)?)
+            take(tracker, call(text)?)
         } else {
-            recorder.oddities.foreign_lines += 1;
+            tracker.warnings.foreign_lines += 1;
             Ok(())
         }
     })
@@ -57,7 +57,7 @@ fn message(line: &[u8]) -> Option<Message<'_>> {
     Some(Message { traced: mark == b"--", process, text: text.strip_prefix(b" ").unwrap_or(text) })
 }
 
-/// A call that matters here.
+/// A call that is read.
 #[derive(Debug, PartialEq, Eq)]
 enum Call {
     Alloc {
@@ -77,20 +77,20 @@ enum Call {
     Free {
         block: u64,
     },
-    /// A request without a result.
+    /// A request that the allocator refused.
     Refused,
     Other,
 }
 
-fn take(recorder: &mut Recorder, call: Call) -> Result<(), Fault> {
+fn take(tracker: &mut Tracker, call: Call) -> Result<(), Fault> {
     match call {
-        Call::Alloc { size, align, block } => recorder.alloc(block, size, align),
-        Call::AllocZeroed { size, block } => recorder.alloc_zeroed(block, size),
-        Call::Realloc { old, size, new } => recorder.realloc(old, new, size),
+        Call::Alloc { size, align, block } => tracker.alloc(block, size, align),
+        Call::AllocZeroed { size, block } => tracker.alloc_zeroed(block, size),
+        Call::Realloc { old, size, new } => tracker.realloc(old, new, size),
         Call::Free { block: 0 } | Call::Other => Ok(()),
-        Call::Free { block } => recorder.free(block),
+        Call::Free { block } => tracker.free(block),
         Call::Refused => {
-            recorder.oddities.refused_requests += 1;
+            tracker.warnings.refused_requests += 1;
             Ok(())
         }
     }

@@ -1,125 +1,105 @@
-//! Which allocator to take, and why: a judgement of nothing but the numbers of one trace.
-//!
-//! The rule is meant to be retold in one sentence: of the allocators that got through, take the one
-//! whose time and memory, each as a multiple of the best, have the smallest product. Differences
-//! below a tenth do not count, and between equals a crate's default mode comes before its others.
+//! The numbers of one trace that can be compared, the best of them, and the verdict.
 
-mod reasons;
-#[cfg(test)]
-mod tests;
+use slab_peers::{Checks, Side};
 
-use slab_peers::Side;
+use crate::replay::{ContenderReport, TraceReport};
 
-use super::{ContenderReport, TraceReport};
-use crate::words;
-
-/// What differs by less than this factor counts as equal: medians taken one after the other on one
-/// machine do.
+/// Times and sizes that differ by less than this factor count as equal: medians that are taken one
+/// after the other on one machine differ by as much.
 pub const LEVEL: f64 = 1.10;
 
-/// A time below this, in nanoseconds, has drowned in the harness's own cost.
-const NS_MIN: f64 = 0.1;
+/// A trace of fewer requests gets no verdict. The dynamic loader and the start of a language's
+/// runtime alone make hundreds of requests, so a shorter recording shows how a program starts and
+/// not what it does; and at 100 ns a request all of them take a tenth of a millisecond.
+pub const REQUESTS_MIN: usize = 1_000;
 
-/// To save less than this in the whole of a trace, in nanoseconds, is to save nothing: it is one per
-/// cent of the shortest run that a process can have.
+/// To save a smaller part of the program's run is to save nothing that anybody notices.
+pub const SHARE_MIN: f64 = 0.01;
+
+/// To save less than this in a whole run, in nanoseconds, is to save nothing: it is [`SHARE_MIN`] of
+/// the shortest run that a process can have, a millisecond.
 const SAVING_NS_MIN: f64 = 10_000.0;
 
-/// A recommendation for one trace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advice {
-    /// The allocator to take where memory is a region; `None` if none got through.
-    pub pick: Option<&'static str>,
-    /// Whether, on an operating system, the system's allocator is as good.
-    pub system_will_do: bool,
-    /// The one that took the least time.
-    pub fastest: Option<&'static str>,
-    /// The one that needed the least memory.
-    pub smallest: Option<&'static str>,
-    /// The recommendation in one line.
-    pub headline: String,
-    /// What speaks for it, what else could be taken, who failed, and what to doubt: sentences.
-    pub reasons: Vec<String>,
+/// A time below this, in nanoseconds, is lost in the cost of the harness.
+const NS_MIN: f64 = 0.1;
+
+/// The most that heaptrack adds to a request, in nanoseconds, because it unwinds the stack. A run of
+/// CPython took half a microsecond longer per request; deeper stacks take more.
+const RECORDER_NS_MAX: f64 = 2_000.0;
+
+/// The advice in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The trace is too short to tell.
+    TooFewRequests,
+    /// No allocator got through.
+    Nothing,
+    /// Only `malloc` got through.
+    OnlyMalloc,
+    /// Keep `malloc`: the pick is not clearly faster.
+    NotFaster,
+    /// Keep `malloc`: the pick saves too little.
+    SavesLittle,
+    /// It is unknown how much of the run `malloc` takes; if it is much, take the pick.
+    Unknown,
+    /// Take the pick.
+    Take,
+    /// Take the pick in a region; `malloc` was not timed.
+    Region,
 }
 
-/// Judges the results of one trace.
-pub fn advise(report: &TraceReport) -> Advice {
-    let judged = Judged::new(report);
-    let Some(pick) = judged.pick() else { return without_pick(report, &judged) };
-    let because = reasons::because(&judged, pick);
-    let take = format!("take {}, because it {because}", pick.allocator);
-    let name = &report.trace;
-    let system_will_do = judged.system_will_do(pick);
-    let headline = match system_will_do {
-        true => format!(
-            "For {name} the system allocator will do: on an operating system there is nothing to \
-             gain. On a region of your own {take}."
-        ),
-        false => format!("For {name} {take}."),
-    };
-    Advice {
-        pick: Some(pick.allocator),
-        system_will_do,
-        fastest: judged.fastest.map(|fastest| fastest.allocator),
-        smallest: judged.smallest.map(|smallest| smallest.allocator),
-        headline,
-        reasons: reasons::reasons(report, &judged, pick),
-    }
-}
-
-fn without_pick(report: &TraceReport, judged: &Judged<'_>) -> Advice {
-    let name = &report.trace;
-    let headline = match judged.system {
-        Some(_) => {
-            format!(
-                "For {name} take the system allocator: none that lives on a region got through."
-            )
-        }
-        None => format!("For {name} there is nothing to recommend: no allocator got through."),
-    };
-    let reasons = reasons::failures(report);
-    Advice {
-        pick: None,
-        system_will_do: judged.system.is_some(),
-        fastest: None,
-        smallest: None,
-        headline,
-        reasons,
+impl Verdict {
+    /// Returns whether the advice is to keep `malloc`.
+    pub fn keeps_malloc(self) -> bool {
+        matches!(self, Self::OnlyMalloc | Self::NotFaster | Self::SavesLittle)
     }
 }
 
 /// The results that can be compared, and the best of them.
-struct Judged<'r> {
-    /// Those on a region that got through, in the order of the registry.
-    passed: Vec<&'r ContenderReport>,
-    /// The reference, if it got through.
-    system: Option<&'r ContenderReport>,
-    fastest: Option<&'r ContenderReport>,
-    smallest: Option<&'r ContenderReport>,
-    /// Of the trace.
-    requests: usize,
-    /// Whether nothing else was run.
-    alone: bool,
+pub(super) struct Judged<'r> {
+    pub(super) report: &'r TraceReport,
+    /// The allocators on a region that got through with their checks on, in the registry's order.
+    pub(super) passed: Vec<&'r ContenderReport>,
+    /// `malloc`, if it got through.
+    pub(super) malloc: Option<&'r ContenderReport>,
+    pub(super) fastest: Option<&'r ContenderReport>,
+    pub(super) smallest: Option<&'r ContenderReport>,
+    pub(super) pick: Option<&'r ContenderReport>,
+    pub(super) verdict: Verdict,
     /// Whether memory means the smallest region; else it means the footprint.
     by_arena: bool,
 }
 
+/// A part of the program's run, from 0 to 1, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Share {
+    /// At least so much.
+    pub(super) least: f64,
+    /// At most so much.
+    pub(super) most: f64,
+}
+
 impl<'r> Judged<'r> {
-    fn new(report: &'r TraceReport) -> Self {
+    pub(super) fn new(report: &'r TraceReport) -> Self {
         let ok = |result: &&ContenderReport| result.status == "ok";
-        let (system, passed): (Vec<_>, Vec<_>) =
+        let (malloc, mut passed): (Vec<_>, Vec<_>) =
             report.results.iter().filter(ok).partition(|result| result.side == Side::Reference);
+        passed.retain(|result| result.checks != Checks::Off);
         let by_arena = passed.iter().any(|result| result.smallest_arena_bytes.is_some());
         let mut judged = Self {
+            report,
             passed,
-            system: system.first().copied(),
+            malloc: malloc.first().copied(),
             fastest: None,
             smallest: None,
-            requests: report.operations,
-            alone: report.results.len() == 1,
+            pick: None,
+            verdict: Verdict::Nothing,
             by_arena,
         };
         judged.fastest = judged.least(|result| judged.ns(result));
         judged.smallest = judged.least(|result| judged.memory(result).map(|bytes| bytes as f64));
+        judged.pick = judged.best();
+        judged.verdict = judged.judge();
         judged
     }
 
@@ -129,67 +109,93 @@ impl<'r> Judged<'r> {
         known.min_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, result)| result)
     }
 
-    /// Returns the time of a request, so that it can be divided by.
-    fn ns(&self, result: &ContenderReport) -> Option<f64> {
+    /// Returns the time of a request, never zero.
+    pub(super) fn ns(&self, result: &ContenderReport) -> Option<f64> {
         result.ns_per_op.map(|ns| ns.max(NS_MIN))
     }
 
     /// Returns the memory that a result is judged by.
-    fn memory(&self, result: &ContenderReport) -> Option<usize> {
+    pub(super) fn memory(&self, result: &ContenderReport) -> Option<usize> {
         if self.by_arena { result.smallest_arena_bytes } else { result.footprint_bytes }
     }
 
-    /// Returns how many times the time of the fastest a result took.
-    fn times_fastest(&self, result: &ContenderReport) -> Option<f64> {
+    /// Returns what memory means here.
+    pub(super) fn memory_word(&self) -> &'static str {
+        if self.by_arena { "smallest region" } else { "footprint" }
+    }
+
+    /// Returns the time of a result as a multiple of the fastest.
+    pub(super) fn times_fastest(&self, result: &ContenderReport) -> Option<f64> {
         Some(self.ns(result)? / self.ns(self.fastest?)?)
     }
 
-    /// Returns how many times the memory of the smallest a result needed.
-    fn times_smallest(&self, result: &ContenderReport) -> Option<f64> {
+    /// Returns the memory of a result as a multiple of the smallest.
+    pub(super) fn times_smallest(&self, result: &ContenderReport) -> Option<f64> {
         Some(self.memory(result)? as f64 / self.memory(self.smallest?)?.max(1) as f64)
     }
 
-    /// Applies the rule.
-    fn pick(&self) -> Option<&'r ContenderReport> {
+    /// Returns the result with the least product of time and memory.
+    fn best(&self) -> Option<&'r ContenderReport> {
         let product = |result: &ContenderReport| {
             self.times_fastest(result).unwrap_or(1.0) * self.times_smallest(result).unwrap_or(1.0)
         };
         let best = self.passed.iter().map(|result| product(result)).min_by(f64::total_cmp)?;
         let equals = self.passed.iter().filter(|result| product(result) <= best * LEVEL);
         let order = |one: &&&ContenderReport, other: &&&ContenderReport| {
-            let modes = mode(one).is_some().cmp(&mode(other).is_some());
+            let defaults = |result: &ContenderReport| result.checks != Checks::Default;
+            let modes = defaults(one).cmp(&defaults(other));
             modes.then(product(one).total_cmp(&product(other)))
         };
         equals.min_by(order).copied()
     }
 
-    /// Returns whether nothing is gained over the system allocator where there is one.
-    fn system_will_do(&self, pick: &ContenderReport) -> bool {
-        let system = self.system.and_then(|system| self.ns(system));
-        let times = system.zip(self.ns(pick));
-        times.is_some_and(|(system, pick)| {
-            let saved = (system - pick) * self.requests as f64;
-            system <= pick * LEVEL || saved < SAVING_NS_MIN
-        })
+    fn judge(&self) -> Verdict {
+        if self.report.operations < REQUESTS_MIN {
+            return Verdict::TooFewRequests;
+        }
+        let Some(pick) = self.pick else {
+            return if self.malloc.is_some() { Verdict::OnlyMalloc } else { Verdict::Nothing };
+        };
+        let times = self.malloc.and_then(|malloc| Some((malloc, self.ns(malloc)?, self.ns(pick)?)));
+        let Some((malloc, malloc_ns, pick_ns)) = times else { return Verdict::Region };
+        let spread = malloc.spread_ns.unwrap_or(0.0) + pick.spread_ns.unwrap_or(0.0);
+        if malloc_ns <= pick_ns * LEVEL || malloc_ns - pick_ns <= spread {
+            return Verdict::NotFaster;
+        }
+        match self.saved_share() {
+            _ if self.saved_ns() < SAVING_NS_MIN => Verdict::SavesLittle,
+            Some(share) if share.most < SHARE_MIN => Verdict::SavesLittle,
+            Some(share) if share.least >= SHARE_MIN => Verdict::Take,
+            _ => Verdict::Unknown,
+        }
     }
 
-    /// Says what memory means here.
-    fn memory_word(&self) -> &'static str {
-        if self.by_arena { "smallest region" } else { "footprint" }
+    /// Returns the time that the pick saves over `malloc` in the whole trace; negative if it takes
+    /// longer, zero if it is unknown.
+    pub(super) fn saved_ns(&self) -> f64 {
+        let ns = |result: Option<_>| result.and_then(|result| self.ns(result));
+        let times = ns(self.malloc).zip(ns(self.pick));
+        times.map_or(0.0, |(malloc, pick)| (malloc - pick) * self.report.operations as f64)
     }
 
-    /// Says how much memory a result needed.
-    fn memory_said(&self, result: &ContenderReport) -> String {
-        self.memory(result).map_or_else(String::new, words::bytes)
+    /// Returns the part of the run that `malloc` takes; `None` if the recording does not say how
+    /// long the program ran.
+    pub(super) fn malloc_share(&self) -> Option<Share> {
+        let operations = self.report.operations as f64;
+        let ns = self.ns(self.malloc?)? * operations;
+        let run_ns = self.report.run.milliseconds as f64 * 1e6;
+        if run_ns == 0.0 {
+            return None;
+        }
+        // Without the recorder, the run takes at least as long as its requests.
+        let least_run_ns = (run_ns - RECORDER_NS_MAX * operations).max(ns);
+        Some(Share { least: (ns / run_ns).min(1.0), most: (ns / least_run_ns).min(1.0) })
     }
-}
 
-/// Returns the crate of a contender: its name up to the mode.
-fn family(result: &ContenderReport) -> &'static str {
-    result.allocator.split_once('/').map_or(result.allocator, |(family, _)| family)
-}
-
-/// Returns the mode of a contender, nothing for its crate's default.
-fn mode(result: &ContenderReport) -> Option<&'static str> {
-    result.allocator.split_once('/').map(|(_, mode)| mode)
+    /// Returns the part of the run that the pick saves.
+    pub(super) fn saved_share(&self) -> Option<Share> {
+        let Share { least, most } = self.malloc_share()?;
+        let part = self.saved_ns() / (self.ns(self.malloc?)? * self.report.operations as f64);
+        Some(Share { least: least * part, most: most * part })
+    }
 }
