@@ -1,11 +1,11 @@
-//! The deterministic allocator beside its rivals:
+//! The deterministic allocator and its rivals:
 //! `cargo bench -p slab-benches --bench binned [-- [ROUNDS] [pairs] [growth] [TRACE…]]`.
 //!
-//! All of it, or the parts that are named:
+//! Runs all parts, or the named ones:
 //!
 //! * Blocks of mixed sizes, allocated and freed, beside the published system it grew out of.
 //! * The same with a fingerprint and with a log.
-//! * Growth to a gibibyte: the dearest single allocation.
+//! * Growth to a gibibyte: the slowest single allocation.
 //! * Every embedded trace of the lab, through the trait, beside talc, rlsf and
 //!   buddy_system_allocator.
 //!
@@ -25,18 +25,18 @@ use slab_lab::trace::{Trace, embedded, embedded_names};
 use slab_peers::Contender as Peer;
 use slab_testkit::{Contender, race};
 
-/// Blocks that are live at a time.
+/// Live blocks.
 const LIVE: usize = 1000;
 /// Pairs of a round: a fraction of a millisecond, so that most rounds are not interrupted.
 const PAIRS: usize = 20_000;
 /// Operations after which a program sends its log and clears it.
 const TICK: usize = 500;
 
-/// The blocks that a program of pairs replaces, one by one: which of the live ones, and by what size.
+/// The blocks that a program replaces, one by one: the index of a live block, and the new size.
 struct Pairs(Vec<(usize, usize)>);
 
 impl Pairs {
-    /// Sizes as programs have them: most are small, some kibibytes, one in a hundred more than 64 KiB.
+    /// Typical sizes: most are small, some are kibibytes, one in a hundred is above 64 KiB.
     fn mixed() -> Self {
         let mut random = random();
         Self::new(move || match random() % 100 {
@@ -69,7 +69,7 @@ fn random() -> impl FnMut() -> usize {
     }
 }
 
-/// What the pairs are done to.
+/// An allocator of blocks with ids.
 trait Blocks {
     type Id: Copy;
     fn alloc_dirty(&mut self, size: usize) -> Self::Id;
@@ -111,7 +111,7 @@ where
     }
 }
 
-/// What a program does with what was remembered, now and then.
+/// The end of a tick: the program uses its fingerprint or log.
 trait Tick {
     fn end(&mut self) {}
 }
@@ -131,7 +131,7 @@ impl Tick for LoggedAllocator {
     }
 }
 
-/// Hands out numbers: what is left is the harness.
+/// Returns numbers instead of blocks: the cost of the harness.
 struct Nothing;
 
 impl Blocks for Nothing {
@@ -148,7 +148,7 @@ impl Blocks for Nothing {
     }
 }
 
-/// An allocator with a thousand live blocks.
+/// A contender with a thousand live blocks.
 struct Entrant<B: Blocks> {
     name: &'static str,
     blocks: B,
@@ -207,8 +207,8 @@ fn pairs(title: &str, work: &Pairs, rounds: usize) {
     println!();
 }
 
-/// Grows heaps to a gibibyte by blocks of 64 KiB and a few small ones, and says what the dearest
-/// allocation took.
+/// Grows heaps to a gibibyte by blocks of 64 KiB and a few small ones, and prints the time of the
+/// slowest allocation.
 fn growth() {
     const BYTES: usize = 1 << 30;
     let mut worst = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! Byte allocators side by side: `cargo bench -p slab-benches --bench bytes [-- ROUNDS] [patterns | traces]`.
+//! Byte allocators: `cargo bench -p slab-benches --bench bytes [-- ROUNDS] [patterns | traces]`.
 //!
 //! Hot pairs and batches on one long-lived heap, then every embedded trace of the lab on a fresh heap
 //! a round. All contenders take turns in one process; the ratio is to talc.
@@ -8,10 +8,10 @@ use slab_lab::trace::{Trace, embedded, embedded_names};
 use slab_testkit::{Contender, race};
 
 const REGION_BYTES: usize = 64 << 20;
-/// Rounds are short and many: on a machine with other work a long one would seldom run through undisturbed.
+/// Rounds are short and many: on a machine with other work, a long round is rarely undisturbed.
 const PAIRS: usize = 20_000;
 const ROUNDS: usize = 101;
-/// A replay is as long as it is.
+/// Rounds of a trace, which is long.
 const TRACE_ROUNDS: usize = 21;
 
 const PATTERNS: [Pattern; 5] = [
@@ -22,7 +22,7 @@ const PATTERNS: [Pattern; 5] = [
     Pattern::Batch { size: 10_000, count: 1000 },
 ];
 
-/// Left out of the traces: the one takes minutes on some of them, the other is not a matter of speed.
+/// Left out of the traces: the first takes minutes on some of them, the second is not built for speed.
 const NOT_ON_TRACES: [&str; 2] = ["linked_list_allocator", "slab-bytes/hardened"];
 
 fn main() {

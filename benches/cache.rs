@@ -1,14 +1,13 @@
 //! Object caches and allocators, side by side: 64-byte objects, each in a box that frees itself.
 //! `cargo bench -p slab-benches --bench cache [-- WORD…]` runs the lines that contain all words.
 //!
-//! All take turns round by round in a rotated order, and the table says medians. Nothing is
-//! subtracted. The time is that of the threads on the processor, so that a busy machine disturbs less of
-//! it; a thread that waits for a spin lock is on the processor. Where one thread makes and another drops,
-//! the times of both are added. The line of no allocator is what the objects alone cost: they are
-//! written to a buffer, and nothing is freed.
-//! Each contender keeps its cache over the rounds, as a program would. A box is opaque to
-//! the optimiser once it is made. attachable-slab-allocator hands out boxes without a value, which is
-//! then assigned.
+//! All take turns round by round in a rotated order, and the table shows medians. Nothing is
+//! subtracted. Times are processor times of the threads, which a busy machine disturbs less; a thread
+//! that waits for a spin lock is on the processor. If one thread makes objects and another drops them,
+//! the times of both are added. `no allocator` is the cost of the objects alone: they are written to a
+//! buffer, and nothing is freed. Each contender keeps its cache over the rounds, as a program would. A
+//! box is opaque to the optimiser once it is made. attachable-slab-allocator returns boxes without a
+//! value, which is then assigned.
 #![expect(unsafe_code, reason = "rivals and counters that are raw allocators")]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -31,7 +30,7 @@ const PAIRS: usize = 100_000;
 /// Pairs of each thread, where there are several.
 const PAIRS_EACH: usize = 2_000_000;
 const HELD: usize = 200_000;
-/// Boxes that go from one thread to another at once.
+/// Boxes that go from one thread to another together.
 const PARCEL: usize = 256;
 const PARCELS: usize = 1000;
 
@@ -41,7 +40,7 @@ fn object(number: usize) -> Object {
     [number as u64; 8]
 }
 
-/// Where the rival gets its slabs.
+/// The rival's source of slabs.
 mod hooks {
     use std::alloc::Layout;
     use std::ptr::NonNull;
@@ -51,18 +50,18 @@ mod hooks {
     define_allocation_hooks!(system_slab, free_slab);
 
     unsafe fn system_slab(layout: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the rival asks for slabs of some bytes.
+        // SAFETY: the rival requests slabs of at least one byte.
         NonNull::new(unsafe { std::alloc::alloc(layout) })
     }
 
     unsafe fn free_slab(slab: NonNull<u8>, layout: Layout) -> Result<()> {
-        // SAFETY: the rival gives back what it got.
+        // SAFETY: the rival returns a slab of `system_slab` with its layout.
         unsafe { std::alloc::dealloc(slab.as_ptr(), layout) };
         Ok(())
     }
 }
 
-/// Returns how long this thread has run.
+/// Returns the processor time of this thread.
 #[cfg(target_os = "linux")]
 fn processor_time() -> Duration {
     #[repr(C)]
@@ -75,7 +74,7 @@ fn processor_time() -> Duration {
     }
     const THREAD_CPUTIME: std::ffi::c_int = 3;
     let mut time = Time { seconds: 0, nanoseconds: 0 };
-    // SAFETY: the C library writes the time there.
+    // SAFETY: the C library writes the time into `time`.
     let outcome = unsafe { clock_gettime(THREAD_CPUTIME, &raw mut time) };
     assert_eq!(outcome, 0, "every kernel has this clock");
     Duration::new(time.seconds as u64, time.nanoseconds as u32)
@@ -139,10 +138,10 @@ impl<L: attachable::locks::LockTrait> Heap for Attachable<L> {
     }
 }
 
-/// A box on an allocator of the language's.
+/// A box on a `GlobalAlloc`.
 struct Raw<A: GlobalAlloc + Default>(NonNull<Object>, std::marker::PhantomData<A>);
 
-// SAFETY: it owns an object, and its allocator is for all threads.
+// SAFETY: it owns its object, and a `GlobalAlloc` serves all threads.
 unsafe impl<A: GlobalAlloc + Default> Send for Raw<A> {}
 
 impl<A: GlobalAlloc + Default> Drop for Raw<A> {
@@ -172,17 +171,17 @@ impl<A: GlobalAlloc + Default> Heap for On<A> {
 #[derive(Default)]
 struct Mi;
 
-// SAFETY: as mimalloc's own.
+// SAFETY: every call goes to mimalloc.
 unsafe impl GlobalAlloc for Mi {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the precondition is that of `GlobalAlloc::alloc`, which the caller meets.
         unsafe { MiMalloc.alloc(layout) }
     }
 
     #[inline(always)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block of `alloc` with its layout.
         unsafe { MiMalloc.dealloc(block, layout) };
     }
 }
@@ -380,7 +379,7 @@ where
             let start = processor_time();
             for mut parcel in from {
                 parcel.clear();
-                // Nobody takes it once all are made.
+                // The other thread takes none back once all objects are made.
                 let _ = empty.try_send(parcel);
             }
             processor_time() - start
@@ -399,7 +398,7 @@ where
     }
 }
 
-/// Counts what is asked for and not given back.
+/// Counts the bytes that are allocated and not freed.
 #[derive(Clone, Copy)]
 struct Counting<'a>(&'a AtomicUsize);
 
@@ -412,7 +411,7 @@ unsafe impl allocator_api2::alloc::Allocator for Counting<'_> {
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         self.0.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block of `allocate`, which `Global` made, with its layout.
         unsafe { Global.deallocate(block, layout) };
     }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Instructions per alloc + free pair, from callgrind: benches/count.sh [ALLOCATOR…]
-# Start-up is the same in both runs of an allocator, so the difference is the pairs.
+# Two runs differ only in the number of pairs, so start-up cancels out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet --release -p slab-benches --example pairs

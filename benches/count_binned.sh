@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Instructions of slab-binned, from callgrind: benches/count_binned.sh [TRACE…]
 #
-# First a free and an alloc_dirty of mixed sizes, beside cjc-runtime and with a fingerprint or a log;
-# then the replay of traces through the trait, beside its three rivals. What does not count is
-# subtracted: each program runs with two amounts of work.
+# First a free and an alloc_dirty of mixed sizes, compared with cjc-runtime, and with a fingerprint or a
+# log; then the replay of traces through the trait, compared with three rivals. Each program runs with
+# two amounts of work, so start-up cancels out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet --release -p slab-benches --example binned --example trace

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Instructions per alloc and drop of a 64-byte object, from callgrind: benches/count_cache.sh
-# What the loop and its value take is measured as a contender of its own, and subtracted.
+# The cost of the loop and its value is measured as a separate contender and subtracted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet --release -p slab-benches --example cache_pairs

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Instructions per call of slab-typed and of slab, from callgrind: benches/count_handles.sh
-# Start-up and loop are the same in both runs, so that the difference is the calls; what is printed is
-# inclusive of the callee alone. What growing takes is part of insertion.
+# Printed are the instructions of the called function and its callees, divided by the number of calls.
+# Growth is part of insertion.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet --release -p slab-benches --example handles

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Instructions per acquire and release of slab-pool, and per alloc and free of mimalloc, from callgrind:
 # benches/count_pool.sh
-# Two runs that differ in the number of pairs alone, so that start-up cancels out; the loop without a pair is
-# subtracted. `zeroed` writes a hundred bytes in between, which the next acquire clears.
+# Two runs differ only in the number of pairs, so start-up cancels out; the empty loop is subtracted. `zeroed` writes a
+# hundred bytes in between, which the next acquire clears.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet --release -p slab-benches --example pool_pair

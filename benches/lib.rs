@@ -1,8 +1,8 @@
-//! Work that byte allocators do in the benches: what is measured, apart from who does it.
+//! The work of byte allocators in the benches, and their contenders.
 //!
-//! The races (`cargo bench --bench bytes`) decide claims: contenders take turns, and the cost of
-//! the harness is measured as a contender of its own and subtracted. The criterion benches give
-//! reports and plots of one's own changes.
+//! The races (`cargo bench --bench bytes`) decide claims: contenders take turns, and the cost of the
+//! harness is measured as a separate contender and subtracted. The criterion benches report and plot
+//! your changes.
 #![expect(unsafe_code, reason = "allocates and frees raw memory")]
 
 use std::alloc::Layout;
@@ -80,7 +80,7 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// Returns what the tables call the pattern.
+    /// Returns the title of the pattern in the tables.
     pub fn title(self) -> String {
         match self {
             Self::HotPair { size } => format!("hot pair of {size} B, ns per pair"),
@@ -90,7 +90,7 @@ impl Pattern {
         }
     }
 
-    /// Does the pattern until `pairs` blocks were allocated and freed.
+    /// Repeats the pattern until `pairs` blocks have been allocated and freed.
     ///
     /// # Panics
     ///
@@ -124,7 +124,7 @@ fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, 8).expect("bench sizes are small")
 }
 
-/// Allocates a block and writes its first word, as every program would.
+/// Allocates a block and writes its first word, as a program does.
 #[inline]
 fn take(heap: &mut dyn ByteAllocator, layout: Layout) -> NonNull<u8> {
     let block = heap.alloc(black_box(layout)).expect("the region is large enough");
@@ -133,15 +133,15 @@ fn take(heap: &mut dyn ByteAllocator, layout: Layout) -> NonNull<u8> {
     block
 }
 
-/// One allocator on a region of its own, in a race.
+/// One allocator on its own region, in a race.
 pub struct Entrant {
     name: &'static str,
     heap: Box<dyn ByteAllocator>,
-    /// Dropped after the heap, whose memory it is.
+    /// The heap's memory, dropped after it.
     _arena: Arena,
 }
 
-/// The name under which the harness itself takes part.
+/// The name of the harness as a contender.
 pub const HARNESS: &str = "harness";
 
 impl Entrant {
@@ -152,7 +152,7 @@ impl Entrant {
     /// If the region is too small for it.
     pub fn new(peer: &Peer, region_bytes: usize) -> Self {
         let arena = Arena::new(region_bytes, 0);
-        // SAFETY: the arena is kept as long as the heap and given to nobody else.
+        // SAFETY: the arena is kept as long as the heap and is given to nothing else.
         let heap = unsafe { peer.build(arena.region()) }.expect("the region is large enough");
         Self { name: peer.name(), heap, _arena: arena }
     }
@@ -210,7 +210,7 @@ impl Contender<Work> for Entrant {
     }
 }
 
-/// Hands out the same block again and again: what is left is the harness and the dynamic call.
+/// Returns the same block each time: the cost of the harness and the dynamic call.
 #[derive(Debug)]
 struct Nothing {
     block: Box<[u64; 1024]>,
@@ -228,7 +228,7 @@ impl BaseAllocator for Nothing {
     }
 }
 
-// SAFETY: not a lawful allocator: its blocks overlap. The patterns only write to them.
+// SAFETY: the blocks overlap, against the contract of the trait; the patterns only write to them.
 unsafe impl ByteAllocator for Nothing {
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         black_box(layout);

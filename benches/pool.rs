@@ -1,9 +1,9 @@
 //! Buffer pools and mimalloc, side by side:
 //! `cargo bench -p slab-benches --bench pool [-- WORD…]` runs parts: `pairs`, `zeroed`, `scaling`, `handover`, `memory`.
 //!
-//! All take turns round by round in a rotated order, and the tables say medians. Nothing is subtracted but, where one
-//! thread releases what another acquired, what the harness takes. A buffer is opaque to the optimiser between acquire
-//! and release, and so is its size. Who takes part is in `pool_rivals.rs`.
+//! All take turns round by round in a rotated order, and the tables show medians. Only where one thread releases what
+//! another acquired, the cost of the harness is subtracted. A buffer is opaque to the optimiser between acquire and
+//! release, and so is its size. The contenders are in `pool_rivals.rs`.
 
 mod pool_handover;
 mod pool_rivals;
@@ -23,7 +23,7 @@ use pool_rivals::{
 use slab_pool::{BufferPool, Zeroing};
 use slab_testkit::{Contender, Results, race};
 
-/// Many short rounds: on a machine with other work a long one would seldom run through undisturbed.
+/// Many short rounds: on a machine with other work, a long round is rarely undisturbed.
 const ROUNDS: usize = 101;
 const PAIRS: usize = 10_000;
 /// Where threads take part, rounds are longer than it takes to start them.
@@ -31,7 +31,7 @@ const THREAD_ROUNDS: usize = 15;
 const THREAD_PAIRS: usize = 200_000;
 const HANDOVER_ROUNDS: usize = 21;
 
-/// A source, and what is done with it once a round.
+/// A source and the work of a round.
 struct Racer<S, F>(&'static str, S, F);
 
 impl<S, F: FnMut(&S, usize) -> Duration> Contender<usize> for Racer<S, F> {
@@ -67,7 +67,7 @@ fn pool_of(zeroing: Zeroing) -> Arc<BufferPool> {
     BufferPool::builder().zeroing(zeroing).build().expect("sound")
 }
 
-/// A pool that clears nothing, with a buffer that would have to be cleared.
+/// A pool that zeroes nothing, with a dirty buffer.
 fn unzeroed(bytes: usize) -> Clean {
     let pool = pool_of(Zeroing::Never);
     pool.acquire(bytes).fill(1);
@@ -155,7 +155,7 @@ fn zeroed_after_writing() {
     }
 }
 
-/// So many threads, each with its own buffers; the time of the slowest.
+/// Runs threads with their own buffers; returns the time of the slowest.
 fn on_threads<S: Source>(source: &S, bytes: usize, threads: usize) -> Duration {
     let barrier = Barrier::new(threads);
     let work = || {
@@ -238,19 +238,19 @@ fn producer_and_consumer() {
     }
 }
 
-/// The system's allocator, and what it holds of large blocks.
+/// The system's allocator, and the bytes of its live large blocks.
 struct Counting;
 
 static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: all is the system's doing; counting changes no block.
+// SAFETY: every call goes to the system's allocator; counting changes no block.
 #[expect(unsafe_code, reason = "a global allocator")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.size() >= 4096 {
             HELD_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a layout that is not empty.
         unsafe { System.alloc(layout) }
     }
 
@@ -258,7 +258,7 @@ unsafe impl GlobalAlloc for Counting {
         if layout.size() >= 4096 {
             HELD_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a layout that is not empty.
         unsafe { System.alloc_zeroed(layout) }
     }
 
@@ -266,7 +266,7 @@ unsafe impl GlobalAlloc for Counting {
         if layout.size() >= 4096 {
             HELD_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout.
         unsafe { System.dealloc(block, layout) }
     }
 }

@@ -1,9 +1,9 @@
 //! Buffers that one thread acquires and another one releases.
 //!
-//! They travel in crates of 32 through a ring of a few, so that the ring is little of what is measured. Each side looks at the
-//! clock before and after it works on a crate: the time that it waits for the other side is not counted, and what the
-//! harness takes is the same for all, so that it can be subtracted. The slowest tenth of the crates is left out: among
-//! them are those during which the thread lost its processor.
+//! They travel in crates of 32 through a ring of a few crates, so that the ring is a small part of the time. Each side reads
+//! the clock before and after it works on a crate, so waiting for the other side is not counted. The cost of the harness is
+//! the same for all and can be subtracted. The slowest tenth of the crates is left out: during some of them the thread lost
+//! its processor.
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,16 +16,16 @@ use crate::pool_rivals::Source;
 
 /// Buffers in a crate.
 const CRATE: usize = 32;
-/// Crates on their way at most.
+/// The most crates in the ring.
 const RING: usize = 8;
 const CRATES: usize = 1024;
 /// Buffers that are handed over in a round.
 pub const BUFFERS: usize = CRATES * CRATE;
 
-/// What one round took.
+/// The time of one round.
 #[derive(Debug, Clone, Copy)]
 pub struct Handover {
-    /// What the producer spent acquiring and the consumer releasing, as all crates but the slowest say.
+    /// The producer's time of acquiring plus the consumer's of releasing, without the slowest crates.
     pub busy: Duration,
     /// From the first acquire to the last release.
     pub elapsed: Duration,
@@ -33,7 +33,7 @@ pub struct Handover {
 
 /// A ring of crates between two threads.
 struct Ring<B> {
-    /// Locked by the side whose turn it is, so that nobody ever waits for a lock.
+    /// Locked by the side whose turn it is, so no thread ever waits for a lock.
     crates: [Mutex<Vec<B>>; RING],
     filled: AtomicUsize,
     emptied: AtomicUsize,

@@ -1,7 +1,7 @@
-//! What the races of `pool.rs` compare: our pool in its ways of use, mimalloc, pools of others, the scheme that ours grew
-//! out of, and work without memory, behind one trait.
+//! The contenders of `pool.rs` behind one trait: our pool in several uses, mimalloc, rival pools, the predecessor of our
+//! pool, and work without memory.
 //!
-//! The rivals that pool objects get vectors of the right size, so they find no size class. Blocks of mimalloc are
+//! Rivals that pool objects get vectors of the right size, so they need not find a size class. Blocks of mimalloc are
 //! aligned as our buffers are; the rivals' vectors are not.
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -13,10 +13,10 @@ use mimalloc::MiMalloc;
 use parking_lot::Mutex;
 use slab_pool::BufferPool;
 
-/// The alignment of our buffers, unless told otherwise.
+/// The default alignment of our buffers.
 pub const ALIGNMENT: usize = 4096;
 
-/// Something that hands out buffers, which return when they are dropped.
+/// A source of buffers that return when they are dropped.
 pub trait Source: Sync {
     type Buffer<'a>: Send
     where
@@ -46,10 +46,10 @@ impl Source for ForWrite {
     }
 }
 
-/// A block of mimalloc's.
+/// A block of mimalloc.
 pub struct Block(*mut u8, Layout);
 
-// SAFETY: the block is the value's own.
+// SAFETY: the value owns the block, and mimalloc frees it from any thread.
 #[expect(unsafe_code, reason = "an allocator's own interface")]
 unsafe impl Send for Block {}
 
@@ -57,7 +57,7 @@ impl Drop for Block {
     #[inline(always)]
     #[expect(unsafe_code, reason = "an allocator's own interface")]
     fn drop(&mut self) {
-        // SAFETY: the block came from there with this layout, and is freed once.
+        // SAFETY: the block came from mimalloc with this layout, and is freed once.
         unsafe { MiMalloc.dealloc(self.0, self.1) };
     }
 }
@@ -153,8 +153,8 @@ impl Source for Opool {
     }
 }
 
-/// The scheme of the pool that ours grew out of: a mutex per class over a `Vec`, the whole class cleared on
-/// every acquire, three shared counters.
+/// The predecessor of our pool: a mutex per class over a `Vec`, the whole class zeroed on every acquire, three
+/// shared counters.
 pub struct SeedScheme {
     lists: [Mutex<Vec<Vec<u8>>>; 9],
     counters: [AtomicUsize; 3],
@@ -202,11 +202,11 @@ impl Drop for SeedBuffer<'_> {
 /// Writes a hundred bytes to a block.
 #[expect(unsafe_code, reason = "an allocator's own interface")]
 pub fn write_block(block: &mut Block, contents: &[u8; 100]) {
-    // SAFETY: the block is longer than that, and its owner's alone.
+    // SAFETY: the block is longer than that, and the borrow is exclusive.
     unsafe { block.0.cast::<[u8; 100]>().write(*contents) };
 }
 
-/// Arithmetic that needs no memory: what so many threads can do on this machine at this time at all.
+/// Arithmetic without memory: the limit of the machine for so many threads.
 pub struct Arithmetic;
 
 impl Source for Arithmetic {
@@ -218,7 +218,7 @@ impl Source for Arithmetic {
     }
 }
 
-/// Numbers instead of buffers: what the harness takes.
+/// Numbers instead of buffers: the cost of the harness.
 pub struct Nothing;
 
 impl Source for Nothing {

@@ -1,4 +1,4 @@
-//! A raw segment in its three modes, beside the system's allocator: `cargo bench --bench slots
+//! A raw segment in its three modes, and the system's allocator: `cargo bench --bench slots
 //! [-- ROUNDS]`.
 #![expect(unsafe_code, reason = "gives a buffer to the slots")]
 
@@ -11,11 +11,11 @@ use slab_testkit::{Arena, Contender, race};
 type Value = [u64; 8];
 
 const HARNESS: &str = "harness";
-/// Rounds are short and many, so that most run through undisturbed.
+/// Rounds are short and many, so that most are undisturbed.
 const PAIRS: usize = 20_000;
 const ROUNDS: usize = 201;
 
-/// One slot at a time, or many before the first comes back.
+/// The number of slots taken before the first is given back.
 #[derive(Clone, Copy)]
 struct Batch(usize);
 
@@ -66,7 +66,7 @@ impl<M: Mode> Segment<M> {
     fn new() -> Self {
         let arena = Arena::new(1 << 17, 0);
         let region = arena.region();
-        // SAFETY: the arena lives as long as the slots and is theirs alone.
+        // SAFETY: the arena outlives the slots, and nothing else uses it.
         let slots = unsafe { Slots::new(region.cast(), region.len()) };
         Self { slots: slots.expect("room for 1000 slots"), _arena: arena }
     }

@@ -1,6 +1,6 @@
-//! What byte heaps do with their memory, time apart: `cargo bench -p slab-benches --bench space`.
+//! How byte heaps use their memory: `cargo bench -p slab-benches --bench space`.
 //!
-//! Each table says what it measures; all sizes come from a seeded generator, so every run prints the
+//! Each table names what it measures. All sizes come from a seeded generator, so every run prints the
 //! same. Instructions of the worst operation: `benches/worst.sh`. Code size: `benches/code_size.sh`.
 #![expect(unsafe_code, reason = "allocates and frees raw memory")]
 
@@ -71,7 +71,7 @@ fn pages(random: &mut Random) -> usize {
     if random.below(2) == 0 { bytes } else { bytes - 100 + random.below(201) }
 }
 
-/// What a heap held when it refused.
+/// The memory of a heap at its first refusal.
 struct Filled {
     requested_bytes: usize,
     used_bytes: usize,
@@ -82,7 +82,7 @@ struct Filled {
 fn fill(name: &str, sizes: &Sizes, churn: bool) -> Filled {
     let arena = Arena::new(REGION_BYTES, 0);
     let peer = Contender::named(name).expect("a registered name");
-    // SAFETY: the arena outlives the heap and is given to nobody else.
+    // SAFETY: the arena outlives the heap and is given to nothing else.
     let mut heap = unsafe { peer.build(arena.region()) }.expect("the region is large");
     let mut random = Random(SEED);
     let mut live: Vec<(NonNull<u8>, Layout)> = Vec::new();
@@ -174,7 +174,7 @@ fn metadata_table() {
 fn metadata_bytes(bytes: usize, offset: usize) -> Option<usize> {
     let arena = Arena::new(bytes, offset);
     let mut heap: SlabByteAllocator = SlabByteAllocator::new();
-    // SAFETY: the arena outlives the heap and is given to nobody else.
+    // SAFETY: the arena outlives the heap and is given to nothing else.
     unsafe { heap.add_region(arena.region()) }.ok()?;
     Some(heap.metadata_bytes())
 }
@@ -189,7 +189,7 @@ fn refill_table() {
         for then in THEN {
             let arena = Arena::new(BYTES, 0);
             let mut heap: SlabByteAllocator = SlabByteAllocator::new();
-            // SAFETY: the arena outlives the heap and is given to nobody else.
+            // SAFETY: the arena outlives the heap and is given to nothing else.
             unsafe { heap.add_region(arena.region()) }.expect("large enough");
             let mut live = Vec::new();
             let refusal = loop {
@@ -203,7 +203,7 @@ fn refill_table() {
                 // SAFETY: the block is live, has this layout and is forgotten.
                 unsafe { heap.dealloc(block, layout(first)) };
             }
-            // The largest: all that is not metadata, which is one run again.
+            // The largest block: all memory but the metadata, which is one run again.
             let size = then.min(heap.total_bytes() - heap.metadata_bytes());
             heap.alloc(layout(size)).unwrap_or_else(|_| panic!("{first}, then {size}"));
             succeeded += 1;

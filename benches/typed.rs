@@ -1,12 +1,12 @@
-//! Containers that keep values behind keys, side by side:
+//! Containers that keep values behind keys:
 //! `cargo bench -p slab-benches --bench typed [-- WORD…]` runs the lines that contain all words.
 //!
-//! All take turns round by round in a rotated order, and the table says medians. Nothing is
-//! subtracted: the loops over keys are the same for all. Values and keys are used as a program would
-//! use them; the container is opaque to the optimiser once a round, not once a call.
+//! All take turns round by round in a rotated order, and the table shows medians. Nothing is
+//! subtracted: the loops over keys are the same for all. The container is opaque to the optimiser once
+//! a round, not once a call.
 //!
 //! Insertion is measured over memory that the allocator below has kept from the rounds before, and
-//! over memory that it has given back to the system and acquires anew, as a program does that grows.
+//! over memory fresh from the system, as in a program that grows.
 #![expect(unsafe_code, reason = "asks the system's allocator to give back what it keeps")]
 
 use std::hint::black_box;
@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use slab_testkit::{Contender, race};
 use slab_typed::{SlabAllocator, SlotHandle};
 
-/// Values that a round touches at least: rounds are short, so that most run through undisturbed.
+/// The least number of values per round: rounds are short, so that most are undisturbed.
 const TOUCHED: usize = 50_000;
-/// Rounds of a line, and of one with more values than that.
+/// Rounds of a line, and of a line with more values.
 const ROUNDS: usize = 51;
 const ROUNDS_LONG: usize = 21;
 
@@ -63,7 +63,7 @@ trait Store<T>: Default {
     fn sum(&self) -> u64;
 }
 
-/// `SlabAllocator` has no default, because nobody knows the slab capacity.
+/// `SlabAllocator` has no default, because its slab capacity has none.
 struct Typed<T>(SlabAllocator<T>);
 
 impl<T> Default for Typed<T> {
@@ -195,7 +195,7 @@ struct Work {
     kind: Kind,
     /// A permutation of `0..n`.
     order: Vec<u32>,
-    /// How often the work is done in a round.
+    /// The repetitions per round.
     repeats: usize,
 }
 
@@ -244,7 +244,7 @@ impl<S: Store<T>, T: Value> Racer<S, T> {
     }
 }
 
-/// Makes the system's allocator give back the memory that nobody uses.
+/// Makes the system's allocator return its free memory to the system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn give_back_memory() {
     unsafe extern "C" {
@@ -265,7 +265,7 @@ fn timed(repeats: usize, mut action: impl FnMut() -> u64) -> Duration {
     start.elapsed()
 }
 
-/// The number in what was found or taken.
+/// The number in a value, or zero.
 fn number<T: Value>(value: Option<T>) -> u64 {
     value.map_or(0, |value| value.number())
 }
@@ -338,7 +338,7 @@ fn racers<T: Value>(kind: Kind) -> Vec<Box<dyn Contender<Work>>> {
         racer::<thunderdome::Arena<T>, T>(),
         racer::<generational_arena::Arena<T>, T>(),
     ];
-    // It never fills a slot again, so that it only grows.
+    // It never reuses a slot, so it only grows.
     if kind != Kind::Churn {
         racers.push(racer::<stable_vec::StableVec<T>, T>());
     }
@@ -375,7 +375,7 @@ fn main() {
     }
 }
 
-/// Prints what a million `u64` take, directory included.
+/// Prints the bytes per value of a million `u64`, directory included.
 fn bytes_per_slot() {
     const COUNT: u32 = 1_000_000;
     let mut store = SlabAllocator::new(1024);

@@ -26,7 +26,7 @@ const MEMORY_BYTES: usize = 256 << 20;
 const ORIGINAL: &str = "axallocator";
 const OURS: &str = "slab-bytes";
 
-/// Returns memory for a heap. Its page allocator counts from the gibibyte below, of which it sees 256 MiB.
+/// Returns memory for a heap. Its page allocator counts from the gibibyte below and sees 256 MiB of that.
 fn memory(bytes: usize) -> Arena {
     Arena::aligned(bytes, 1 << 30, 0)
 }
@@ -47,8 +47,8 @@ fn heap(name: &str, arena: &Arena) -> Box<GlobalAllocator> {
 #[derive(Clone, Copy)]
 struct Kernel<'h>(&'h GlobalAllocator);
 
-// SAFETY: blocks are disjoint and stay where they are until they are freed, and copies name the same heap. Whether they
-// are aligned is what `Kernel::checked` finds out before anybody uses one.
+// SAFETY: blocks are disjoint and are not moved until they are freed, and copies name the same heap. The assertion in
+// `allocate` finds a misaligned block before it is used.
 unsafe impl Allocator for Kernel<'_> {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         if layout.size() == 0 {
@@ -123,7 +123,7 @@ fn task(kernel: Kernel<'_>, random: &mut Random, mark: u8) -> Option<Vec<Block>>
     Some(task)
 }
 
-/// Runs the kernel for some ticks; returns its refusals. A task or packet that is refused is not there; the rest goes on.
+/// Runs the kernel for some ticks and returns its refusals. A refused task or packet is left out; the rest goes on.
 fn run(heap: &GlobalAllocator, ticks: usize) -> usize {
     let kernel = Kernel(heap);
     let mut random = Random(0x5eed);
@@ -201,7 +201,7 @@ fn main() {
         assert_eq!(run(&heap, ticks), 0);
         let taken_bytes = heap.used_pages() * PAGE_BYTES;
         let least_bytes = least_bytes(name, ticks.min(2000));
-        // What the kernel sees when it has less than it needs: half of it.
+        // A kernel with half of the memory that it needs.
         let arena = memory(least_bytes / 2 / PAGE_BYTES * PAGE_BYTES);
         let refused = run(&self::heap(name, &arena), ticks.min(2000));
         numbers.extend([mebibytes(taken_bytes), mebibytes(least_bytes), refused as f64]);

@@ -33,7 +33,7 @@ const GLOBAL: &str = "Global";
 
 type Map<K, V, A> = HashMap<K, V, DefaultHashBuilder, A>;
 
-/// What the programs work on.
+/// The input of the programs.
 struct Input {
     words: std::vec::Vec<u8>,
     steps: usize,
@@ -58,7 +58,7 @@ impl Input {
     }
 }
 
-/// How often each word occurs, and which of them are the most frequent.
+/// Counts each word, and finds the most frequent.
 fn count_words<A: Allocator + Copy>(input: &Input, memory: A) -> u64 {
     let mut counts: Map<Box<[u8], A>, u32, A> = Map::new_in(memory);
     for word in input.words.split(|&byte| byte == b' ') {
@@ -160,14 +160,14 @@ fn search_graph<A: Allocator + Copy>(input: &Input, memory: A) -> u64 {
     reached
 }
 
-/// Passes requests on and notes the most bytes that were asked for at a time.
+/// Passes requests on and notes the most bytes that are requested at one time.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
     now_bytes: &'a Cell<usize>,
     most_bytes: &'a Cell<usize>,
 }
 
-// SAFETY: all is the global allocator's.
+// SAFETY: every call goes to the global allocator.
 unsafe impl Allocator for Asked<'_> {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         self.now_bytes.update(|bytes| bytes + layout.size());
@@ -177,12 +177,12 @@ unsafe impl Allocator for Asked<'_> {
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         self.now_bytes.update(|bytes| bytes - layout.size());
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block of `allocate` with its layout; the inner allocator made it.
         unsafe { Global.deallocate(block, layout) };
     }
 }
 
-/// As [`Asked`], for a heap in a region: the most bytes that it says are used.
+/// As [`Asked`], for a heap in a region: the most used bytes by its own count.
 struct Used<'h, R, A> {
     heap: &'h Locked<R, A>,
     most_bytes: &'h Cell<usize>,
@@ -196,7 +196,7 @@ impl<R, A> Clone for Used<'_, R, A> {
 
 impl<R, A> Copy for Used<'_, R, A> {}
 
-// SAFETY: all is the heap's.
+// SAFETY: every call goes to the heap.
 unsafe impl<R: lock_api::RawMutex, A: ByteAllocator> Allocator for Used<'_, R, A> {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         let block = self.heap.allocate(layout);
@@ -205,7 +205,7 @@ unsafe impl<R: lock_api::RawMutex, A: ByteAllocator> Allocator for Used<'_, R, A
     }
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block of `allocate` with its layout; the inner allocator made it.
         unsafe { self.heap.deallocate(block, layout) };
     }
 }

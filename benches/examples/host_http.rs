@@ -4,7 +4,7 @@
 //!
 //! Clients in the same process, over the loopback, send bodies of 4 KiB to 1 MiB and compare what comes back byte for
 //! byte. The server gathers a body in a buffer and answers with it as `bytes::Bytes`. The first table is how long a
-//! number of requests takes, servers in turns. The last is the most memory that a process of its own for each had, clients
+//! number of requests takes, servers in turns. The last is the most memory of a separate process for each, clients
 //! included, in each of ten steps: 64 clients with large bodies in the first five, two clients with small ones, and time
 //! to give memory back, in the rest.
 
@@ -33,18 +33,18 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 const COLLECT: &str = "collect";
 const BODIES: [&str; 5] = [COLLECT, "Vec", "BytesMut", "slab-pool", "slab-pool, 8 MiB"];
-/// What bodies of the last server hold together at most; whose turn it is not yet waits.
+/// The most bytes of all bodies of the last server; others wait.
 const OUTSTANDING_BYTES_MAX: usize = 8 << 20;
 /// How long a buffer is idle before it is freed.
 const DECAY: Duration = Duration::from_millis(50);
-/// What hyper reads ahead on a connection; its own limit would be most of what the last table shows.
+/// The read-ahead of hyper per connection; its default would dominate the last table.
 const READ_AHEAD_BYTES: usize = 32 << 10;
 const STEPS: usize = 10;
 
-/// Where the bodies of a server lie.
+/// The memory of the bodies of a server.
 #[derive(Clone)]
 enum Bodies {
-    /// `http_body_util`'s own way: frames are kept, and copied together if there are several.
+    /// As `http_body_util` does: frames are kept, and copied together if there are several.
     Collect,
     Vec,
     BytesMut,
@@ -112,7 +112,7 @@ fn serve(bodies: Bodies) -> SocketAddr {
     std::thread::spawn(move || {
         runtime().block_on(async move {
             if let Bodies::Pool(pool) = bodies.clone() {
-                // A pool has no thread of its own: somebody has to come by.
+                // A pool has no thread; the server makes it decay.
                 tokio::spawn(async move {
                     loop {
                         tokio::time::sleep(DECAY).await;
@@ -149,7 +149,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Who asks how, and how often.
+/// The clients of a server.
 #[derive(Clone, Copy)]
 struct Load {
     clients: usize,
@@ -211,7 +211,7 @@ fn run(runtime: &Runtime, server: SocketAddr, load: Load, source: &Bytes) {
     });
 }
 
-/// What is sent are parts of this.
+/// The bodies are parts of this.
 fn source() -> Bytes {
     let mut random = Random(0xb0d1e5);
     (0..4 << 20).map(|_| random.below(256) as u8).collect::<Vec<_>>().into()

@@ -3,7 +3,7 @@
 //! `cargo run --release -p slab-benches --example host_json [-- --quick] [--json]`
 //!
 //! Documents are parsed into trees, changed, printed and parsed again into structures, on one thread and on two. Each
-//! heap runs in a process of its own, started in turns, as the global allocator from the first allocation on; all
+//! heap runs in a separate process, started in turns, as the global allocator from the first allocation on; all
 //! have to print the same. Shown are the time of the work and the most memory that the process had resident.
 //! Ours is one heap behind one lock: the second table is what that costs.
 #![expect(unsafe_code, reason = "a global allocator")]
@@ -43,7 +43,7 @@ fn grow<A: ByteAllocator>(heap: &Locked<spin::Mutex<()>, A>, layout: Layout) -> 
     let Ok(pages) = Layout::from_size_align(bytes, 4096) else { return false };
     // SAFETY: the size is not zero.
     let Some(start) = NonNull::new(unsafe { System.alloc(pages) }) else { return false };
-    // SAFETY: the pages are nobody's and are never given back.
+    // SAFETY: the pages are fresh from the system, used by nothing else, and never freed.
     unsafe { heap.add_region(NonNull::slice_from_raw_parts(start, bytes)) }.is_ok()
 }
 
@@ -72,7 +72,7 @@ impl Chosen {
 
     #[cold]
     fn choose(&self) -> u8 {
-        // SAFETY: the name ends with a zero; no thread has been started yet, and nobody changes the environment.
+        // SAFETY: the name ends with a zero, and no other thread exists that could change the environment.
         let value = unsafe { libc::getenv(VARIABLE.as_ptr()) };
         // SAFETY: a value is not empty: its first byte is its terminating zero at the latest.
         let digit = if value.is_null() { b'0' } else { unsafe { value.cast::<u8>().read() } };
@@ -86,30 +86,30 @@ impl Chosen {
 unsafe impl GlobalAlloc for Chosen {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller meets the precondition of this method, and every block is of the chosen heap.
         self.with(|heap| unsafe { heap.alloc(layout) })
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller meets the precondition of this method, and every block is of the chosen heap.
         self.with(|heap| unsafe { heap.alloc_zeroed(layout) })
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller meets the precondition of this method, and every block is of the chosen heap.
         self.with(|heap| unsafe { heap.dealloc(block, layout) });
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller meets the precondition of this method, and every block is of the chosen heap.
         self.with(|heap| unsafe { heap.realloc(block, layout, new_size) })
     }
 }
 
-/// What the documents are, read strictly.
+/// A document, read strictly.
 #[derive(Serialize, Deserialize)]
 struct Order {
     id: u64,
@@ -155,13 +155,13 @@ fn document(bytes: usize) -> String {
     text
 }
 
-/// Parses a document into a tree, drops a fifth of the orders, adds a total to the others, prints them, reads them into
+/// Parses a document into a tree, drops a fifth of the sales, adds a total to the others, prints them, reads them into
 /// structures, sorts and prints again.
 fn work(text: &str) -> String {
     let mut tree: Value = serde_json::from_str(text).expect("the document is JSON");
-    let orders = tree.as_array_mut().expect("the document is a list");
-    orders.retain(|order| order["id"].as_u64().is_some_and(|id| id % 5 != 0));
-    for order in orders {
+    let sales = tree.as_array_mut().expect("the document is a list");
+    sales.retain(|order| order["id"].as_u64().is_some_and(|id| id % 5 != 0));
+    for order in sales {
         let lines = order["lines"].as_array().expect("an order has lines");
         let amount = |line: &Value| Some(line["price"].as_f64()? * line["count"].as_f64()?);
         let total: f64 = lines.iter().filter_map(amount).sum();
@@ -171,9 +171,9 @@ fn work(text: &str) -> String {
     }
     let printed = tree.to_string();
     drop(tree);
-    let mut orders: Vec<Order> = serde_json::from_str(&printed).expect("what was printed is JSON");
-    orders.sort_by(|one, other| one.customer.cmp(&other.customer));
-    serde_json::to_string_pretty(&orders).expect("orders can be printed")
+    let mut sales: Vec<Order> = serde_json::from_str(&printed).expect("what was printed is JSON");
+    sales.sort_by(|one, other| one.customer.cmp(&other.customer));
+    serde_json::to_string_pretty(&sales).expect("sales can be printed")
 }
 
 fn hash(text: &str) -> u64 {
@@ -198,7 +198,7 @@ fn child(threads: usize, bytes: usize) {
     println!("{} {} {} {ours_bytes}", time.as_nanos(), resident_bytes().1, printed[0]);
 }
 
-/// What a child said.
+/// The output of a child.
 #[derive(Default)]
 struct Answer {
     time: Duration,

@@ -1,4 +1,4 @@
-//! The dearest operations of a fragmented heap, one by one, for `benches/worst.sh`, which counts
+//! The slowest operations of a fragmented heap, one by one, for `benches/worst.sh`, which counts
 //! their instructions with callgrind.
 #![expect(unsafe_code, reason = "allocates and frees raw memory")]
 
@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use slab_testkit::Arena;
 use slab_traits::{AllocResult, ByteAllocator};
 
-/// One operation is counted of each kind; the name of the function is the toggle.
+/// Callgrind counts one operation of each kind: the function's name is the toggle.
 #[inline(never)]
 fn counted_alloc(heap: &mut dyn ByteAllocator, layout: Layout) -> AllocResult<NonNull<u8>> {
     black_box(heap.alloc(layout))
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let arena = Arena::new(mebibytes << 20, 0);
-    // SAFETY: the arena outlives the heap and is given to nobody else.
+    // SAFETY: the arena outlives the heap and is given to nothing else.
     let mut heap = unsafe { peer.build(arena.region()) }.expect("the region is large enough");
     let heap = &mut *heap;
     let hole_bytes = if work == "refused" { 72 * 1024 } else { 8 * 1024 };
@@ -59,8 +59,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Fills the heap with blocks and frees every second one. Returns the blocks left, and what fits a
-/// hole.
+/// Fills the heap with blocks and frees every second one. Returns the other blocks, and the layout of
+/// a hole.
 fn fragment(
     heap: &mut dyn ByteAllocator,
     hole_bytes: usize,
@@ -70,7 +70,7 @@ fn fragment(
     while let Ok(block) = heap.alloc(layout) {
         blocks.push((block, layout));
     }
-    // What is left would lengthen the hole beside it.
+    // A rest of free memory would lengthen the hole before it.
     while heap.alloc(self::layout(1024, 16)).is_ok() {}
     let mut kept = Vec::new();
     for (index, (block, layout)) in blocks.into_iter().enumerate() {

@@ -1,8 +1,8 @@
 //! `axallocator` whose slab is chosen at run time: the original one, or ours behind its traits.
 //!
-//! This is how a kernel that names [`SlabByteAllocator`] swaps ours in without a change to its own code or to
-//! that of ArceOS: a crate of the same name in `[patch.crates-io]`, with a version above the original's. A kernel
-//! that wants ours alone needs no choice, and no `enum`.
+//! A kernel that uses [`SlabByteAllocator`] can take ours without a change to its code or to that of ArceOS, by a crate
+//! of the same name in `[patch.crates-io]` with a version above the original's. A kernel that wants only ours needs
+//! neither the choice nor the `enum`.
 #![expect(unsafe_code, reason = "the traits of axallocator declare as safe what is not")]
 
 use std::alloc::Layout;
@@ -15,10 +15,10 @@ pub use original::{
 };
 use slab_peers::AxCompat;
 
-/// Whether heaps that are initialised from now on get our slab.
+/// Whether heaps that are initialised from now on are ours.
 static OURS: AtomicBool = AtomicBool::new(false);
 
-/// Says which slab the next heaps get: ours, or the original one.
+/// Chooses the slab of the next heaps: ours or the original.
 pub fn choose(ours: bool) {
     OURS.store(ours, Ordering::Relaxed);
 }
@@ -49,8 +49,8 @@ impl SlabByteAllocator {
 impl BaseAllocator for SlabByteAllocator {
     fn init(&mut self, start: usize, size: usize) {
         if OURS.load(Ordering::Relaxed) {
-            // SAFETY: no more and no less than with the original: who calls these traits vouches for regions and
-            // blocks, although they do not say `unsafe`.
+            // SAFETY: as with the original, the callers of these traits pass only regions and blocks that fit,
+            // although the traits do not say `unsafe`.
             let mut ours = unsafe { AxCompat::new(slab_bytes::SlabByteAllocator::new()) };
             ours.init(start, size);
             self.inner = Inner::Ours(ours);

@@ -1,6 +1,6 @@
 //! The tables of the documentation, as Markdown.
 //!
-//! Here is what each block says; how a table is laid out is in `tables`.
+//! The content of each block is here; the layout of tables is in `tables`.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use crate::tables::{
     as_it_is, geometric_mean, over, over_the_best, owned, sentence, table, versus,
 };
 
-/// Returns a block for a page, or `None` if there is none of that name.
+/// Returns a block for a page; `None` if the name is unknown.
 pub fn block(name: &str, records: &Records) -> Option<String> {
     let of = |source: &str, write: fn(&Record) -> String| {
         let Some(record) = records.get(source) else { return "*Not measured yet.*\n".to_owned() };
@@ -145,10 +145,10 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
     })
 }
 
-/// Says where figures come from.
+/// Returns the line that says where figures come from.
 fn origin(record: &Record) -> String {
     let day = record.date.split(' ').next().unwrap_or_default();
-    // The load is told where it makes times doubtful; the scripts count.
+    // The load is shown only if it makes times doubtful; the scripts count instructions.
     let is_timed = record.command.starts_with("cargo ");
     let machine = match record.machine.rsplit_once(", load at") {
         Some((machine, load)) if !is_timed || !load.contains("doubtful") => machine,
@@ -400,7 +400,7 @@ fn rivals_of_handles(record: &Record) -> String {
     table(&owned(["`slab-typed` over"].into_iter().chain(kinds.iter().copied())), rows)
 }
 
-/// What each costs with several threads, in times of what it costs with one.
+/// The cost with several threads as a multiple of the cost with one.
 fn scaling(section: &Section) -> String {
     let mut text = format!("{}: ", sentence(section.title.split(" (").next().unwrap_or_default()));
     let alone = section.names().filter_map(|name| name.strip_suffix(", 1"));
@@ -415,7 +415,7 @@ fn scaling(section: &Section) -> String {
     text + ".\n"
 }
 
-/// The binned allocator beside the one that it grew out of, and what its journals cost.
+/// The binned allocator over its predecessor, and the cost of its journals.
 fn pairs<'a>(sections: impl Iterator<Item = &'a Section>) -> String {
     let rows = sections.map(|section| {
         let title = section.title.split(", ns per").next().unwrap_or_default();
@@ -442,7 +442,7 @@ fn pairs<'a>(sections: impl Iterator<Item = &'a Section>) -> String {
     )
 }
 
-/// All sources: what they are called, when they ran, and for how long.
+/// All sources: name, command, date and duration.
 fn runs(records: &Records) -> String {
     let rows = crate::SOURCES.iter().filter_map(|source| {
         let record = records.get(source.name)?;

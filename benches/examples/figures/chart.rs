@@ -1,7 +1,8 @@
-//! The pictures.
+//! The charts, as SVG.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use slab_lab::plot::with_dark_mode;
 
 use crate::record::Record;
 use crate::{Outcome, blocks};
@@ -9,22 +10,24 @@ use crate::{Outcome, blocks};
 const WIDTH: u32 = 720;
 const BAR: i32 = 20;
 const STEP: i32 = 28;
-const HEAD: i32 = 62;
+const HEAD: i32 = 80;
 const LABELS: i32 = 190;
-/// A bar that would be longer is cut, and its number says how long it is.
+/// Longer bars, as a multiple of the middle one, are cut; the number beside a cut bar is whole.
 const LONGEST: f64 = 2.5;
 
 const OURS: RGBColor = RGBColor(0x00, 0x72, 0xb2);
+const CHECKS_OFF: RGBColor = RGBColor(0xa8, 0x6b, 0x8f);
+const MORE_CHECKS: RGBColor = RGBColor(0x8d, 0x7a, 0x66);
 const THEIRS: RGBColor = RGBColor(0xc7, 0x7c, 0x00);
 const REFERENCE: RGBColor = RGBColor(0x7f, 0x7f, 0x7f);
 
-/// One bar: whose it is, how long, and over how many programs.
+/// One bar: name, length, and the number of programs.
 pub type Bar<'a> = (&'a str, f64, usize);
 
-/// Draws the mean time of a request by allocator, fastest first.
+/// Draws the mean time of a request by allocator, the fastest first.
 pub fn speed(record: &Record) -> Outcome<String> {
     let programs = record.sections.len();
-    let title = format!("Nanoseconds a request, geometric mean of {programs} recorded programs");
+    let title = format!("Nanoseconds per request, geometric mean of {programs} recorded programs");
     draw(
         &title,
         "The harness is subtracted; shorter is better.",
@@ -34,14 +37,14 @@ pub fn speed(record: &Record) -> Outcome<String> {
     )
 }
 
-/// Draws the smallest region that the programs get through with, by allocator.
+/// Draws the smallest region in which the programs run, by allocator.
 pub fn memory(record: &Record) -> Outcome<String> {
     let programs = record.sections.len();
     let title = format!(
         "Smallest region, over the least of all, geometric mean of {programs} recorded programs"
     );
     let bars = blocks::mean_over_least(record, "arena");
-    draw(&title, "Shorter is better; the system's allocator has no region.", bars, programs, 2)
+    draw(&title, "Shorter is better; malloc has no region.", bars, programs, 2)
 }
 
 fn draw(
@@ -61,13 +64,17 @@ fn draw(
         root.fill(&WHITE)?;
         let font = |size: i32| ("sans-serif", size).into_font();
         root.draw_text(title, &TextStyle::from(font(16)), (12, 12))?;
-        let legend = format!("Blue: ours. Orange: others on a region. Grey: the system's. {note}");
-        root.draw_text(&legend, &TextStyle::from(font(13)), (12, 34))?;
+        let legend =
+            "Blue: ours; purple: checks off; brown: more checks. Orange: rivals. Grey: malloc.";
+        root.draw_text(legend, &TextStyle::from(font(13)), (12, 34))?;
+        root.draw_text(note, &TextStyle::from(font(13)), (12, 52))?;
         let full = f64::from(WIDTH as i32 - LABELS - 150);
         for (index, (name, value, passed)) in bars.iter().enumerate() {
             let top = HEAD + STEP * index as i32;
             let colour = match *name {
                 "system" => REFERENCE,
+                "slab-bytes/unchecked" => CHECKS_OFF,
+                "slab-bytes/hardened" => MORE_CHECKS,
                 name if name.starts_with("slab-") => OURS,
                 _ => THEIRS,
             };
@@ -90,5 +97,5 @@ fn draw(
         }
         root.present()?;
     }
-    Ok(text)
+    Ok(with_dark_mode(&text))
 }

@@ -1,12 +1,12 @@
 //! The figures of the documentation, from what measures them to the pages: `benches/figures`.
 //!
 //! ```text
-//! sources   what is run, and what it leaves out
-//! record    what it printed, with command, date, machine and versions: docs/figures/NAME.json
-//! blocks    what the pages say, as Markdown
-//! tables    how that is laid out
-//! chart     the pictures, as SVG
-//! pages     the places in the documentation that they belong to
+//! record    the output of a command, with date, machine and versions: docs/figures/NAME.json
+//! sources   the commands, and what each leaves out
+//! tables    the layout of Markdown tables
+//! blocks    the blocks of the pages, as Markdown
+//! chart     the charts, as SVG
+//! pages     the places of blocks and charts in the documentation
 //! ```
 
 mod blocks;
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures what is named, or all, and renders. One that fails keeps the results that it had.
+/// Measures the named sources, or all, and renders. One that fails keeps its earlier results.
 fn measure(names: &[&str]) -> Outcome<bool> {
     if let Some(name) =
         names.iter().find(|name| !SOURCES.iter().any(|source| source.name == **name))
@@ -82,7 +82,7 @@ fn measure(names: &[&str]) -> Outcome<bool> {
         }
     }
     if names.is_empty() {
-        // A drawing of what is no measurement: it is the same each time.
+        // The drawing is the same each time: it measures nothing.
         sources::draw()?;
     }
     let complete = render()?;
@@ -94,7 +94,7 @@ fn measure(names: &[&str]) -> Outcome<bool> {
     Ok(complete && failed.is_empty())
 }
 
-/// Writes all pages and charts. Returns whether every figure that they want was there.
+/// Writes all pages and charts. Returns whether every figure has a result.
 fn render() -> Outcome<bool> {
     let records = Records::load()?;
     for (path, text) in pages::rendered(&records)? {
@@ -106,7 +106,7 @@ fn render() -> Outcome<bool> {
     Ok(records.report_missing())
 }
 
-/// Says which pages and charts are not what the kept results say, and which figures were typed by hand.
+/// Prints the pages and charts that differ from the stored results, and the figures that were typed by hand.
 fn check() -> Outcome<bool> {
     let records = Records::load()?;
     let mut faults = Vec::new();
@@ -125,7 +125,7 @@ fn check() -> Outcome<bool> {
 
 #[cfg(test)]
 mod tests {
-    /// What `--check` says, so that every run of the tests says it.
+    /// Runs `--check` with the tests.
     #[test]
     fn the_pages_say_what_was_measured() {
         assert!(

@@ -1,4 +1,4 @@
-//! What a command printed, and where and when.
+//! The output of a command, with its machine and date.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,7 @@ impl Record {
         Ok(std::fs::write(path(name), serde_json::to_string_pretty(self)? + "\n")?)
     }
 
-    /// Returns the numbers beside the tables, from the line that starts so.
+    /// Returns the rest of the note that starts with `start`.
     pub fn note(&self, start: &str) -> Option<&str> {
         self.notes.iter().find_map(|note| note.strip_prefix(start))
     }
@@ -61,7 +61,7 @@ impl Section {
         self.rows.iter().skip(1).find(|row| row[0] == name)?[column].parse().ok()
     }
 
-    /// Returns how many times as long, or as large, one is as another.
+    /// Returns the ratio of one number to another, both above zero.
     pub fn ratio(&self, ours: &str, rival: &str, column: &str) -> Option<f64> {
         let (ours, rival) = (self.number(ours, column)?, self.number(rival, column)?);
         (ours > 0.0 && rival > 0.0).then(|| ours / rival)
@@ -98,12 +98,12 @@ impl Records {
         found
     }
 
-    /// Notes that a page wants a figure that is not there.
+    /// Notes that a page has a figure without a result.
     pub fn miss(&self, what: String) {
         self.missing.borrow_mut().insert(what);
     }
 
-    /// Says what was missed. Returns whether nothing was.
+    /// Prints the missing figures. Returns whether there are none.
     pub fn report_missing(&self) -> bool {
         let missing = self.missing.borrow();
         missing.iter().for_each(|what| eprintln!("{what}"));

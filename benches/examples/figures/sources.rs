@@ -1,4 +1,4 @@
-//! What is run for the figures.
+//! The commands that measure the figures.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -9,15 +9,15 @@ use slab_lab::machine;
 use crate::record::{Printed, Record, Section, sections_of};
 use crate::{Outcome, root};
 
-/// A command that measures something, and what has to be said about it.
+/// A command that measures something, and the facts that belong to its figures.
 pub struct Source {
     pub name: &'static str,
-    /// As one types it in the root of the repository.
+    /// As typed in the root of the repository.
     pub command: &'static str,
-    /// Crates of others whose versions matter.
+    /// Rival crates, whose versions are shown.
     rivals: &'static [&'static str],
     left_out: &'static str,
-    /// Makes sections of what the command prints.
+    /// Reads the sections of the output.
     read: fn(&str) -> Outcome<Printed>,
 }
 
@@ -29,8 +29,8 @@ pub const SOURCES: &[Source] = &[
         name: "replay",
         command: "cargo run --release -- replay --arena --json",
         rivals: HEAPS,
-        left_out: "threads (one replays the requests of all), and what the program does between two \
-                   requests, so that caches are warmer than in life",
+        left_out: "threads (one replays the requests of all), and the program's work between two requests, \
+                   so CPU caches are warmer than in a real run",
         read: replayed,
     },
     Source {
@@ -51,7 +51,7 @@ pub const SOURCES: &[Source] = &[
         name: "slots",
         command: "cargo bench -p slab-benches --bench slots",
         rivals: &[],
-        left_out: "what `RefCell` costs the segments and the system's allocator does not need is not subtracted",
+        left_out: "the `RefCell` of the segments, which the system's allocator does not need, is not subtracted",
         read: printed,
     },
     Source {
@@ -186,7 +186,7 @@ pub fn build(sources: &[&Source]) -> Outcome<()> {
     Ok(())
 }
 
-/// Draws the heap of one program over time, which the README shows.
+/// Draws the heap over time that the README shows.
 pub fn draw() -> Outcome<()> {
     let draw = "cargo run --release --quiet -- plot --trace lua -o docs";
     let output = command(draw).output()?;
@@ -206,13 +206,12 @@ fn command(line: &str) -> Command {
 impl Source {
     /// Runs the command and reads what it prints.
     pub fn run(&self) -> Outcome<Record> {
-        // Which kernel it is matters less than the space it takes in every table.
+        // The kernel is left out to keep the lines short.
         let machine = machine::describe();
         let parts = machine.split(", ").filter(|part| !part.starts_with("kernel "));
         let (machine, date) = (parts.collect::<Vec<_>>().join(", "), machine::now());
         let start = Instant::now();
         let output = command(self.command).stdin(Stdio::null()).output()?;
-        // The lab says with 1 that one of ours failed a trace, which its table shows.
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let last = said.lines().rev().take(5).collect::<Vec<_>>();
@@ -241,8 +240,8 @@ impl Source {
         })
     }
 
-    /// The versions that the lock file has of the rivals: the highest, where it has several. What has no source is a
-    /// crate of this workspace, even under a rival's name.
+    /// Returns the versions of the rivals in the lock file, the highest if there are several. A package without a
+    /// source is a crate of this workspace, even under a rival's name.
     fn versions(&self) -> Outcome<BTreeMap<String, String>> {
         let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;
         let value = |package: &str, key: &str| {

@@ -38,7 +38,7 @@ pub fn sentence(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// Returns the contenders that are not ours, in the section's order. The harness alone is a bound, and no rival.
+/// Returns the contenders that are not ours, in the section's order. The harness is a bound and not a rival.
 fn rivals(section: &Section) -> Vec<&str> {
     section.names().filter(|name| !name.starts_with("slab-") && *name != "harness").collect()
 }
@@ -62,7 +62,7 @@ fn versus_same(sections: &[&Section], ours: &[&str]) -> String {
             let label = if here.len() > 1 { format!("{title}: {name}") } else { title };
             let ratios = rivals.iter().map(|rival| {
                 let ratio = over(section.ratio(name, rival, "ns/op"));
-                // What the work costs without one is a bound, and no rival.
+                // The work without an allocator is a bound and not a rival.
                 if *rival == "no allocator" { ratio.replace("**", "") } else { ratio }
             });
             rows.push([label].into_iter().chain(ratios).collect());

@@ -1,4 +1,4 @@
-//! What the examples `host_*` share: arguments, turns in a race, tables, the memory of the process.
+//! Shared by the examples `host_*`: arguments, turns in a race, tables, the memory of the process.
 //!
 //! Each prints tables, and after `--json` the same once more in its last line:
 //! `{"host": …, "quick": …, "tables": [{"title": …, "columns": […], "rows": [[name, number…]…]}…]}`.
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use slab_testkit::{Contender, Results, race};
 
-/// Heads the names.
+/// The heading of the names.
 const CONTENDER: &str = "contender";
 
 /// One run of one example.
 pub struct Host {
     name: &'static str,
-    /// A run of a second or two, which checks contents and measures nothing worth quoting.
+    /// A run of a second or two, which checks contents; its times mean little.
     pub quick: bool,
     json: bool,
     tables: Vec<Value>,
@@ -44,7 +44,7 @@ impl Host {
         if self.quick { quick } else { full }
     }
 
-    /// Prints a table: names to the left, numbers to the right, and a dash for what is not known.
+    /// Prints a table: names to the left, numbers to the right, and a dash for an unknown number.
     pub fn table(&mut self, title: &str, columns: &[&str], rows: &[(String, Vec<f64>)]) {
         println!("{title}");
         let names = rows.iter().map(|(name, _)| name.as_str()).chain([CONTENDER]);
@@ -88,7 +88,7 @@ impl Drop for Host {
     }
 }
 
-/// Somebody who takes turns, and what they do.
+/// A contender and its turn.
 pub struct Turn<'a> {
     name: String,
     work: Box<dyn FnMut() -> Duration + 'a>,
