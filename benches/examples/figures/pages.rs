@@ -46,10 +46,11 @@ pub fn shown(path: &Path) -> String {
 /// The pages: at the root, in the book, and those of the crates.
 fn pages() -> Outcome<Vec<PathBuf>> {
     let mut pages = Vec::new();
-    for folder in ["", "docs", "docs/crates", "crates"] {
+    for folder in ["", "docs", "docs/crates", "crates", "lab"] {
         for entry in fs::read_dir(root().join(folder))? {
             let path = entry?.path();
-            let path = if folder == "crates" { path.join("README.md") } else { path };
+            let is_page = !matches!(folder, "crates" | "lab");
+            let path = if is_page { path } else { path.join("README.md") };
             if path.extension().is_some_and(|extension| extension == "md") && path.exists() {
                 pages.push(path);
             }
