@@ -62,8 +62,10 @@ fn git(arguments: &[&str]) -> Result<String> {
 /// Returns the names of the crates and [`AREAS`].
 fn areas() -> Result<BTreeSet<String>> {
     let mut areas: BTreeSet<String> = AREAS.map(str::to_owned).into();
-    for entry in fs::read_dir("crates")? {
-        areas.insert(entry?.file_name().to_string_lossy().into_owned());
+    for folder in ["crates", "lab"] {
+        for entry in fs::read_dir(folder)? {
+            areas.insert(entry?.file_name().to_string_lossy().into_owned());
+        }
     }
     Ok(areas)
 }

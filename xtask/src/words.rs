@@ -87,7 +87,8 @@ fn find(list: &List, paths: &[PathBuf]) -> Result<Vec<Hit>> {
 fn print_counts(hits: &[Hit]) {
     let mut areas: BTreeMap<PathBuf, BTreeMap<&str, usize>> = BTreeMap::new();
     for hit in hits {
-        let depth = if hit.path.starts_with("crates") { 2 } else { 1 };
+        let in_crate = hit.path.starts_with("crates") || hit.path.starts_with("lab");
+        let depth = if in_crate { 2 } else { 1 };
         let area = hit.path.components().take(depth).collect();
         *areas.entry(area).or_default().entry(&hit.word).or_default() += 1;
     }
