@@ -94,7 +94,7 @@ fn what_cannot_be_reserved_is_refused_at_once() {
             let refused = slab.try_reserve(additional).unwrap_err();
             assert!(matches!(refused, SlabError::IndexSpaceExhausted { .. }), "{refused}");
         }
-        assert_eq!(source.requests(), 0);
+        assert_eq!((slab.try_reserve(0), source.requests()), (Ok(()), 0));
         if slab_capacity < 5000 {
             slab.allocate(1).unwrap();
             let requests = source.requests();

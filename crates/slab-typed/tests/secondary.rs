@@ -30,7 +30,8 @@ fn follows_the_handle_and_not_the_slot() {
 #[test]
 fn takes_values_back_under_live_handles() {
     type Map = SecondaryMap<SlotHandle, u32>;
-    let ways: [(&str, fn(&mut Map, &[SlotHandle])); 7] = [
+    type Way = fn(&mut Map, &[SlotHandle]);
+    let ways: [(&str, Way); 7] = [
         ("remove", |map, keys| keys.iter().for_each(|&key| assert!(map.remove(key).is_some()))),
         ("clear", |map, _| map.clear()),
         ("drain", |map, keys| assert_eq!(map.drain().count(), keys.len())),

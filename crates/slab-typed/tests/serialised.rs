@@ -314,6 +314,7 @@ fn what_does_not_agree_is_refused_before_memory_is_acquired() {
     refused(sealed(64, &[1], &[0b11], &[], &[1]), "1 values, expected 2");
     refused(sealed(4, &[1], &[1 << 4], &[], &[1]), "chunk of 4");
     refused(sealed(1, &vec![0; 1 << 16], &[], &[], &[1]), "values, expected 0");
+    refused(sealed(1, &vec![0; (1 << 16) + 1], &[], &[], &[]), "at most 65536");
     for generation in [0, 2, RETIRED, u32::MAX] {
         refused(sealed(4, &[1], &[1], &[], &[generation]), "never lives");
     }

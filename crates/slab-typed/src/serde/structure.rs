@@ -157,6 +157,10 @@ impl Structure {
         if floor > WORN || !floor.is_multiple_of(2) {
             return Err(format!("generation floor {floor}, expected an even number up to {WORN}"));
         }
+        let words_max = CHUNK_COUNT_MAX.div_ceil(WORD_BITS) as usize;
+        if self.held.len() > words_max {
+            return Err(format!("{} words of held chunks, at most {words_max}", self.held.len()));
+        }
         let chunks_per_slab = u64::from(geometry.chunks_per_slab);
         let slabs = self.last_chunk().map_or(0, |chunk| u64::from(chunk) / chunks_per_slab + 1);
         let known = slabs * chunks_per_slab;

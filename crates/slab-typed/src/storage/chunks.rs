@@ -161,6 +161,9 @@ impl<T, A: Allocator> Storage<T, A> {
     /// Returns why `slabs` more slabs cannot be held, whatever memory there is. *O*(1), but for a look at all
     /// ids where nearly all are used.
     pub fn check_room(&self, slabs: usize) -> Result<(), SlabError> {
+        if slabs == 0 {
+            return Ok(());
+        }
         let Geometry { slab_capacity, chunks_per_slab, .. } = self.geometry;
         let ids = (CHUNK_COUNT_MAX / chunks_per_slab) as usize;
         let (known, held) = (self.slab_ids() as usize, self.held_slabs as usize);
@@ -259,9 +262,10 @@ impl<T, A: Allocator> Storage<T, A> {
         while self.slab_ids() > 0 {
             let last = self.chunks_of(self.slab_ids() - 1);
             // Held chunks have no floor. What is worn stays: else all ids to come would start worn.
-            let floors = last.clone().map(|chunk| self.record(chunk).floor());
-            let floor = floors.fold(Some(0), |highest, floor| Some(highest?.max(floor?)));
-            let Some(floor) = floor.filter(|&floor| floor <= WORN) else { break };
+            let mut floors = last.clone().map(|chunk| self.record(chunk).floor());
+            let highest =
+                floors.try_fold(0, |highest, floor| floor.map(|floor| floor.max(highest)));
+            let Some(floor) = highest.filter(|&floor| floor <= WORN) else { break };
             self.floor = self.floor.max(floor);
             self.directory.truncate(last.start);
         }

@@ -102,8 +102,8 @@ pub(crate) struct Storage<T, A: Allocator> {
     retired: usize,
     /// Generations of slabs acquired from now on start here, or higher if their records say so; even.
     floor: u32,
-    /// What vacating a slot adds to its generation, wrapping. In a register's width it costs no more than a
-    /// constant.
+    /// What vacating a slot adds to its generation, wrapping: [`NEXT_LIFE`] or [`SAME_LIFE`]. It takes one
+    /// instruction, as a constant would.
     generation_step: u32,
     pub geometry: Geometry,
     source: A,
