@@ -11,7 +11,7 @@ use crate::faults::{Faults, skip};
 const SUBJECT_COLUMNS_MAX: usize = 72;
 
 /// The areas beside the crates that a subject can begin with.
-const AREAS: [&str; 7] = ["benches", "ci", "docs", "fuzz", "metal", "workspace", "xtask"];
+const AREAS: [&str; 8] = ["benches", "ci", "docs", "fuzz", "lab", "metal", "workspace", "xtask"];
 
 /// First words that cannot be an imperative.
 const NOT_VERBS: [&str; 12] =
