@@ -99,6 +99,11 @@ impl<'r> Judged<'r> {
         judged.fastest = judged.least(|result| judged.ns(result));
         judged.smallest = judged.least(|result| judged.memory(result).map(|bytes| bytes as f64));
         judged.pick = judged.best();
+        // The memory of `malloc` is not measured, so time alone can speak for leaving it: a pick that is
+        // not clearly faster gives way to the fastest where that one is.
+        if !judged.beats_malloc(judged.pick) && judged.beats_malloc(judged.fastest) {
+            judged.pick = judged.fastest;
+        }
         judged.verdict = judged.judge();
         judged
     }
@@ -149,6 +154,16 @@ impl<'r> Judged<'r> {
         equals.min_by(order).copied()
     }
 
+    /// Returns whether a result takes clearly less time than `malloc`: by [`LEVEL`], and by more than the
+    /// rounds of both differ. `true` if `malloc` was not timed.
+    fn beats_malloc(&self, result: Option<&ContenderReport>) -> bool {
+        let times = self.malloc.zip(result).and_then(|(malloc, result)| {
+            let spread = malloc.spread_ns.unwrap_or(0.0) + result.spread_ns.unwrap_or(0.0);
+            Some((self.ns(malloc)?, self.ns(result)?, spread))
+        });
+        times.is_none_or(|(malloc, ns, spread)| malloc > ns * LEVEL && malloc - ns > spread)
+    }
+
     fn judge(&self) -> Verdict {
         if self.report.operations < REQUESTS_MIN {
             return Verdict::TooFewRequests;
@@ -156,10 +171,11 @@ impl<'r> Judged<'r> {
         let Some(pick) = self.pick else {
             return if self.malloc.is_some() { Verdict::OnlyMalloc } else { Verdict::Nothing };
         };
-        let times = self.malloc.and_then(|malloc| Some((malloc, self.ns(malloc)?, self.ns(pick)?)));
-        let Some((malloc, malloc_ns, pick_ns)) = times else { return Verdict::Region };
-        let spread = malloc.spread_ns.unwrap_or(0.0) + pick.spread_ns.unwrap_or(0.0);
-        if malloc_ns <= pick_ns * LEVEL || malloc_ns - pick_ns <= spread {
+        let timed = |result| self.ns(result).is_some();
+        if !self.malloc.is_some_and(timed) || !timed(pick) {
+            return Verdict::Region;
+        }
+        if !self.beats_malloc(Some(pick)) {
             return Verdict::NotFaster;
         }
         match self.saved_share() {

@@ -126,6 +126,22 @@ fn the_fastest_loses_if_it_wastes_memory() {
 }
 
 #[test]
+fn malloc_is_compared_with_the_fastest_where_the_pick_is_no_faster() {
+    let results =
+        vec![result("fast", 4.0, 900), result("small", 9.5, 100), result("system", 10.0, 0)];
+    assert_eq!(advise(&report(results[..2].to_vec())).pick, Some("small"));
+    let advice = advise(&report(results));
+    assert_eq!((advice.pick, advice.verdict), (Some("fast"), Verdict::Unknown));
+    // Where the pick is clearly faster it stays, although another is faster still.
+    let advice = advise(&report(vec![
+        result("fast", 4.0, 900),
+        result("small", 9.5, 100),
+        result("system", 20.0, 0),
+    ]));
+    assert_eq!(advice.pick, Some("small"));
+}
+
+#[test]
 fn the_smallest_region_counts_where_it_was_measured() {
     let with = |mut result: ContenderReport, kib: usize| {
         result.smallest_arena_bytes = Some(kib << 10);
