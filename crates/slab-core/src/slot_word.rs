@@ -85,7 +85,8 @@ impl VacantWord {
 pub struct LiveWord(u64);
 
 impl LiveWord {
-    /// Makes slots `0..slot_count` live and returns those that were not. *O*(1).
+    /// Makes slots `0..slot_count` live and returns those that were not; a count above 64 counts as 64.
+    /// *O*(1).
     #[inline]
     pub const fn fill(&mut self, slot_count: u32) -> VacantWord {
         let vacant = self.vacant(slot_count);
@@ -93,7 +94,7 @@ impl LiveWord {
         vacant
     }
 
-    /// Returns those of the slots `0..slot_count` that are not live. *O*(1).
+    /// Returns those of the slots `0..slot_count` that are not live; a count above 64 counts as 64. *O*(1).
     #[inline]
     pub const fn vacant(self, slot_count: u32) -> VacantWord {
         VacantWord(!self.0 & first(slot_count))
@@ -137,10 +138,10 @@ const fn bit(slot: u32) -> u64 {
     1 << (slot % u64::BITS)
 }
 
-/// Returns the word of the slots `0..slot_count`, for a count of at most 64.
+/// Returns the word of the slots `0..slot_count`, all 64 for a larger count.
 #[inline]
 const fn first(slot_count: u32) -> u64 {
-    if slot_count == 0 { 0 } else { u64::MAX >> (u64::BITS - slot_count) }
+    if slot_count < u64::BITS { (1 << slot_count) - 1 } else { u64::MAX }
 }
 
 #[cfg(test)]
@@ -159,6 +160,17 @@ mod tests {
             }
             assert_eq!(word.take(), None);
             assert!(word.is_empty());
+        }
+    }
+
+    /// The same in a build that checks for overflow and in one that does not.
+    #[test]
+    fn a_count_above_the_slots_of_a_word_counts_as_all() {
+        for count in [64, 65, 100, 128, u32::MAX] {
+            let mut live = LiveWord::default();
+            assert_eq!(live.vacant(count), VacantWord::new(64), "{count}");
+            assert_eq!(live.fill(count).len(), 64, "{count}");
+            assert_eq!(live.len(), 64, "{count}");
         }
     }
 

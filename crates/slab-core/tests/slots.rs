@@ -138,6 +138,31 @@ fn seven_hundred_words_are_seven_hundred_slots() {
 }
 
 #[test]
+fn no_buffer_holds_more_slots_than_are_calculated_wherever_it_begins() {
+    fn one<T, M: Mode>() -> u32 {
+        let mut fewer = 0;
+        for bytes in (9..80).chain([1000, 1021]) {
+            for offset in 0..9 {
+                let arena = Arena::new(bytes, offset);
+                // SAFETY: the arena outlives the slots and is theirs alone.
+                let slots = unsafe { Slots::<T, M>::new(arena.region().cast(), bytes) };
+                let held = slots.map_or(0, |slots| slots.slot_count());
+                let calculated = Slots::<T, M>::calculate_total_slots(bytes);
+                assert!(held <= calculated, "{held} of {calculated}: {bytes} from {offset}");
+                assert!(offset % 8 > 0 || held == calculated, "{bytes} bytes from {offset}");
+                fewer += calculated - held;
+            }
+        }
+        fewer
+    }
+    assert_eq!(one::<u8, Unchecked>(), 0);
+    assert!(one::<[u8; 3], Checked>() > 0);
+    assert!(one::<u8, Checked>() > 0);
+    assert!(one::<u16, Hardened>() > 0);
+    assert!(one::<u64, Checked>() > 0);
+}
+
+#[test]
 fn the_count_is_known_at_compile_time_and_right() {
     fn one<M: Mode, I: SlotIndex>() {
         for bytes in [16, 40, 100, 1000, 4096, 5003] {

@@ -74,7 +74,8 @@ impl<T, M: Mode, I: SlotIndex> Segment<Typed<T>, M, I> {
     }
 
     /// Returns how many slots fit a buffer of `buffer_size` bytes that begins at a multiple of the
-    /// alignment of `T` and, in tracking modes, of 8. A buffer that does not may hold fewer. *O*(1).
+    /// alignment of `T` and, in tracking modes, of 8. A buffer that begins elsewhere holds as many or
+    /// fewer, never more. *O*(1).
     ///
     /// # Examples
     ///
@@ -88,7 +89,7 @@ impl<T, M: Mode, I: SlotIndex> Segment<Typed<T>, M, I> {
     /// ```
     pub const fn calculate_total_slots(buffer_size: usize) -> u32 {
         let stride = const { Typed::<T>::stride_in::<M, I>() };
-        let bytes = if M::CHECKED { align_down(buffer_size, MAP_WORD_BYTES) } else { buffer_size };
+        let bytes = counted_bytes::<M>(buffer_size);
         shape::slot_count(bytes, stride, M::CHECKED, I::SLOT_COUNT_MAX)
     }
 }
@@ -115,10 +116,10 @@ impl<M: Mode, I: SlotIndex> Segment<Erased, M, I> {
     }
 
     /// Returns how many slots for a layout fit a buffer of `buffer_size` bytes that begins at a
-    /// multiple of the layout's alignment and, in tracking modes, of 8; zero for a layout too large.
-    /// *O*(1).
+    /// multiple of the layout's alignment and, in tracking modes, of 8; zero for a layout too large. A
+    /// buffer that begins elsewhere holds as many or fewer, never more. *O*(1).
     pub const fn calculate_total_slots(layout: Layout, buffer_size: usize) -> u32 {
-        let bytes = if M::CHECKED { align_down(buffer_size, MAP_WORD_BYTES) } else { buffer_size };
+        let bytes = counted_bytes::<M>(buffer_size);
         match Erased::new::<M, I>(layout) {
             None => 0,
             Some(shape) => {
@@ -147,7 +148,8 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
         let end = start.saturating_add(size);
         let map_end = if M::CHECKED { align_down(end, MAP_WORD_BYTES) } else { end };
         let stride = shape.stride();
-        let bytes = map_end.saturating_sub(first);
+        // Never more than in a buffer that is aligned: `calculate_total_slots` is an upper bound.
+        let bytes = map_end.saturating_sub(first).min(counted_bytes::<M>(size));
         let slot_count = shape::slot_count(bytes, stride, M::CHECKED, slot_count_max);
         if slot_count == 0 {
             let required = required(start, first, stride, M::CHECKED);
@@ -407,16 +409,23 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> fmt::Debug for Segment<S, M, I> {
     }
 }
 
+/// Returns how many bytes of a buffer of `buffer_size` are counted: in tracking modes whole words of the
+/// live map.
+const fn counted_bytes<M: Mode>(buffer_size: usize) -> usize {
+    if M::CHECKED { align_down(buffer_size, MAP_WORD_BYTES) } else { buffer_size }
+}
+
 /// Returns how many bytes from `start` would be enough for one slot at `first`.
 #[cold]
 fn required(start: usize, first: usize, stride: usize, tracked: bool) -> usize {
+    let with_map = |end: usize| align_up(end, MAP_WORD_BYTES)?.checked_add(MAP_WORD_BYTES);
     let slot_end = first.checked_add(stride);
-    let end = if tracked {
-        slot_end
-            .and_then(|end| align_up(end, MAP_WORD_BYTES))
-            .and_then(|end| end.checked_add(MAP_WORD_BYTES))
+    let required = if tracked {
+        let from_start = slot_end.and_then(with_map).map(|end| end - start);
+        // Whole words are counted, wherever the buffer begins.
+        from_start.zip(with_map(stride)).map(|(from_start, counted)| from_start.max(counted))
     } else {
-        slot_end
+        slot_end.map(|end| end - start)
     };
-    end.map_or(usize::MAX, |end| end - start)
+    required.unwrap_or(usize::MAX)
 }
