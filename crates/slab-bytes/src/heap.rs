@@ -130,7 +130,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     #[cold]
     #[inline(never)]
     fn alloc_slot_slow(&mut self, class: SizeClass, align: usize) -> AllocResult<NonNull<u8>> {
-        let lender = if self.refill(class) || self.grow(class) || self.squeeze(class) {
+        self.reclaim_if_empty();
+        let lender = if self.refill(class) || self.grow(class) {
             class
         } else {
             let mut larger = class.larger().filter(|larger| larger.keeps_align(align));
@@ -171,16 +172,25 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         true
     }
 
-    /// Gives the class a further segment, as long as suits it or as short as can be. *O*(1), but for
-    /// a bounded scan of free runs if there is none.
+    /// Gives the class a further segment, as long as suits it, or shorter. *O*(classes).
+    ///
+    /// What is kept for later is returned before a shorter segment is taken, and at once in a heap that is
+    /// mostly idle: what was freed long ago must not divide the memory.
     fn grow(&mut self, class: SizeClass) -> bool {
+        if self.idle_bytes() > self.used_bytes() {
+            self.reclaim();
+        }
         let wished = class.segment_granules(self.fronts[class].segment_count);
-        self.carve_segment(class, wished) || self.carve_segment(class, class.segment_granules_min())
+        self.carve_segment(class, wished)
+            || self.reclaim() > 0 && self.carve_segment(class, wished)
+            || self.carve_segment(class, class.segment_granules(0))
+            || self.carve_segment(class, class.segment_granules_min())
     }
 
-    /// Gives the class the memory of other classes' unused segments, if there is any.
-    fn squeeze(&mut self, class: SizeClass) -> bool {
-        self.reclaim() > 0 && self.carve_segment(class, class.segment_granules_min())
+    /// Returns the bytes that lie in segments and kept runs and in no live block.
+    fn idle_bytes(&self) -> usize {
+        let held = self.granule_total - self.runs.free_granules();
+        held * GRANULE_BYTES - self.used_bytes()
     }
 
     fn carve_segment(&mut self, class: SizeClass, len: u32) -> bool {
@@ -206,13 +216,22 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     #[inline(never)]
     fn alloc_run(&mut self, len: u32, align: usize) -> AllocResult<NonNull<u8>> {
-        if align <= GRANULE_BYTES
-            && let Some(head) = self.runs.take_kept(len)
-        {
-            // All else that a head says is true of it already.
-            head.set_kind(Kind::Block);
-            self.allocated_bytes = self.allocated_bytes.wrapping_add(len as usize * GRANULE_BYTES);
-            return Ok(self.start_of(head));
+        if align > GRANULE_BYTES {
+            self.reclaim_if_empty();
+        } else {
+            if !self.runs.is_alone(len)
+                && self.used_bytes() == 0
+                && !self.runs.find_alone(len, self.granule_total)
+            {
+                self.reclaim();
+            }
+            if let Some(head) = self.runs.take_kept(len) {
+                // All else that a head says is true of it already.
+                head.set_kind(Kind::Block);
+                self.allocated_bytes =
+                    self.allocated_bytes.wrapping_add(len as usize * GRANULE_BYTES);
+                return Ok(self.start_of(head));
+            }
         }
         let head = self.take_run(len, align, Kind::Block).ok_or(AllocError::NoMemory)?;
         Ok(self.start_of(head))
@@ -231,6 +250,13 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         // SAFETY: the block is retired, of so many bytes, and ours until it is returned.
         unsafe { block::dress::<M>(block, layout.size(), usable_bytes) };
         Ok(block)
+    }
+
+    /// Returns everything that is kept in an empty heap, so that it serves what a fresh one serves.
+    pub(crate) fn reclaim_if_empty(&mut self) {
+        if self.used_bytes() == 0 {
+            self.reclaim();
+        }
     }
 
     /// Takes a run of granules, if need be after returning unused segments.
@@ -291,7 +317,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 reclaimed_bytes += len as usize * GRANULE_BYTES;
             }
         }
-        reclaimed_bytes += self.runs.kept().map(LineRef::len).sum::<u32>() as usize * GRANULE_BYTES;
+        reclaimed_bytes += self.runs.kept_granules() * GRANULE_BYTES;
         self.runs.flush();
         reclaimed_bytes
     }

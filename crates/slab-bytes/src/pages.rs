@@ -62,6 +62,7 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
         if !align.is_power_of_two() {
             return Err(AllocError::InvalidParam);
         }
+        self.reclaim_if_empty();
         let head = self.take_run(len, align.max(PAGE), Kind::Pages).ok_or(AllocError::NoMemory)?;
         Ok(self.hand_out(head, len))
     }
@@ -99,7 +100,8 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
     /// Returns how many aligned pages the regions have, and how many the memory in use would fill.
     /// A byte heap on the same regions counts as using them.
     fn page_counts(&self) -> PageCounts {
-        let used_granules = self.granule_total - self.runs.free_granules();
+        let free_granules = self.runs.free_granules() + self.runs.kept_granules();
+        let used_granules = self.granule_total - free_granules;
         let used = (used_granules * GRANULE_BYTES).div_ceil(PAGE);
         PageCounts { total: self.page_total, used: used.min(self.page_total) }
     }

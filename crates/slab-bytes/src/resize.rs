@@ -112,6 +112,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let tail = unsafe { head.forward(new_len as usize) };
         head.edit(|line| line.len = new_len);
         self.freed_bytes = self.freed_bytes.wrapping_add((len - new_len) as usize * GRANULE_BYTES);
+        self.runs.forget_alone();
         // SAFETY: the end of a run whose head is now shorter, in no use.
         unsafe { self.runs.release(tail, len - new_len) };
     }

@@ -67,8 +67,11 @@ pub struct RunBins {
     occupied: [u64; WORD_COUNT],
     bins: [LineList; BIN_COUNT],
     kept: [Option<LineRef>; KEPT_COUNT],
-    /// Granules of runs free or kept.
+    /// Granules of the free runs.
     free_granules: usize,
+    /// Length of the one run that is not free, in a heap without segments, if it lies where a fresh heap
+    /// would carve it; 0 if that is not known. Carving another run or shortening this one forgets it.
+    alone_len: u32,
 }
 
 impl RunBins {
@@ -78,12 +81,49 @@ impl RunBins {
             bins: [LineList::EMPTY; BIN_COUNT],
             kept: [None; KEPT_COUNT],
             free_granules: 0,
+            alone_len: 0,
         }
     }
 
-    /// Returns the granules in runs that are free or kept.
+    /// Returns the granules in free runs.
+    #[inline]
     pub fn free_granules(&self) -> usize {
         self.free_granules
+    }
+
+    /// Returns the granules in runs that are kept.
+    pub fn kept_granules(&self) -> usize {
+        self.kept().map(|run| run.len() as usize).sum()
+    }
+
+    /// Returns whether the run kept for requests of `len` granules is known to be the only one that is not
+    /// free, and to lie where a fresh heap would carve it. *O*(1).
+    #[inline]
+    pub fn is_alone(&self, len: u32) -> bool {
+        self.alone_len == len
+    }
+
+    /// Forgets what [`is_alone`](Self::is_alone) knows: the run that was kept has become shorter.
+    pub fn forget_alone(&mut self) {
+        self.alone_len = 0;
+    }
+
+    /// Finds out whether [`is_alone`](Self::is_alone) holds in a heap in which nothing is used. *O*(1).
+    #[cold]
+    pub fn find_alone(&mut self, len: u32, granule_total: usize) -> bool {
+        let Some(run) = self.kept[len as usize % KEPT_COUNT] else { return false };
+        let neighbour = if len <= FAR_LEN_MAX {
+            // SAFETY: at worst the closing edge.
+            unsafe { run.forward(run.len() as usize) }
+        } else {
+            // SAFETY: at worst the opening edge.
+            unsafe { run.backward(1) }
+        };
+        let alone = run.len() == len && self.free_granules + len as usize == granule_total;
+        if alone && neighbour.kind() == Kind::Edge {
+            self.alone_len = len;
+        }
+        self.alone_len == len
     }
 
     /// Returns the length of the longest run, free or kept, that a request would find. *O*(1): as many
@@ -113,11 +153,7 @@ impl RunBins {
     /// Takes the run kept for requests of `len` granules; it still says that it is kept. *O*(1).
     #[inline]
     pub fn take_kept(&mut self, len: u32) -> Option<LineRef> {
-        let kept = self.kept[len as usize % KEPT_COUNT].take_if(|kept| kept.len() == len);
-        if kept.is_some() {
-            self.free_granules -= len as usize;
-        }
-        kept
+        self.kept[len as usize % KEPT_COUNT].take_if(|kept| kept.len() == len)
     }
 
     fn take_free(&mut self, len: u32) -> Option<LineRef> {
@@ -189,6 +225,7 @@ impl RunBins {
         debug_assert!(head.kind() == Kind::Free && skip + len <= run_len && len > 0);
         self.unlink(head);
         self.free_granules -= len as usize;
+        self.alone_len = 0;
         // SAFETY: within the run.
         let first = unsafe { head.forward(skip as usize) };
         // SAFETY: within the run.
@@ -239,7 +276,6 @@ impl RunBins {
             return unsafe { self.release(head, len) };
         }
         head.set_kind(Kind::Kept);
-        self.free_granules += len as usize;
         if let Some(older) = self.kept[len as usize % KEPT_COUNT].replace(head) {
             self.merge_kept(older);
         }
@@ -256,10 +292,8 @@ impl RunBins {
 
     /// Makes a run free that is in the table of kept ones no longer.
     fn merge_kept(&mut self, run: LineRef) {
-        let len = run.len();
-        self.free_granules -= len as usize;
         // SAFETY: by B4 a run, in no use, that is not free.
-        unsafe { self.release(run, len) };
+        unsafe { self.release(run, run.len()) };
     }
 
     /// Makes a run free and merges it with free neighbours. *O*(1).

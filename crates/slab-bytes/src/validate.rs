@@ -16,7 +16,6 @@ struct Census {
     live_bytes: usize,
     free_granules: usize,
     free_runs: usize,
-    free_run_granules: usize,
     kept_runs: usize,
     granules: usize,
     region_bytes: usize,
@@ -87,12 +86,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         match line.kind {
             Kind::Free => {
                 census.free_granules += line.len as usize;
-                census.free_run_granules += line.len as usize;
                 census.free_runs += 1;
                 Ok(())
             }
             Kind::Kept => {
-                census.free_granules += line.len as usize;
                 census.kept_runs += 1;
                 Ok(())
             }
@@ -184,7 +181,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         expect("exactly the free runs are listed", 0, census.free_runs, listed)?;
         let listed_granules: usize =
             self.runs.iter().take(census.free_runs).map(|head| head.get().len as usize).sum();
-        expect("listed runs are free", 0, census.free_run_granules, listed_granules)?;
+        expect("listed runs are free", 0, census.free_granules, listed_granules)?;
         let kept = self.runs.kept().filter(|run| run.kind() == Kind::Kept).count();
         expect("exactly the kept runs are in the table", 0, census.kept_runs, kept)?;
         expect("free granules are counted", 0, census.free_granules, self.runs.free_granules())

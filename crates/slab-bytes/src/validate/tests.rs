@@ -237,8 +237,21 @@ fn runs_that_are_not_where_they_should_be_are_found() {
         line_of(heap, kept, 1).set(Line { len: rest, kind: Kind::Kept, ..Line::default() });
     });
     let free = figure(|heap| heap.runs.free_granules());
-    broken("free granules are counted", [free - 9, free], |heap| {
-        first(heap, Kind::Kept).set_kind(Kind::Block);
+    // The last granule of a free run is made a block.
+    broken("free granules are counted", [free - 1, free], |heap| {
+        let head = first(heap, Kind::Free);
+        let len = head.len() - 1;
+        head.edit(|line| line.len = len);
+        line_of(heap, head, len as usize - 1).set(Line {
+            len,
+            kind: Kind::FreeEnd,
+            ..Line::default()
+        });
+        line_of(heap, head, len as usize).set(Line {
+            len: 1,
+            kind: Kind::Block,
+            ..Line::default()
+        });
     });
 }
 
