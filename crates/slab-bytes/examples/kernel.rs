@@ -8,7 +8,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::NonNull;
 
-use slab_bytes::{FreeError, SlabByteAllocator};
+use slab_bytes::{Fault, SlabByteAllocator};
 use slab_traits::{Locked, PageAllocator, RegionError};
 
 type Heap = Locked<spin::Mutex<()>, SlabByteAllocator>;
@@ -89,7 +89,7 @@ fn main() -> Result<(), RegionError> {
     };
     // SAFETY: the heap stays in place, and no block that is in use is freed.
     match unsafe { HEAP.with_inner(free_twice) } {
-        Err(error @ FreeError::DoubleFree { .. }) => println!("found: {error}"),
+        Err(fault @ Fault::DoubleFree { .. }) => println!("found: {fault}"),
         other => panic!("a double free was answered with {other:?}"),
     }
     Ok(())

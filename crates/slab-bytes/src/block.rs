@@ -1,5 +1,5 @@
 //! A block as its user sees it: which class or run a layout takes, and, in builds that watch for
-//! overruns, the canary and the fence in the slack behind it.
+//! overruns, the canary in the slack behind it, which is poisoned.
 #![expect(unsafe_code, reason = "writes and reads the slack behind a block")]
 
 use core::alloc::Layout;
@@ -7,8 +7,7 @@ use core::ptr::NonNull;
 
 use slab_core::{Mode, poison};
 
-use crate::class::{GRANULE_BYTES, SizeClass, granules_for};
-use crate::error::FreeError;
+use crate::class::{GRANULE_BYTES, SLOT_BYTES_MAX, SizeClass, granules_for};
 
 /// Returns the byte with which `Hardened` mode fills the slack of a block of `size` bytes, at an
 /// offset. Four bytes in a row tell every size from every other, so that a free with another size
@@ -56,11 +55,16 @@ pub fn fitting<M: Mode>(layout: Layout) -> Fitting {
 }
 
 /// Returns whether the slot of `class` at an address may be a block of this layout: the layout's own
-/// class, or, in a segment that has lent slots, a larger one.
-pub fn fits_class<M: Mode>(layout: Layout, address: usize, class: SizeClass, lent: bool) -> bool {
+/// class, or, in a segment with borrowed slots, a larger one.
+pub fn fits_class<M: Mode>(
+    layout: Layout,
+    address: usize,
+    class: SizeClass,
+    borrowed: bool,
+) -> bool {
     match fitting::<M>(layout) {
         Fitting::Class(own) if own == class => true,
-        Fitting::Class(own) => lent && own < class && address.is_multiple_of(layout.align()),
+        Fitting::Class(own) => borrowed && own < class && address.is_multiple_of(layout.align()),
         _ => false,
     }
 }
@@ -74,86 +78,212 @@ pub fn fits_run<M: Mode>(layout: Layout, address: usize, len: u32) -> bool {
     }
 }
 
+/// Returns whether a run of `len` granules at an address may be a block that was a run and was shrunk to
+/// this layout of a class.
+pub fn fits_borrowed_run<M: Mode>(layout: Layout, address: usize, len: u32) -> bool {
+    let of_class = matches!(fitting::<M>(layout), Fitting::Class(_));
+    of_class && run_granules::<M>(layout) == Some(len) && address.is_multiple_of(layout.align())
+}
+
+/// Returns the granules of a run that holds a block of this layout, whether or not a class does too.
+pub fn run_granules<M: Mode>(layout: Layout) -> Option<u32> {
+    granules_for(layout.size() + canary_bytes::<M>())
+}
+
+/// The smallest and the largest size that a block can have been allocated with.
+pub type Sizes = (usize, usize);
+
+/// Returns the sizes of blocks of a class at an alignment; all up to the slot's if it may be borrowed.
+pub fn class_sizes<M: Mode>(class: SizeClass, align: usize, borrowed: bool) -> Sizes {
+    let least = if borrowed { 0 } else { class.size_min(align) };
+    let canary_bytes = canary_bytes::<M>();
+    (least.saturating_sub(canary_bytes), class.slot_bytes() - canary_bytes)
+}
+
+/// Returns the sizes of blocks that are runs of `len` granules.
+pub fn run_sizes<M: Mode>(len: u32) -> Sizes {
+    let granules_bytes = len as usize * GRANULE_BYTES;
+    let least = if len == 1 { 0 } else { granules_bytes - GRANULE_BYTES + 1 };
+    let canary_bytes = canary_bytes::<M>();
+    (least.saturating_sub(canary_bytes), granules_bytes - canary_bytes)
+}
+
 /// Returns whether blocks are dressed at all; in other builds the functions below are never called.
 pub const fn dressed<M: Mode>() -> bool {
     poison::is_active::<M>()
 }
 
-/// Makes a retired block of `usable_bytes` usable for `size` bytes, and watches the rest.
+/// Makes a retired block of `usable_bytes` usable for `size` bytes, and poisons its slack.
 ///
-/// # Panics
+/// # Errors
 ///
-/// In `Hardened` mode, if the memory was written while it was free.
+/// In `Hardened` mode, the offset of the first byte that was written while the memory was free.
 ///
 /// # Safety
 ///
 /// `block` is a retired block of this mode, of `usable_bytes >= size`, that nobody uses yet.
-pub unsafe fn dress<M: Mode>(block: NonNull<u8>, size: usize, usable_bytes: usize) {
-    // SAFETY: the caller vouches for a retired block.
+pub unsafe fn dress<M: Mode>(
+    block: NonNull<u8>,
+    size: usize,
+    usable_bytes: usize,
+) -> Result<(), usize> {
+    // SAFETY: the caller promises a retired block.
     if let Some(offset) = unsafe { poison::revive::<M>(block, usable_bytes) } {
-        let address = block.addr();
-        panic!(
-            "the free memory at {address:#x} was written after it was freed, at offset {offset}"
-        );
+        return Err(offset);
     }
-    // SAFETY: the caller vouches for `usable_bytes`.
+    // SAFETY: the caller promises `usable_bytes`.
     unsafe { watch_slack::<M>(block, size, usable_bytes) };
+    Ok(())
 }
 
-/// Ends the watch over a block's slack and reports whether it was written.
+/// Marks a damaged block as dead although it stays taken: [`check_slack`] recognises it.
+///
+/// # Safety
+///
+/// `block` has `usable_bytes`, at least those of a canary, and nobody uses it.
+pub unsafe fn quarantine(block: NonNull<u8>, usable_bytes: usize) {
+    // SAFETY: within the block.
+    let tail = unsafe { block.add(usable_bytes - CANARY_BYTES) };
+    // SAFETY: the block is not in use.
+    unsafe { tail.write_bytes(poison::FILL, CANARY_BYTES) };
+    // SAFETY: as above.
+    unsafe { poison::forbid(block, usable_bytes) };
+}
+
+/// What is wrong with the slack of a block that should be live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slack {
+    /// It is that of a block of this other size.
+    OfSize(usize),
+    /// The block is quarantined.
+    Dead,
+    /// It was written at this offset of the block.
+    Written(usize),
+}
+
+/// Compares a block's slack with the canary; in other modes than `Hardened` there is none. Slack that is
+/// poisoned stays so.
 ///
 /// # Errors
 ///
-/// [`FreeError::Overrun`]; the slack is watched as before.
+/// What is wrong, in [`Slack`].
+///
+/// # Safety
+///
+/// `block` is a live block of `usable_bytes`, dressed for some size, or a quarantined one; `size` leaves
+/// room for a canary.
+pub unsafe fn check_slack<M: Mode>(
+    block: NonNull<u8>,
+    size: usize,
+    usable_bytes: usize,
+) -> Result<(), Slack> {
+    if !M::HARDENED {
+        return Ok(());
+    }
+    // SAFETY: the caller's promise is the same.
+    match unsafe { size_told::<M>(block, usable_bytes) } {
+        Some(told) if told == size => {}
+        Some(other) => return Err(Slack::OfSize(other)),
+        None => {}
+    }
+    let written = |bytes: &[u8]| (0..bytes.len()).find(|&at| bytes[at] != canary(size, at));
+    // SAFETY: from `size` on the block is canary, as its end says; or the end was overwritten.
+    let written = unsafe { slack_from(block, size, usable_bytes, written) };
+    match written {
+        None => Ok(()),
+        // SAFETY: as above.
+        Some(_) if unsafe { is_quarantined(block, usable_bytes) } => Err(Slack::Dead),
+        Some(offset) => Err(Slack::Written(size + offset)),
+    }
+}
+
+/// Returns the size that a block is dressed for, as the last bytes of its slack tell it: they are canary
+/// whatever the size is, so that no byte is read that may be the user's. `None` if they were overwritten, and
+/// in other modes than `Hardened`.
+///
+/// # Safety
+///
+/// `block` is a live block of `usable_bytes`, dressed for some size, or a quarantined one.
+pub unsafe fn size_told<M: Mode>(block: NonNull<u8>, usable_bytes: usize) -> Option<usize> {
+    if !M::HARDENED {
+        return None;
+    }
+    // SAFETY: the caller's promise is the same.
+    let tail = unsafe { tail(block, usable_bytes) };
+    // Blocks of runs are a granule smaller at most, borrowed slots a slot.
+    let size_min = usable_bytes.saturating_sub(SLOT_BYTES_MAX);
+    (size_min..=usable_bytes - CANARY_BYTES).find(|&size| tail == canary_tail(size, usable_bytes))
+}
+
+/// Returns whether a block is [quarantined](quarantine).
+///
+/// # Safety
+///
+/// As [`size_told`].
+unsafe fn is_quarantined(block: NonNull<u8>, usable_bytes: usize) -> bool {
+    // SAFETY: the caller's promise is the same.
+    unsafe { tail(block, usable_bytes) == [poison::FILL; CANARY_BYTES] }
+}
+
+/// # Safety
+///
+/// As [`size_told`].
+unsafe fn tail(block: NonNull<u8>, usable_bytes: usize) -> [u8; CANARY_BYTES] {
+    let copy = |bytes: &[u8]| core::array::from_fn(|at| bytes[at]);
+    // SAFETY: the last bytes of a block are canary or fill, and never the user's.
+    unsafe { slack_from(block, usable_bytes - CANARY_BYTES, usable_bytes, copy) }
+}
+
+/// Calls `look` with the bytes of a block's slack from an offset on, which are poisoned before and
+/// afterwards.
+///
+/// # Safety
+///
+/// `block` has `usable_bytes`, and from `offset` on nobody uses them and they are initialised.
+unsafe fn slack_from<T>(
+    block: NonNull<u8>,
+    offset: usize,
+    usable_bytes: usize,
+    look: impl FnOnce(&[u8]) -> T,
+) -> T {
+    // SAFETY: within the block.
+    let slack = unsafe { block.add(offset) };
+    let slack_bytes = usable_bytes - offset;
+    // SAFETY: the slack is the block's.
+    unsafe { poison::permit(slack, slack_bytes) };
+    // SAFETY: the caller promises initialised bytes that nobody uses.
+    let found = look(unsafe { core::slice::from_raw_parts(slack.as_ptr(), slack_bytes) });
+    // SAFETY: as above.
+    unsafe { poison::forbid(slack, slack_bytes) };
+    found
+}
+
+/// Unpoisons a block's slack, before the block is retired or dressed anew.
 ///
 /// # Safety
 ///
 /// `block` is a live block, dressed for `size` of `usable_bytes`.
-pub unsafe fn undress<M: Mode>(
-    block: NonNull<u8>,
-    size: usize,
-    usable_bytes: usize,
-) -> Result<(), FreeError> {
+pub unsafe fn undress(block: NonNull<u8>, size: usize, usable_bytes: usize) {
     // SAFETY: `size <= usable_bytes`, within the block.
     let slack = unsafe { block.add(size) };
-    let slack_bytes = usable_bytes - size;
     // SAFETY: the slack is the block's.
-    unsafe { poison::permit(slack, slack_bytes) };
-    if !M::HARDENED {
-        return Ok(());
-    }
-    // SAFETY: the slack was filled when the block was dressed, and is not the user's to write.
-    let bytes = unsafe { core::slice::from_raw_parts(slack.as_ptr(), slack_bytes) };
-    let overwritten = (0..slack_bytes).find(|&offset| bytes[offset] != canary(size, offset));
-    let Some(offset) = overwritten else { return Ok(()) };
-    // SAFETY: as above.
-    unsafe { poison::forbid(slack, slack_bytes) };
-    Err(FreeError::Overrun { address: block.addr().get(), size, offset: size + offset })
+    unsafe { poison::permit(slack, usable_bytes - size) };
 }
 
-/// Dresses a block, undressed before, for a new size; usable bytes that it gained are retired ones,
-/// and those that it lost are retired.
-///
-/// # Panics
-///
-/// As [`dress`], for the bytes gained.
+/// Dresses a block, undressed before, for a new size; usable bytes that it lost are retired, and those
+/// that it gained were made usable.
 ///
 /// # Safety
 ///
 /// `block` is a live block that was undressed at `old_usable` bytes; it has `new_usable >= size`
-/// bytes now, the gained ones retired.
+/// bytes now, all of them usable.
 pub unsafe fn redress<M: Mode>(
     block: NonNull<u8>,
     size: usize,
     old_usable: usize,
     new_usable: usize,
 ) {
-    if new_usable > old_usable {
-        // SAFETY: within the block as it is now.
-        let gained = unsafe { block.add(old_usable) };
-        // SAFETY: the caller vouches that these bytes are retired.
-        unsafe { dress::<M>(gained, new_usable - old_usable, new_usable - old_usable) };
-    } else {
+    if new_usable < old_usable {
         // SAFETY: within the block as it was.
         let lost = unsafe { block.add(new_usable) };
         // SAFETY: the block gave these bytes up.
@@ -163,11 +293,11 @@ pub unsafe fn redress<M: Mode>(
     unsafe { watch_slack::<M>(block, size, new_usable) };
 }
 
-/// Writes the canary and puts up the fence behind a block's first `size` bytes.
+/// Writes the canary and poisons what lies behind a block's first `size` bytes.
 ///
 /// # Safety
 ///
-/// `block` has `usable_bytes >= size`, and what lies behind `size` is nobody's.
+/// `block` has `usable_bytes >= size`, and nobody uses what lies behind `size`.
 unsafe fn watch_slack<M: Mode>(block: NonNull<u8>, size: usize, usable_bytes: usize) {
     // SAFETY: within the block.
     let slack = unsafe { block.add(size) };
@@ -180,6 +310,12 @@ unsafe fn watch_slack<M: Mode>(block: NonNull<u8>, size: usize, usable_bytes: us
     }
     // SAFETY: the slack is the block's.
     unsafe { poison::forbid(slack, usable_bytes - size) };
+}
+
+/// Returns the last bytes of the canary behind `size` bytes of a block of `usable_bytes`.
+fn canary_tail(size: usize, usable_bytes: usize) -> [u8; CANARY_BYTES] {
+    let start = usable_bytes - CANARY_BYTES - size;
+    core::array::from_fn(|offset| canary(size, start + offset))
 }
 
 #[cfg(test)]
@@ -197,5 +333,19 @@ mod tests {
             sizes.clone().map(|size| array::from_fn(|offset| canary(size, offset))).collect();
         assert_eq!(words.len(), sizes.count());
         assert!((0..64).all(|offset| canary(24, offset) == canary(24, offset + 4)));
+    }
+
+    /// The last bytes of a block alone tell its size, among all that a slot or run may have, and that
+    /// it is live.
+    #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
+    fn the_end_of_a_block_tells_its_size() {
+        for usable in SizeClass::all().map(SizeClass::slot_bytes).chain([1, 5, 9].map(|n| n * 1024))
+        {
+            let sizes = 0..=usable - CANARY_BYTES;
+            let tails: HashSet<_> = sizes.clone().map(|size| canary_tail(size, usable)).collect();
+            assert_eq!(tails.len(), sizes.count(), "{usable}");
+            assert!(!tails.contains(&[poison::FILL; CANARY_BYTES]), "{usable}");
+        }
     }
 }

@@ -15,7 +15,7 @@ const CLASS_STEP: usize = 16;
 
 /// Bytes of the largest class. The next larger request takes a run of five granules, of which
 /// rounding wastes less than a fifth, as it does of a class.
-const SLOT_BYTES_MAX: usize = 4096;
+pub const SLOT_BYTES_MAX: usize = 4096;
 
 /// Granules of the longest segment: longer ones keep more memory from other classes than they
 /// save in bookkeeping.
@@ -94,6 +94,18 @@ impl SizeClass {
     #[inline]
     pub const fn slot_bytes(self) -> usize {
         BY_SLOT[self.index()].divisor() as usize
+    }
+
+    /// Returns the smallest size of a block of this class at an alignment; at another than the slots have,
+    /// the smallest at an alignment to 16.
+    pub const fn size_min(self, align: usize) -> usize {
+        if self.index() == 0 {
+            return 0;
+        }
+        let align = if self.keeps_align(align) && align > CLASS_STEP { align } else { CLASS_STEP };
+        let below = Self::slot_bytes_of(self.index() - 1);
+        // A size of zero takes the same as one of one.
+        if below < align { 0 } else { below - below % align + 1 }
     }
 
     /// Returns the slot that covers the byte `offset` bytes into a segment.
@@ -249,6 +261,22 @@ mod tests {
         }
         assert!(checked > 40_000);
         assert_eq!(SizeClass::of(8, 2048), None);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
+    fn the_smallest_size_of_a_class_is_the_first_that_it_serves() {
+        let mut checked = 0;
+        for align in (0..=10).map(|log2| 1usize << log2) {
+            for class in SizeClass::all().filter(|class| class.keeps_align(align)) {
+                let first =
+                    (0..=SLOT_BYTES_MAX).find(|&size| SizeClass::of(size, align) == Some(class));
+                assert_eq!(class.size_min(align), first.unwrap(), "{class:?} {align}");
+                checked += 1;
+            }
+        }
+        assert!(checked > 150, "{checked}");
+        assert_eq!(SizeClass::of(100, 1).unwrap().size_min(4096), 97);
     }
 
     #[test]

@@ -1,18 +1,26 @@
-//! The way of a block back: from its address to its slot or run, and to where that belongs now.
+//! The way of a block back: from its address to its slot or run, and to where that belongs now. What is
+//! wrong with a free that is refused is said in `fault`.
 #![expect(unsafe_code, reason = "walks lines from an address, and retires raw memory")]
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use slab_core::{Mode, poison};
-use slab_traits::{AllocError, AllocResult};
+use slab_traits::{AllocError, AllocResult, Fault};
 
 use crate::block;
 use crate::class::{GRANULE_BYTES, SizeClass};
-use crate::error::FreeError;
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
 use crate::region::View;
+
+/// A live block that was found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    /// The block, by a pointer derived from its region, whatever the provenance of the user's.
+    pub(crate) block: NonNull<u8>,
+    pub(crate) place: Place,
+}
 
 /// Where a live block lies.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +53,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Returns the line of the run that covers an offset of a region, and how far behind the run's
     /// start the offset lies. The line is a head, or else the offset lies in no segment.
     #[inline]
-    fn line_over(view: &View, offset: usize) -> (LineRef, usize) {
+    pub(crate) fn line_over(view: &View, offset: usize) -> (LineRef, usize) {
         // SAFETY: the offset lies in a granule of this region.
         let line = unsafe { view.line(offset / GRANULE_BYTES) };
         let back = line.back();
@@ -165,11 +173,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         done
     }
 
-    /// As [`try_free`](Self::try_free), for who cannot be told.
-    ///
-    /// # Panics
-    ///
-    /// In `Hardened` mode and in debug builds, if the request is refused.
+    /// As [`try_free`](Self::try_free), without an answer.
     ///
     /// # Safety
     ///
@@ -177,11 +181,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     #[cold]
     #[inline(never)]
     pub(crate) unsafe fn free_or_count(&mut self, address: usize, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
-        if let Err(error) = unsafe { self.free_slow(address, layout) } {
-            self.refused_frees += 1;
-            assert!(!(M::HARDENED || cfg!(debug_assertions)), "dealloc: {error}");
-        }
+        // SAFETY: the caller's promise is the same. A refusal is counted and its fault stored.
+        let _ = unsafe { self.free_slow(address, layout) };
     }
 
     /// As [`try_free`](Self::try_free), without the numbers.
@@ -196,53 +197,43 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         unsafe { self.free_slow(address, layout) }.map_err(AllocError::from)
     }
 
-    /// Finds the live block at an address.
+    /// Finds the live block of a layout at an address; [`fault_of`](Self::fault_of) says why there is none.
     ///
     /// In `Unchecked` mode an address that is no live block's gets an arbitrary answer.
-    pub(crate) fn find(&mut self, address: usize, layout: Layout) -> Result<Place, FreeError> {
-        let (view, offset) = self.regions.locate(address).ok_or(FreeError::Foreign { address })?;
-        let (head, offset) = Self::line_over(&view, offset);
+    pub(crate) fn find(&mut self, address: usize, layout: Layout) -> Option<Found> {
+        let (view, offset) = self.regions.locate(address)?;
+        let (head, in_run) = Self::line_over(&view, offset);
         let kind = head.kind();
-        if !kind.is_segment() {
-            return Self::find_run_block(address, offset, head, layout);
-        }
-        let class = SizeClass::at(head.class_index());
-        let slot_bytes = class.slot_bytes();
-        let slot = class.slot_over(offset);
-        if !M::CHECKED {
-            return Ok(Place::Slot { head, class, slot });
-        }
-        if slot >= head.slots().count() {
-            return Err(FreeError::NotLive { address });
-        }
-        let slot_start = address - (offset - slot as usize * slot_bytes);
-        if address != slot_start {
-            return Err(FreeError::Interior { address, slot_start, slot_bytes });
-        }
-        let held = kind == Kind::Front && self.fronts[class].holds(slot);
-        if held || !head.live().contains(slot) {
-            return Err(FreeError::DoubleFree { address, slot_bytes });
-        }
-        if !block::fits_class::<M>(layout, address, class, head.slots().lent()) {
-            return Err(wrong_layout(address, slot_bytes, layout));
-        }
-        Ok(Place::Slot { head, class, slot })
-    }
-
-    fn find_run_block(
-        address: usize,
-        offset: usize,
-        head: LineRef,
-        layout: Layout,
-    ) -> Result<Place, FreeError> {
-        let (kind, len) = (head.kind(), head.len());
-        if kind != Kind::Block || offset != 0 {
-            return Err(FreeError::NotLive { address });
-        }
-        if M::CHECKED && !block::fits_run::<M>(layout, address, len) {
-            return Err(wrong_layout(address, len as usize * GRANULE_BYTES, layout));
-        }
-        Ok(Place::Run { head, len })
+        let place = if kind.is_segment() {
+            let class = SizeClass::at(head.class_index());
+            let slot = class.slot_over(in_run);
+            if M::CHECKED {
+                let starts = slot as usize * class.slot_bytes() == in_run;
+                let exists = slot < head.slots().count() && head.live().contains(slot);
+                let held = kind == Kind::Front && self.fronts[class].holds(slot);
+                let borrowed = head.slots().borrowed();
+                let fits = block::fits_class::<M>(layout, address, class, borrowed);
+                if !(starts && exists && !held && fits) {
+                    return None;
+                }
+            }
+            Place::Slot { head, class, slot }
+        } else {
+            let len = head.len();
+            let fits = match kind {
+                Kind::Block => !M::CHECKED || block::fits_run::<M>(layout, address, len),
+                Kind::Borrowed => {
+                    !M::CHECKED || block::fits_borrowed_run::<M>(layout, address, len)
+                }
+                _ => false,
+            };
+            if in_run != 0 || !fits {
+                return None;
+            }
+            Place::Run { head, len }
+        };
+        // SAFETY: the offset lies in a granule of this region.
+        Some(Found { block: unsafe { view.pointer(offset) }, place })
     }
 
     /// Takes a block back, or reports with all numbers what is wrong with the request.
@@ -252,18 +243,31 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// does not fit it, is refused. In [`Unchecked`](slab_core::Unchecked) mode only pointers outside
     /// every region, and those to no block in a large run, are.
     ///
-    /// *O*(1) in the region used last, else *O*(log regions) expected.
+    /// *O*(1) in the region used last, else *O*(log regions) expected. A refusal looks at 1024 lines at
+    /// most.
     ///
     /// # Errors
     ///
-    /// A [`FreeError`]; the heap is unchanged.
+    /// A [`Fault`], which [`take_fault`](ByteAllocator::take_fault) returns too; the heap is unchanged
+    /// but for [`refused_frees`](Self::refused_frees).
+    ///
+    /// * [`DoubleFree`](Fault::DoubleFree): the slot is free, or was never handed out; or a free run starts
+    ///   there, as after the free of a large block, unless it was merged with free memory before it.
+    /// * [`Interior`](Fault::Interior): into a live slot, or into the first mebibyte of a live run.
+    /// * [`Foreign`](Fault::Foreign): outside every region, or in the bookkeeping of one.
+    /// * [`WrongLayout`](Fault::WrongLayout): the block is live, and a layout of another class or another run
+    ///   length. `size_min` and `size_max` are those of the class at the alignment passed; in `Hardened`
+    ///   mode both are the block's own size, and any other is refused.
+    /// * [`WrittenPastEnd`](Fault::WrittenPastEnd): in `Hardened` mode. The block stays live.
+    /// * [`NotLive`](Fault::NotLive): anything else in a region: pages, and memory that was freed and
+    ///   merged or never handed out.
     ///
     /// # Safety
     ///
     /// If `block` is the address of a live block of this heap, nobody uses that block any more. In
     /// `Unchecked` mode it is such an address, and `layout` is the block's.
     #[inline]
-    pub unsafe fn try_free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), FreeError> {
+    pub unsafe fn try_free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), Fault> {
         // SAFETY: the caller's promise is the same.
         unsafe { self.free_as(block, layout, Ok(()), Self::free_slow) }
     }
@@ -275,15 +279,20 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// As [`try_free`](Self::try_free).
     #[cold]
     #[inline(never)]
-    unsafe fn free_slow(&mut self, address: usize, layout: Layout) -> Result<(), FreeError> {
-        let place = self.find(address, layout)?;
+    unsafe fn free_slow(&mut self, address: usize, layout: Layout) -> Result<(), Fault> {
+        let Found { block, place } = match self.find_intact(address, layout) {
+            Ok(found) => found,
+            Err(fault) => {
+                self.refused_frees += 1;
+                return Err(self.store(fault));
+            }
+        };
         let usable_bytes = place.usable_bytes();
         if block::dressed::<M>() {
-            let own = self.own_pointer(address);
-            // SAFETY: `own` is the live block found, and it is dressed for a layout that fits it.
-            unsafe { block::undress::<M>(own, layout.size(), usable_bytes) }?;
+            // SAFETY: the live block found, dressed for this layout, whose slack is as it was left.
+            unsafe { block::undress(block, layout.size(), usable_bytes) };
             // SAFETY: the caller has given up the block.
-            unsafe { poison::retire::<M>(own, usable_bytes) };
+            unsafe { poison::retire::<M>(block, usable_bytes) };
         }
         self.freed_bytes = self.freed_bytes.wrapping_add(usable_bytes);
         match place {
@@ -315,6 +324,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 }
                 if front.spare.is_none() {
                     head.set_kind(Kind::Spare);
+                    // Every slot is vacant, so that none is borrowed any more.
+                    head.edit(|line| line.slots = line.slots.without_borrowed());
                     front.spare = Some(head);
                     return;
                 }
@@ -325,20 +336,4 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             _ => {}
         }
     }
-
-    /// Returns the pointer to an address of ours that is derived from its region, whatever the
-    /// provenance of the pointer that the user had.
-    pub(crate) fn own_pointer(&mut self, address: usize) -> NonNull<u8> {
-        let (view, offset) = self.regions.locate(address).expect("the block was found before");
-        // SAFETY: the offset lies in a granule of this region.
-        let granule = unsafe { view.granule_start((offset / GRANULE_BYTES) as u32) };
-        // SAFETY: within that granule.
-        unsafe { granule.add(offset % GRANULE_BYTES) }
-    }
-}
-
-#[cold]
-fn wrong_layout(address: usize, block_bytes: usize, layout: Layout) -> FreeError {
-    let (size, align) = (layout.size(), layout.align());
-    FreeError::WrongLayout { address, block_bytes, size, align }
 }

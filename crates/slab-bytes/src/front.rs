@@ -42,10 +42,7 @@ impl Front {
     /// Returns a front without a segment.
     pub const fn new(class: SizeClass) -> Self {
         let slot_bytes = class.slot_bytes() as u32;
-        let size_min = match class.index() {
-            0 => 0,
-            index => SizeClass::at(index - 1).slot_bytes() as u16 + 1,
-        };
+        let size_min = class.size_min(1) as u16;
         Self {
             vacant: VacantWord::new(0),
             start: NonNull::dangling(),

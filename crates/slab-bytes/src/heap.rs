@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use slab_core::{Checked, Mode, poison};
-use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionError};
+use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, Fault, RegionError};
 
 use crate::block::{self, Fitting};
 use crate::class::{GRANULE_BYTES, SizeClass};
@@ -14,6 +14,7 @@ use crate::front::{Front, Fronts};
 use crate::line::{Kind, Line, LineRef};
 use crate::region::RegionRef;
 use crate::region_set::RegionSet;
+use crate::resize::Keep;
 use crate::runs::RunBins;
 
 /// A byte heap over raw memory regions.
@@ -73,6 +74,7 @@ pub struct SlabByteAllocator<M: Mode = Checked, const PAGE: usize = 4096> {
     /// free before it.
     pub(crate) freed_bytes: usize,
     pub(crate) refused_frees: usize,
+    pub(crate) fault: Option<Fault>,
     mode: PhantomData<M>,
 }
 
@@ -96,6 +98,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             allocated_bytes: 0,
             freed_bytes: 0,
             refused_frees: 0,
+            fault: None,
             mode: PhantomData,
         }
     }
@@ -131,17 +134,17 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     #[inline(never)]
     fn alloc_slot_slow(&mut self, class: SizeClass, align: usize) -> AllocResult<NonNull<u8>> {
         self.reclaim_if_empty();
-        let lender = if self.refill(class) || self.grow(class) {
+        let serving = if self.refill(class) || self.grow(class) {
             class
         } else {
             let mut larger = class.larger().filter(|larger| larger.keeps_align(align));
             larger.find(|&larger| self.refill(larger)).ok_or(AllocError::NoMemory)?
         };
-        let front = &mut self.fronts[lender];
-        if lender != class
+        let front = &mut self.fronts[serving];
+        if serving != class
             && let Some(segment) = front.segment
         {
-            segment.edit(|line| line.slots = line.slots.lend());
+            segment.note_borrowed();
         }
         let slot = front.take().ok_or(AllocError::NoMemory)?;
         self.allocated_bytes = self.allocated_bytes.wrapping_add(front.slot_bytes());
@@ -239,17 +242,33 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     /// Returns a block dressed for its layout.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// In `Hardened` mode, if the memory was written after it was freed.
+    /// As [`alloc`](ByteAllocator::alloc), which is the same.
     #[cold]
     #[inline(never)]
     fn alloc_dressed(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         let block = self.alloc_block(layout)?;
         let usable_bytes = self.usable_bytes_at(block.addr().get()).unwrap_or(layout.size());
         // SAFETY: the block is retired, of so many bytes, and ours until it is returned.
-        unsafe { block::dress::<M>(block, layout.size(), usable_bytes) };
-        Ok(block)
+        match unsafe { block::dress::<M>(block, layout.size(), usable_bytes) } {
+            Ok(()) => Ok(block),
+            Err(offset) => Err(self.quarantine(block, usable_bytes, offset)),
+        }
+    }
+
+    /// Keeps a block that was written after it was freed out of circulation: it stays taken, and a free of
+    /// it is refused. Stores the fault and returns the error.
+    pub(crate) fn quarantine(
+        &mut self,
+        block: NonNull<u8>,
+        block_bytes: usize,
+        offset: usize,
+    ) -> AllocError {
+        // SAFETY: the block was taken for a request that gets another answer, and is longer than a canary.
+        unsafe { block::quarantine(block, block_bytes) };
+        let address = block.addr().get();
+        self.store(Fault::WrittenAfterFree { address, block_bytes, offset }).into()
     }
 
     /// Returns everything that is kept in an empty heap, so that it serves what a fresh one serves.
@@ -324,8 +343,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     // Queries.
 
-    /// Returns how many calls of `dealloc` were refused because they named no live block or the
-    /// wrong layout.
+    /// Returns how many frees were refused, through any method. Behind
+    /// [`Locked`](slab_traits::Locked) the first one ends the program.
     pub fn refused_frees(&self) -> usize {
         self.refused_frees
     }
@@ -392,22 +411,15 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     /// # Errors
     ///
     /// [`AllocError::NoMemory`] if nothing free fits, [`AllocError::InvalidParam`] for a layout that
-    /// no region could hold.
-    ///
-    /// # Panics
-    ///
-    /// In `Hardened` mode, if the memory was written after it was freed.
+    /// no region could hold. [`AllocError::Damaged`] in `Hardened` mode, if the memory found was written
+    /// after it was freed: it is never handed out, counts as used, and the next request gets other memory.
     #[inline]
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         if block::dressed::<M>() { self.alloc_dressed(layout) } else { self.alloc_block(layout) }
     }
 
-    /// Takes a block back; see [`try_free`](Self::try_free).
-    ///
-    /// # Panics
-    ///
-    /// In `Hardened` mode and in debug builds, if the request is refused. Else a refused free changes
-    /// nothing but [`refused_frees`](Self::refused_frees).
+    /// Takes a block back; see [`try_free`](Self::try_free). A refused free changes nothing but
+    /// [`refused_frees`](Self::refused_frees), and is to be had from [`take_fault`](Self::take_fault).
     #[inline]
     unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller promises a live block and its layout.
@@ -432,19 +444,71 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     /// Changes a block within its slot, or a large one by taking or leaving granules behind it.
     /// *O*(1).
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// In `Hardened` mode, if the block was written past its end.
+    /// [`AllocError::NoMemory`] if the block has to move, also to a smaller class, so that its memory is not
+    /// wasted. In `Checked` and `Hardened` mode [`AllocError::NotAllocated`] and
+    /// [`AllocError::InvalidParam`] for what [`try_free`](Self::try_free) refuses. In `Hardened` mode
+    /// [`AllocError::Damaged`] if the block was written past its end, or memory behind it that it would
+    /// get was written after it was freed; that memory is never handed out. The block is unchanged.
     unsafe fn resize_in_place(
         &mut self,
         block: NonNull<u8>,
         old: Layout,
         new: Layout,
     ) -> AllocResult<NonNull<u8>> {
-        let address = block.addr().get();
         // SAFETY: the caller's promise is the same.
-        unsafe { self.resize(address, old, new) }?;
-        Ok(self.own_pointer(address))
+        unsafe { self.resize(block.addr().get(), old, new, Keep::WhereItBelongs) }
+    }
+
+    /// Makes a block larger, in place or by moving it. *O*(`old.size()`) if it moves.
+    ///
+    /// # Errors
+    ///
+    /// As [`alloc`](Self::alloc) and [`resize_in_place`](Self::resize_in_place).
+    unsafe fn grow(
+        &mut self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        if new.size() < old.size() {
+            return Err(AllocError::InvalidParam);
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.resize_or_move(block, old, new) }
+    }
+
+    /// Makes a block smaller, in place or by moving it to a slot of its size. In a full heap it stays where it
+    /// is: with an alignment that its address has, a shrink never fails for want of memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`grow`](Self::grow); [`AllocError::NoMemory`] only for an alignment that the address has not.
+    unsafe fn shrink(
+        &mut self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        if new.size() > old.size() {
+            return Err(AllocError::InvalidParam);
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.resize_or_move(block, old, new) }
+    }
+
+    /// As [`grow`](Self::grow) and [`shrink`](Self::shrink), the alignment unchanged.
+    unsafe fn realloc(
+        &mut self,
+        block: NonNull<u8>,
+        layout: Layout,
+        new_size: usize,
+    ) -> AllocResult<NonNull<u8>> {
+        let new = Layout::from_size_align(new_size, layout.align())
+            .map_err(|_| AllocError::InvalidParam)?;
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.resize_or_move(block, layout, new) }
     }
 
     /// Returns the bytes of the slot or run in which the block lies, which may be a larger class's;
@@ -462,5 +526,10 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     unsafe fn try_dealloc(&mut self, block: NonNull<u8>, layout: Layout) -> AllocResult {
         // SAFETY: the caller's promise is the same.
         unsafe { self.free_as(block, layout, Ok(()), Self::free_or_refuse) }
+    }
+
+    /// Returns the last [`Fault`] for which a request was refused, once.
+    fn take_fault(&mut self) -> Option<Fault> {
+        self.fault.take()
     }
 }

@@ -42,6 +42,7 @@ extern crate std;
 mod block;
 mod class;
 mod error;
+mod fault;
 mod free;
 mod front;
 mod heap;
@@ -58,5 +59,6 @@ mod validate;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use error::{FreeError, Inconsistency};
+pub use error::Inconsistency;
 pub use heap::SlabByteAllocator;
+pub use slab_traits::Fault;

@@ -24,6 +24,8 @@ pub enum Kind {
     FreeEnd,
     /// The first granule of a block that is a run of its own.
     Block,
+    /// The first granule of such a block that was shrunk to a size of a class and stays a run.
+    Borrowed,
     /// The first granule of a run handed out as pages.
     Pages,
     /// The first granule of a run that was freed lately and is kept whole for the next request of
@@ -49,7 +51,8 @@ impl Kind {
 
     /// Returns whether this is the first granule of a run of any use, or of none.
     pub const fn is_head(self) -> bool {
-        self.is_segment() || matches!(self, Self::Free | Self::Block | Self::Pages | Self::Kept)
+        self.is_segment()
+            || matches!(self, Self::Free | Self::Block | Self::Borrowed | Self::Pages | Self::Kept)
     }
 }
 
@@ -80,7 +83,7 @@ pub struct Line {
     pub kind: Kind,
     /// Segments: index of the [`SizeClass`].
     pub class: u8,
-    /// Segments: how many slots there are, and whether one was lent to a smaller class.
+    /// Segments: how many slots there are, and whether a smaller class borrowed one.
     pub slots: Slots,
     /// Granules back to the head of the segment.
     pub back: u8,
@@ -92,7 +95,7 @@ pub struct Line {
 pub struct Slots(u8);
 
 impl Slots {
-    const LENT: u8 = 0x80;
+    const BORROWED: u8 = 0x80;
 
     pub const fn new(count: u32) -> Self {
         assert!(count >= 1 && count <= VacantWord::SLOT_COUNT_MAX);
@@ -101,16 +104,22 @@ impl Slots {
 
     #[inline]
     pub const fn count(self) -> u32 {
-        (self.0 & !Self::LENT) as u32
+        (self.0 & !Self::BORROWED) as u32
     }
 
     #[inline]
-    pub const fn lent(self) -> bool {
-        self.0 & Self::LENT != 0
+    pub const fn borrowed(self) -> bool {
+        self.0 & Self::BORROWED != 0
     }
 
-    pub const fn lend(self) -> Self {
-        Self(self.0 | Self::LENT)
+    /// Returns the slots of a segment from which a smaller class borrowed.
+    pub const fn with_borrowed(self) -> Self {
+        Self(self.0 | Self::BORROWED)
+    }
+
+    /// Returns the slots of a segment from which no class has borrowed.
+    pub const fn without_borrowed(self) -> Self {
+        Self(self.0 & !Self::BORROWED)
     }
 }
 
@@ -215,6 +224,11 @@ impl LineRef {
     pub fn live(self) -> LiveWord {
         // SAFETY: valid and initialised by R1.
         unsafe { (*self.0.as_ptr()).live }
+    }
+
+    /// Notes that a smaller class borrowed a slot of the segment.
+    pub fn note_borrowed(self) {
+        self.edit(|line| line.slots = line.slots.with_borrowed());
     }
 
     /// Returns the segment's slots that are neither live nor held by the front.

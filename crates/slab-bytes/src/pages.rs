@@ -22,14 +22,30 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     /// Makes pages of a run.
-    fn hand_out(&mut self, head: LineRef, len: u32) -> NonNull<u8> {
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError::Damaged`] if the memory was written after it was freed; it is never handed out then.
+    fn hand_out(&mut self, head: LineRef, len: u32) -> AllocResult<NonNull<u8>> {
         let run = self.start_of(head);
         if block::dressed::<M>() {
             let bytes = len as usize * GRANULE_BYTES;
             // SAFETY: the run was free, hence retired, and is ours until it is returned.
-            unsafe { block::dress::<M>(run, bytes, bytes) };
+            if let Err(offset) = unsafe { block::dress::<M>(run, bytes, bytes) } {
+                // Pages have no canary, by which a free of quarantined memory is refused.
+                head.set_kind(Kind::Block);
+                return Err(self.quarantine(run, bytes, offset));
+            }
         }
-        run
+        Ok(run)
+    }
+
+    /// Counts a refused free of pages, stores its fault and returns the error.
+    #[cold]
+    fn refuse_pages(&mut self, address: usize, count: usize) -> AllocError {
+        self.refused_frees += 1;
+        let fault = self.fault_of_pages(address, count.saturating_mul(PAGE));
+        self.store(fault).into()
     }
 
     /// Returns the free run that covers a granule, and how far behind its head that lies.
@@ -57,6 +73,10 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
     }
 
     /// Returns a run of pages. *O*(1), the bounded scan before `NoMemory` included.
+    ///
+    /// # Errors
+    ///
+    /// As the trait says; [`AllocError::Damaged`] as [`alloc`](slab_traits::ByteAllocator::alloc).
     fn alloc_pages(&mut self, count: usize, align: usize) -> AllocResult<NonNull<u8>> {
         let len = Self::page_granules(count)?;
         if !align.is_power_of_two() {
@@ -64,7 +84,7 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
         }
         self.reclaim_if_empty();
         let head = self.take_run(len, align.max(PAGE), Kind::Pages).ok_or(AllocError::NoMemory)?;
-        Ok(self.hand_out(head, len))
+        self.hand_out(head, len)
     }
 
     /// Takes pages back. *O*(1).
@@ -72,18 +92,19 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
     /// # Errors
     ///
     /// [`AllocError::NotAllocated`] if no run of pages starts at `run`,
-    /// [`AllocError::InvalidParam`] if it has not `count` pages. In every mode.
+    /// [`AllocError::InvalidParam`] if it has not `count` pages. In every mode, and with a stored
+    /// [`Fault`](slab_traits::Fault).
     unsafe fn dealloc_pages(&mut self, run: NonNull<u8>, count: usize) -> AllocResult {
         let len = Self::page_granules(count)?;
         let address = run.addr().get();
-        let (view, offset) = self.regions.locate(address).ok_or(AllocError::NotAllocated)?;
+        let Some((view, offset)) = self.regions.locate(address) else {
+            return Err(self.refuse_pages(address, count));
+        };
         // SAFETY: the offset lies in a granule of this region.
         let head = unsafe { view.line(offset / GRANULE_BYTES) };
-        if head.kind() != Kind::Pages || !address.is_multiple_of(GRANULE_BYTES) {
-            return Err(AllocError::NotAllocated);
-        }
-        if head.len() != len {
-            return Err(AllocError::InvalidParam);
+        let starts = head.kind() == Kind::Pages && address.is_multiple_of(GRANULE_BYTES);
+        if !starts || head.len() != len {
+            return Err(self.refuse_pages(address, count));
         }
         let bytes = len as usize * GRANULE_BYTES;
         if block::dressed::<M>() {
@@ -126,6 +147,6 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
         // SAFETY: the run is free and reaches `len` beyond what is skipped.
         let first = unsafe { self.runs.carve(head, skip, len) };
         self.occupy(first, len, Kind::Pages);
-        Ok(self.hand_out(first, len))
+        self.hand_out(first, len)
     }
 }

@@ -259,6 +259,18 @@ impl View {
         unsafe { self.granules.add(granule as usize * GRANULE_BYTES) }
     }
 
+    /// Returns the byte at an offset from the first granule, whatever the provenance of the address that
+    /// the offset was computed from.
+    ///
+    /// # Safety
+    ///
+    /// The offset lies in a granule.
+    #[inline]
+    pub unsafe fn pointer(&self, offset: usize) -> NonNull<u8> {
+        // SAFETY: by G2 the granules reach that far.
+        unsafe { self.granules.add(offset) }
+    }
+
     /// Returns the lines of all granules, in address order.
     pub fn lines(&self) -> impl Iterator<Item = (u32, LineRef)> {
         // SAFETY: the range ends at the granule count.

@@ -1,100 +1,179 @@
-//! Blocks that change their size where they lie.
-#![expect(unsafe_code, reason = "walks lines of a run, and dresses raw memory")]
+//! Blocks that change their size: where they lie, or by moving.
+#![expect(unsafe_code, reason = "walks lines of a run, and dresses and moves raw memory")]
 
 use core::alloc::Layout;
+use core::ptr::NonNull;
 
 use slab_core::Mode;
-use slab_traits::{AllocError, AllocResult};
+use slab_traits::{AllocError, AllocResult, ByteAllocator};
 
 use crate::block::{self, Fitting};
 use crate::class::GRANULE_BYTES;
-use crate::free::Place;
+use crate::free::{Found, Place};
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
 
+/// Where a block may stay that gets another size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Where a block of the new size is allocated: a slot of its class, a run of its length.
+    WhereItBelongs,
+    /// Wherever it fits: in the larger slot or run that it has, which it borrows.
+    WhereItFits,
+}
+
 impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
-    /// Changes the live block at an address from layout `old` to `new` without moving it.
+    /// Changes a live block from layout `old` to `new`: where it lies, else by moving it, else in the
+    /// larger slot or run that it has. A request whose size does not grow fails only if the address is
+    /// no multiple of a new alignment.
+    ///
+    /// # Errors
+    ///
+    /// As [`resize_in_place`](ByteAllocator::resize_in_place) and [`alloc`](ByteAllocator::alloc).
     ///
     /// # Safety
     ///
-    /// A block lies there, last allocated or resized with `old`.
+    /// As [`ByteAllocator::grow`].
+    pub(crate) unsafe fn resize_or_move(
+        &mut self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        let address = block.addr().get();
+        // SAFETY: the caller's promise is the same.
+        match unsafe { self.resize(address, old, new, Keep::WhereItBelongs) } {
+            Err(AllocError::NoMemory) => {}
+            outcome => return outcome,
+        }
+        let moved = match self.alloc(new) {
+            Err(AllocError::NoMemory) => {
+                // SAFETY: as above: nothing has changed.
+                return unsafe { self.resize(address, old, new, Keep::WhereItFits) };
+            }
+            outcome => outcome?,
+        };
+        // SAFETY: both blocks are live and hold as many bytes; live blocks do not overlap.
+        unsafe { moved.copy_from_nonoverlapping(block, old.size().min(new.size())) };
+        // SAFETY: the caller gives the block up; it is live with this layout.
+        unsafe { self.dealloc(block, old) };
+        Ok(moved)
+    }
+
+    /// Changes the live block at an address from layout `old` to `new` without moving it, and returns a
+    /// pointer to it that is derived from the region.
+    ///
+    /// # Errors
+    ///
+    /// As [`resize_in_place`](ByteAllocator::resize_in_place); a fault is stored.
+    ///
+    /// # Safety
+    ///
+    /// As [`ByteAllocator::resize_in_place`].
     pub(crate) unsafe fn resize(
         &mut self,
         address: usize,
         old: Layout,
         new: Layout,
-    ) -> AllocResult {
+        keep: Keep,
+    ) -> AllocResult<NonNull<u8>> {
+        let found = match self.find_intact(address, old) {
+            Ok(found) => found,
+            Err(fault) => return Err(self.store(fault).into()),
+        };
         if !address.is_multiple_of(new.align()) {
             return Err(AllocError::NoMemory);
         }
         let (from, to) = (block::fitting::<M>(old), block::fitting::<M>(new));
-        if from == to && !block::dressed::<M>() {
-            return Ok(());
-        }
-        let (Fitting::Run { .. }, Fitting::Run { len: new_len, .. }) = (from, to) else {
-            if from != to {
-                return Err(AllocError::NoMemory);
+        match found.place {
+            Place::Slot { head, class, .. } => {
+                if from != to && to != Fitting::Class(class) {
+                    let fits = block::fits_class::<M>(new, address, class, true);
+                    if keep == Keep::WhereItBelongs || !fits {
+                        return Err(AllocError::NoMemory);
+                    }
+                    head.note_borrowed();
+                }
             }
-            let usable_bytes = self.find(address, old)?.usable_bytes();
-            self.redress(address, old, new, usable_bytes, usable_bytes);
-            return Ok(());
-        };
-        let Place::Run { head, len } = self.find(address, old)? else {
-            return Err(AllocError::NoMemory);
-        };
-        // SAFETY: `head` is a block's, and `len` its length.
-        unsafe { self.lengthen(head, len, new_len) }?;
-        let bytes = |granules: u32| granules as usize * GRANULE_BYTES;
-        self.redress(address, old, new, bytes(len), bytes(new_len));
-        if new_len < len {
-            // SAFETY: what lies behind the block's new end was its own and is retired.
-            unsafe { self.shorten(head, len, new_len) };
+            Place::Run { head, len } => {
+                let is_run = matches!(to, Fitting::Run { .. });
+                if from != to && !is_run && keep == Keep::WhereItBelongs {
+                    return Err(AllocError::NoMemory);
+                }
+                let new_len = block::run_granules::<M>(new).ok_or(AllocError::InvalidParam)?;
+                // SAFETY: `head` is the head of a block of `len` granules.
+                unsafe { self.lengthen(&found, head, len, new_len) }?;
+                head.set_kind(if is_run { Kind::Block } else { Kind::Borrowed });
+                // SAFETY: the block has `new_len` granules at least; it is dressed for `old`.
+                unsafe { self.redress(&found, old, new, new_len as usize * GRANULE_BYTES) };
+                if new_len < len {
+                    // SAFETY: what lies behind the new end of the block was its own and is retired.
+                    unsafe { self.shorten(head, len, new_len) };
+                }
+                return Ok(found.block);
+            }
         }
-        Ok(())
+        // SAFETY: the block is dressed for `old`, and keeps its slot.
+        unsafe { self.redress(&found, old, new, found.place.usable_bytes()) };
+        Ok(found.block)
     }
 
     /// In builds that dress blocks, dresses one for a new size and for the usable bytes it has now.
     ///
-    /// # Panics
+    /// # Safety
     ///
-    /// In `Hardened` mode, if the block was written past its end.
-    fn redress(
-        &mut self,
-        address: usize,
-        old: Layout,
-        new: Layout,
-        old_bytes: usize,
-        new_bytes: usize,
-    ) {
+    /// The block is live and dressed for `old`; it has `new_bytes` usable bytes now, of which those beyond
+    /// its former ones are usable already, and `new` fits them.
+    unsafe fn redress(&mut self, found: &Found, old: Layout, new: Layout, new_bytes: usize) {
         if !block::dressed::<M>() {
             return;
         }
-        let own = self.own_pointer(address);
-        // SAFETY: callers have found a live block of `old_bytes` there, dressed for `old`.
-        if let Err(error) = unsafe { block::undress::<M>(own, old.size(), old_bytes) } {
-            panic!("resize: {error}");
-        }
-        // SAFETY: the block was just undressed, and callers have given it `new_bytes`.
-        unsafe { block::redress::<M>(own, new.size(), old_bytes, new_bytes) };
+        let old_bytes = found.place.usable_bytes();
+        // SAFETY: the block is dressed for `old`.
+        unsafe { block::undress(found.block, old.size(), old_bytes) };
+        // SAFETY: the block was just undressed, and has `new_bytes`.
+        unsafe { block::redress::<M>(found.block, new.size(), old_bytes, new_bytes) };
     }
 
-    /// Makes room behind a block, if it is to be longer.
+    /// Gives a block the granules behind it, if it is to be longer.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError::NoMemory`] if they are not free, [`AllocError::Damaged`] if they were written after they
+    /// were freed; they are never handed out then. The block is unchanged.
     ///
     /// # Safety
     ///
-    /// `head` is the head of a block of `len` granules.
-    unsafe fn lengthen(&mut self, head: LineRef, len: u32, new_len: u32) -> AllocResult {
+    /// `head` is the head of a block of `len` granules, which is `found`.
+    unsafe fn lengthen(
+        &mut self,
+        found: &Found,
+        head: LineRef,
+        len: u32,
+        new_len: u32,
+    ) -> AllocResult {
         if new_len <= len {
             return Ok(());
         }
         let more = new_len - len;
         // SAFETY: at worst the closing edge.
-        if unsafe { head.forward(len as usize) }.kind() == Kind::Kept {
+        let behind = unsafe { head.forward(len as usize) };
+        if behind.kind() == Kind::Kept {
             self.runs.flush();
         }
-        // SAFETY: the caller vouches for the block.
+        // SAFETY: the caller promises a block.
         if !unsafe { self.runs.extend(head, len, more) } {
             return Err(AllocError::NoMemory);
+        }
+        if block::dressed::<M>() {
+            let bytes = more as usize * GRANULE_BYTES;
+            // SAFETY: the granules gained follow those of the block.
+            let gained = unsafe { found.block.add(len as usize * GRANULE_BYTES) };
+            // SAFETY: they were free, hence retired.
+            if let Err(offset) = unsafe { block::dress::<M>(gained, bytes, bytes) } {
+                self.occupy(behind, more, Kind::Block);
+                return Err(self.quarantine(gained, bytes, offset));
+            }
         }
         head.edit(|line| line.len = new_len);
         self.allocated_bytes = self.allocated_bytes.wrapping_add(more as usize * GRANULE_BYTES);

@@ -5,7 +5,7 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::thread;
 
-use slab_bytes::{FreeError, SlabByteAllocator};
+use slab_bytes::{Fault, SlabByteAllocator};
 use slab_core::{Checked, Hardened, Mode};
 use slab_testkit::Arena;
 use slab_traits::{AllocError, BaseAllocator, ByteAllocator, PageAllocator};
@@ -94,7 +94,7 @@ fn the_last_address_is_foreign() {
     let last = NonNull::new(std::ptr::without_provenance_mut(usize::MAX)).expect("not null");
     // SAFETY: a checked heap compares the address, no more.
     let refused = unsafe { heap.try_free(last, layout(1, 1)) };
-    assert_eq!(refused, Err(FreeError::Foreign { address: usize::MAX }));
+    assert_eq!(refused, Err(Fault::Foreign { address: usize::MAX }));
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn what_lies_behind_the_last_slot_of_a_segment_is_no_slot() {
     let behind = unsafe { block.add(2560) };
     // SAFETY: a checked heap refuses what is no live block.
     let refused = unsafe { heap.try_free(behind, slot) };
-    assert_eq!(refused, Err(FreeError::NotLive { address: behind.addr().get() }));
+    assert_eq!(refused, Err(Fault::NotLive { address: behind.addr().get() }));
     free(&mut heap, block, slot);
 }
 
