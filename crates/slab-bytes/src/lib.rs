@@ -29,7 +29,11 @@
 //! whole for the next request of their length, a few of them, and merged when memory is short.
 //!
 //! **When memory is short** everything that is kept is returned, then segments are made as small as
-//! can be, then a block may take a slot of a larger class; only then the answer is `NoMemory`.
+//! can be, then a block borrows a slot of a larger class; only then the answer is `NoMemory`. A block that
+//! shrinks stays where it is then. An empty heap returns what it keeps before it serves a request.
+//!
+//! **A fault** is a refused request or damaged memory: a [`Fault`], which is stored for
+//! [`take_fault`](slab_traits::ByteAllocator::take_fault). No method panics for a mistake of the program.
 //!
 //! Everything a hot path asks of a class lies in one cache line; a line is read field by field,
 //! because a wide load that follows a narrow store would wait for the cache.
