@@ -93,13 +93,13 @@ mod trim;
 mod validate;
 
 pub use allocator::{BinnedAllocator, FingerprintedAllocator};
-pub use bytes::{BinnedByteAllocator, FreeError};
+pub use bytes::BinnedByteAllocator;
 pub use classes::SizeClasses;
 pub use config::{ALIGN_MAX, BLOCK_BYTES_MAX, Config};
 pub use error::{BinnedError, Inconsistency};
 pub use id::BlockId;
 pub use journal::{Fingerprinted, Journal, Tracked, Untracked};
-pub use slab_traits::Global;
+pub use slab_traits::{Fault, Global};
 pub use stats::{BinStats, Occupancy};
 
 #[cfg(feature = "alloc")]

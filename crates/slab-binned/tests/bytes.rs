@@ -4,9 +4,9 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use slab_binned::{BinnedByteAllocator, FreeError, SizeClasses};
+use slab_binned::{BinnedByteAllocator, Fault, SizeClasses};
 use slab_testkit::{Arena, Op, check};
-use slab_traits::{AllocError, BaseAllocator, ByteAllocator, RegionError};
+use slab_traits::{AllocError, BaseAllocator, ByteAllocator, Local, RegionError};
 
 mod subject;
 
@@ -146,30 +146,43 @@ fn each_misuse_is_named() {
     let address = block.addr().get();
     // SAFETY: a checked free needs no promise for what it refuses.
     let mut free = |block, layout| unsafe { heap.try_free(block, layout) };
-    let inside = block.map_addr(|address| address.saturating_add(16));
-    let refused = Err(FreeError::NotLive { address: address + 16 });
-    assert_eq!(free(inside, layout(100, 1)), refused);
+    let inside = block.map_addr(|address| address.saturating_add(17));
+    // Aligned to 256, in a block of 384 bytes that starts at the page.
+    let found = free(inside, layout(100, 1));
+    let interior =
+        Fault::Interior { address: address + 17, block_address: address, block_bytes: 384 };
+    assert_eq!(found, Err(interior));
     let wrong = free(block, layout(600, 8));
-    assert!(matches!(wrong, Err(FreeError::WrongLayout { size: 600, .. })), "{wrong:?}");
-    let wrong = free(run, layout(73_729, 8));
-    assert_eq!(
-        wrong,
-        Err(FreeError::WrongLayout {
+    assert!(matches!(wrong, Err(Fault::WrongLayout { size: 600, .. })), "{wrong:?}");
+    for size in [69_632, 73_729] {
+        let wrong = Fault::WrongLayout {
             address: run.addr().get(),
-            size: 73_729,
-            usable_bytes: 73_728
-        })
-    );
+            size,
+            align: 8,
+            size_min: 69_633,
+            size_max: 73_728,
+        };
+        assert_eq!(free(run, layout(size, 8)), Err(wrong));
+    }
+    let inside = run.map_addr(|address| address.saturating_add(40_000));
+    let interior = Fault::Interior {
+        address: run.addr().get() + 40_000,
+        block_address: run.addr().get(),
+        block_bytes: 73_728,
+    };
+    assert_eq!(free(inside, layout(8, 8)), Err(interior));
     let foreign = NonNull::from(&address).cast();
-    assert!(matches!(free(foreign, layout(8, 8)), Err(FreeError::Foreign { .. })));
+    assert!(matches!(free(foreign, layout(8, 8)), Err(Fault::Foreign { .. })));
     assert_eq!(free(block, layout(100, 256)), Ok(()));
-    assert!(free(block, layout(100, 256)).is_err());
+    let double = Fault::DoubleFree { address, block_bytes: 384 };
+    assert_eq!(free(block, layout(100, 256)), Err(double));
     assert_eq!(free(run, layout(70_000, 8)), Ok(()));
-    assert!(free(run, layout(70_000, 8)).is_err());
+    let not_live = Fault::NotLive { address: run.addr().get() };
+    assert_eq!(free(run, layout(70_000, 8)), Err(not_live));
     let plain = heap.alloc(layout(100, 8)).expect("room");
     // SAFETY: live, and forgotten.
     assert_eq!(unsafe { heap.try_free(plain, layout(100, 8)) }, Ok(()));
-    let double = FreeError::DoubleFree { address: plain.addr().get(), block_bytes: 112 };
+    let double = Fault::DoubleFree { address: plain.addr().get(), block_bytes: 112 };
     // SAFETY: a checked free needs no promise for what it refuses.
     assert_eq!(unsafe { heap.try_free(plain, layout(100, 8)) }, Err(double));
 }
@@ -237,5 +250,190 @@ fn runs_are_resized_where_they_lie() {
     assert_eq!(heap.used_bytes(), 12_288);
     // SAFETY: live, with this layout, and forgotten.
     unsafe { heap.dealloc(block, layout(10_000, 8)) };
+    assert_eq!(heap.used_bytes(), 0);
+}
+
+/// Fills a heap with blocks of one size and returns how many there are.
+fn fill(heap: &mut BinnedByteAllocator, size: usize) -> Vec<NonNull<u8>> {
+    std::iter::from_fn(|| heap.alloc(layout(size, 1)).ok()).collect()
+}
+
+#[test]
+fn a_small_block_takes_no_large_dead_one() {
+    let cases = [(80_000, 65_536), (1 << 20, 65_536), (1 << 20, 2048), (1 << 20, 20_000)];
+    let sizes = if cfg!(miri) { [700; 3] } else { [1, 64, 700] };
+    for &(bytes, large) in if cfg!(miri) { &cases[..1] } else { &cases } {
+        for small in sizes {
+            let fresh = fill(&mut heap_on(&Arena::aligned(bytes, 4096, 0)), small).len();
+            let arena = Arena::aligned(bytes, 4096, 0);
+            let mut heap = heap_on(&arena);
+            for block in fill(&mut heap, large) {
+                // SAFETY: live, with this layout, and forgotten.
+                unsafe { heap.dealloc(block, layout(large, 1)) };
+            }
+            assert_eq!(fill(&mut heap, small).len(), fresh, "{small} after {large} in {bytes}");
+            heap.validate().unwrap();
+        }
+    }
+}
+
+#[test]
+fn dead_blocks_that_share_a_page_serve_smaller_ones_at_last() {
+    let arena = Arena::new(10_000, 0);
+    let mut heap = heap_on(&arena);
+    let blocks = fill(&mut heap, 1024);
+    for pair in blocks.chunks_exact(2) {
+        // SAFETY: live, with this layout, and forgotten.
+        unsafe { heap.dealloc(pair[0], layout(1024, 1)) };
+    }
+    assert_eq!(fill(&mut heap, 100).len(), blocks.len() / 2);
+}
+
+#[test]
+fn a_shrink_never_fails() {
+    let sizes = [
+        1, 16, 17, 64, 100, 200, 500, 1000, 1024, 1500, 2048, 3000, 4096, 6000, 8192, 12_000,
+        20_000, 40_000, 65_536, 70_000, 100_000,
+    ];
+    let (step, aligns) = if cfg!(miri) { (9, [1; 3]) } else { (1, [1, 64, 4096]) };
+    for (nth, &old) in sizes.iter().enumerate().step_by(step) {
+        for &new in sizes[..nth].iter().step_by(step).chain(&[0]) {
+            for align in aligns {
+                let arena = Arena::new(140_000, 0);
+                let mut heap = heap_on(&arena);
+                let block = heap.alloc(layout(old, align)).expect("an empty heap");
+                for filler in if cfg!(miri) { [5000, 1000, 1000] } else { [5000, 100, 1] } {
+                    fill(&mut heap, filler);
+                }
+                // SAFETY: the block has at least one byte, and `new` at most `old`.
+                unsafe { block.write_bytes(7, old) };
+                let (from, to) = (layout(old, align), layout(new, align));
+                // SAFETY: live, with this layout; the result alone is used.
+                let shrunk = unsafe { heap.shrink(block, from, to) };
+                let shrunk = shrunk.unwrap_or_else(|error| panic!("{old} to {new}: {error}"));
+                // SAFETY: what was kept was written.
+                let kept = unsafe { std::slice::from_raw_parts(shrunk.as_ptr(), new) };
+                assert!(kept.iter().all(|&byte| byte == 7));
+                // SAFETY: live, with its new layout, and forgotten.
+                assert_eq!(unsafe { heap.try_free(shrunk, to) }, Ok(()));
+                heap.validate().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_behind_an_overwritten_link_come_back() {
+    for size in [64, 4096] {
+        let arena = Arena::aligned(80_000, 4096, 0);
+        let mut heap = heap_on(&arena);
+        let blocks = fill(&mut heap, size);
+        let rest = heap.largest_free_run_bytes();
+        // The first one stays, and so does its page.
+        for &block in &blocks[1..] {
+            // SAFETY: live, with this layout, and forgotten.
+            unsafe { heap.dealloc(block, layout(size, 1)) };
+        }
+        let last = blocks[blocks.len() - 1];
+        // SAFETY: a use after free, which the heap promises to survive: the link lies in its own memory,
+        // and is four bytes that are initialised.
+        unsafe { last.cast::<u32>().write(0x1234) };
+        assert_eq!(fill(&mut heap, size).len(), blocks.len() - 1, "of {size} bytes, {rest}");
+        assert_eq!(heap.corrupt_links(), 1);
+        heap.validate().unwrap();
+    }
+}
+
+#[test]
+fn an_aligned_run_that_fits_is_served() {
+    let align = 1 << 15;
+    // Eight pages from a multiple of the alignment on, or from a page behind one.
+    for (offset, expected) in [(0, true), (4096, false)] {
+        let arena = Arena::aligned(8 * 4096 + 4000, align, offset);
+        let mut heap = heap_on(&arena);
+        assert_eq!(heap.alloc(layout(8 * 4096, align)).is_ok(), expected);
+        heap.validate().unwrap();
+    }
+}
+
+#[test]
+fn what_is_refused_is_refused_by_every_resize() {
+    let arena = Arena::new(400_000, 0);
+    let mut heap = heap_on(&arena);
+    for size in [200, 80_000] {
+        let (block, dead) =
+            (heap.alloc(layout(size, 8)).unwrap(), heap.alloc(layout(size, 8)).unwrap());
+        // SAFETY: live, with this layout, and forgotten.
+        unsafe { heap.dealloc(dead, layout(size, 8)) };
+        let inside = block.map_addr(|address| address.saturating_add(16));
+        let foreign = NonNull::from(&arena).cast();
+        let wrong = [
+            (dead, layout(size, 8), AllocError::NotAllocated),
+            (inside, layout(size, 8), AllocError::NotAllocated),
+            (foreign, layout(size, 8), AllocError::NotAllocated),
+            (block, layout(2 * size, 8), AllocError::InvalidParam),
+            (block, layout(size, 1 << 20), AllocError::InvalidParam),
+        ];
+        for (block, old, error) in wrong {
+            let larger = layout(4 * size, old.align());
+            let smaller = layout(size / 8, old.align());
+            // SAFETY: a checked resize needs no promise for what it refuses.
+            let grown = unsafe { heap.grow(block, old, larger) };
+            // SAFETY: as above.
+            let shrunk = unsafe { heap.shrink(block, old, smaller) };
+            assert_eq!((grown, shrunk), (Err(error), Err(error)), "{old:?}");
+            let fault = heap.take_fault().expect("the reason is kept");
+            assert_eq!((AllocError::from(fault), heap.take_fault()), (error, None));
+            for new in [larger, smaller] {
+                // SAFETY: as above.
+                let moved = unsafe { heap.realloc(block, old, new.size()) };
+                // SAFETY: as above.
+                let kept = unsafe { heap.resize_in_place(block, old, new) };
+                assert_eq!((moved, kept), (Err(error), Err(error)), "{old:?} to {new:?}");
+            }
+        }
+        assert!(heap.used_bytes() >= size);
+        heap.validate().unwrap();
+        // SAFETY: live, with this layout, and forgotten.
+        unsafe { heap.dealloc(block, layout(size, 8)) };
+        assert_eq!(heap.used_bytes(), 0);
+    }
+}
+
+#[test]
+fn a_resize_in_place_keeps_the_new_alignment() {
+    let arena = Arena::aligned(65_536, 4096, 0);
+    let mut heap = heap_on(&arena);
+    let _first = heap.alloc(layout(16, 1)).expect("room");
+    let block = heap.alloc(layout(100, 1)).expect("room");
+    assert!(!block.addr().get().is_multiple_of(4096));
+    // SAFETY: the block is live, with this layout.
+    let placed = unsafe { heap.resize_in_place(block, layout(100, 1), layout(100, 4096)) };
+    assert_eq!(placed, Err(AllocError::NoMemory));
+    // SAFETY: as above; the result alone is used.
+    let moved = unsafe { heap.shrink(block, layout(100, 1), layout(90, 4096)) }.expect("room");
+    assert!(moved.addr().get().is_multiple_of(4096));
+    // SAFETY: live, with this layout, and forgotten.
+    unsafe { heap.dealloc(moved, layout(90, 4096)) };
+}
+
+/// Under stacked borrows the pointer that a box was made of is good for the box's length only.
+#[test]
+fn a_block_that_grows_in_place_may_be_used_to_its_new_end() {
+    let arena = Arena::new(400_000, 0);
+    let heap = Local::new(BinnedByteAllocator::new());
+    // SAFETY: the arena outlives the heap, and nobody else uses it.
+    unsafe { heap.add_region(arena.region()) }.expect("large enough");
+    for (len, more) in [(40, 16), (70_000, 9000)] {
+        let mut bytes = allocator_api2::vec::Vec::new_in(&heap);
+        bytes.resize(len, 1_u8);
+        let mut bytes = bytes.into_boxed_slice().into_vec();
+        bytes.reserve_exact(more);
+        bytes.resize(len + more, 2);
+        assert_eq!((bytes[0], bytes[len - 1], bytes[len + more - 1]), (1, 1, 2));
+        bytes.truncate(len / 2);
+        let bytes = bytes.into_boxed_slice();
+        assert!(bytes.iter().all(|&byte| byte == 1));
+    }
     assert_eq!(heap.used_bytes(), 0);
 }

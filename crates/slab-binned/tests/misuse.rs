@@ -6,7 +6,7 @@ use std::alloc::Layout;
 use std::cell::RefCell;
 use std::ptr::NonNull;
 
-use slab_binned::{BinnedAllocator, BinnedByteAllocator, BinnedError, BlockId, FreeError};
+use slab_binned::{BinnedAllocator, BinnedByteAllocator, BinnedError, BlockId, Fault};
 use slab_testkit::{Arena, Misuse, child};
 use slab_traits::{BaseAllocator, ByteAllocator, Locked};
 
@@ -82,27 +82,27 @@ fn bytes(size: usize) -> Layout {
     Layout::from_size_align(size, 1).expect("a valid layout")
 }
 
-/// Returns whether an error is the one documented, or `None` where the free is taken for a right one:
-/// sizes below the block's fit it, and alignments are not looked at.
-fn is_named(misuse: Misuse, error: &FreeError) -> Option<bool> {
+/// Returns whether a fault is the one documented, or `None` where the free is taken for a right one: of a
+/// block of a class, sizes below the block's fit it, and alignments are not looked at.
+fn is_named(misuse: Misuse, size: usize, fault: &Fault) -> Option<bool> {
     Some(match misuse {
-        Misuse::DoubleFree => {
-            matches!(error, FreeError::DoubleFree { .. } | FreeError::NotLive { .. })
+        Misuse::DoubleFree if size == SMALL => matches!(fault, Fault::DoubleFree { .. }),
+        Misuse::DoubleFree | Misuse::NeverHandedOut => matches!(fault, Fault::NotLive { .. }),
+        Misuse::Interior | Misuse::AlignedInterior | Misuse::Unaligned => {
+            matches!(fault, Fault::Interior { .. })
         }
-        Misuse::Interior | Misuse::AlignedInterior | Misuse::Unaligned | Misuse::NeverHandedOut => {
-            matches!(error, FreeError::NotLive { .. })
+        Misuse::Foreign | Misuse::Stack => matches!(fault, Fault::Foreign { .. }),
+        Misuse::SmallerLayout | Misuse::StricterLayout if size == SMALL => return None,
+        Misuse::SmallerLayout | Misuse::StricterLayout | Misuse::LargerLayout => {
+            matches!(fault, Fault::WrongLayout { .. })
         }
-        Misuse::Foreign | Misuse::Stack => matches!(error, FreeError::Foreign { .. }),
-        Misuse::LargerLayout => matches!(error, FreeError::WrongLayout { .. }),
-        Misuse::DoubleFreeAfterReuse | Misuse::SmallerLayout | Misuse::StricterLayout => {
-            return None;
-        }
+        Misuse::DoubleFreeAfterReuse => return None,
     })
 }
 
 /// Whether the free is taken for a right one.
-fn is_taken(misuse: Misuse) -> bool {
-    is_named(misuse, &FreeError::Foreign { address: 0 }).is_none()
+fn is_taken(misuse: Misuse, size: usize) -> bool {
+    is_named(misuse, size, &Fault::Foreign { address: 0 }).is_none()
 }
 
 struct Fixture {
@@ -136,13 +136,17 @@ fn refused_and_nothing_changed(misuse: Misuse, size: usize) {
     fixture.heap.validate().expect("consistent whatever was passed");
     match outcome {
         Ok(()) => {
-            assert!(is_taken(misuse), "{misuse:?} of {size} bytes passed");
+            assert!(is_taken(misuse, size), "{misuse:?} of {size} bytes passed");
             // The block's own free is the one refused.
             // SAFETY: the heap refuses what is not live.
             unsafe { fixture.heap.try_free(pointer, bytes(size)) }.expect_err("freed by mistake");
         }
         Err(error) => {
-            assert_eq!(is_named(misuse, &error), Some(true), "{misuse:?} of {size}: {error:?}");
+            assert_eq!(
+                is_named(misuse, size, &error),
+                Some(true),
+                "{misuse:?} of {size}: {error:?}"
+            );
             assert_eq!(fixture.heap.used_bytes(), used, "{misuse:?}");
         }
     }
@@ -215,9 +219,9 @@ fn acts() {
 #[test]
 #[cfg_attr(miri, ignore = "Miri runs no other program")]
 fn every_wrong_free_ends_a_program_whose_global_allocator_it_is() {
-    for (name, misuse, _) in cells() {
+    for (name, misuse, size) in cells() {
         let ending = child::run_child("acts", &name);
-        if is_taken(misuse) {
+        if is_taken(misuse, size) {
             assert!(ending.went_on(), "{ending}");
         } else {
             ending.assert_ended(&["was refused", "must not unwind"]);

@@ -6,10 +6,9 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use slab_core::{Checked, FreeList, poison};
-use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionError};
+use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, Fault, RegionError};
 
 use super::code;
-use super::error::FreeError;
 use super::region::{DeadBlocks, NearBlocks, Regions};
 use crate::classes::{ClassMap, GRANULE_BYTES, PAGE_BYTES, SizeClasses};
 use crate::crumb::Crumb;
@@ -37,12 +36,14 @@ const LINK_BYTES: usize = 8;
 /// [`BinnedAllocator`](crate::BinnedAllocator). Differences: blocks have addresses instead of ids; the
 /// classes are the fine ones unless chosen otherwise; the bookkeeping lies in the regions, 6.6 % of
 /// them: 16 bytes a page, and one for each 16 that can start a block, which is what makes every free
-/// checkable; and before an allocation is refused, the dead
-/// blocks of all bins are merged ([`reclaim`](Self::reclaim)), so that no memory stays with a class.
+/// checkable; and before a request is refused, or served with a dead block of a larger class, the dead
+/// blocks of all bins are merged ([`reclaim`](Self::reclaim)). After everything was freed, a heap serves
+/// what a fresh one serves.
 ///
-/// Every free is checked in constant time: double frees, pointers into blocks, foreign pointers and
-/// layouts larger than the block are refused. A link between dead blocks that was overwritten is found
-/// before it is followed; that bin is then given up until the next reclaim.
+/// Every free and every resize is checked in constant time: double frees, pointers into blocks, foreign
+/// pointers and layouts larger than the block are refused with a [`Fault`]. A link between dead blocks that
+/// was overwritten is found before it is followed; that bin is then given up until the next reclaim, which
+/// finds its blocks again.
 ///
 /// # Examples
 ///
@@ -74,14 +75,20 @@ pub struct BinnedByteAllocator {
     pub(super) runs: Runs,
     /// Its `start` is the number of a granule; its chunk is not used.
     pub(super) crumb: Crumb,
-    pub(super) allocated_bytes: usize,
-    pub(super) freed_bytes: usize,
+    /// Bytes ever allocated and ever freed. Numbers of 64 bits on every platform: they never wrap.
+    pub(super) allocated_bytes: u64,
+    pub(super) freed_bytes: u64,
     pub(super) total_bytes: usize,
     pub(super) page_total: usize,
     pub(super) refused_frees: usize,
     pub(super) corrupt_links: usize,
-    /// Frees so far when memory was last reclaimed in vain.
-    pub(super) freed_at_reclaim: Option<usize>,
+    /// Bit of each class whose bin was given up since the last reclaim: some of its dead blocks are in no
+    /// list.
+    pub(super) torn: u64,
+    /// `freed_bytes` at the last reclaim. While it is the same, another reclaim gains nothing.
+    pub(super) freed_at_reclaim: Option<u64>,
+    /// Why the last request was refused, until somebody asks.
+    pub(super) fault: Option<Fault>,
 }
 
 impl BinnedByteAllocator {
@@ -112,7 +119,9 @@ impl BinnedByteAllocator {
             page_total: 0,
             refused_frees: 0,
             corrupt_links: 0,
+            torn: 0,
             freed_at_reclaim: None,
+            fault: None,
         }
     }
 
@@ -132,18 +141,32 @@ impl BinnedByteAllocator {
     #[cold]
     fn give_up(&mut self, class: usize) -> Option<u32> {
         self.corrupt_links += 1;
+        self.torn |= 1 << class;
         self.bins[class].dead = FreeList::new();
         None
     }
 
-    /// Puts a block into its bin, whose code says already that it is dead.
+    /// Puts a dead block of a class, which is in no list, into its bin.
     #[inline]
     pub(super) fn push(&mut self, class: usize, granule: u32) {
+        let mut dead = self.bins[class].dead;
+        self.list(&mut dead, class, granule);
+        self.bins[class].dead = dead;
+    }
+
+    /// Puts a dead block of a class, which is in no list, into a list of such blocks. A number that is not
+    /// one of a dead block of the class is left out.
+    #[inline]
+    pub(super) fn list(&self, dead: &mut FreeList<u32>, class: usize, granule: u32) {
         let space = DeadBlocks { regions: &self.regions, class };
-        debug_assert!(slab_core::SlotSpace::may_link(&space, granule));
-        // SAFETY: the code of a dead block of this class has just been written, where before was that
-        // of a live one or none: so it may link and is in no list. Nobody uses its bytes any more.
-        unsafe { self.bins[class].dead.push(&space, granule) };
+        if !slab_core::SlotSpace::may_link(&space, granule) {
+            debug_assert!(false, "granule {granule} is no dead block of class {class}");
+            return;
+        }
+        // SAFETY: `may_link` holds. The code of a dead block has just been written, or the block was just
+        // popped, or no list is left that it could be in: so it is not listed. A dead block's bytes are used
+        // by its list alone.
+        unsafe { dead.push(&space, granule) };
     }
 
     /// Marks the bytes of a block as dead, but for its link.
@@ -178,16 +201,20 @@ impl BinnedByteAllocator {
     ///
     /// # Errors
     ///
-    /// [`FreeError`] with the numbers; nothing has changed.
+    /// [`Fault`] with the numbers; nothing has changed.
     ///
     /// # Safety
     ///
     /// If the block is live and the layout fits it, the block is not used afterwards. Any other
     /// pointer and layout are refused and need no promise.
     #[inline]
-    pub unsafe fn try_free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), FreeError> {
-        let (address, size) = (block.addr().get(), layout.size());
-        if self.free_near(address, size) { Ok(()) } else { self.free_slow(address, size) }
+    pub unsafe fn try_free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), Fault> {
+        let address = block.addr().get();
+        if self.free_near(address, layout.size()) {
+            Ok(())
+        } else {
+            self.free_slow(address, layout)
+        }
     }
 
     /// Hands out the block of a class that was freed last, if it and the next one are in the region
@@ -214,7 +241,7 @@ impl BinnedByteAllocator {
         unsafe { bin.dead.pop(&space) }.ok()?;
         spot.set_code(code::live(class));
         let (start, granule, bytes) = (spot.start(), spot.granule(), bin.bytes as usize);
-        self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes);
+        self.allocated_bytes += bytes as u64;
         self.revive(granule, bytes);
         Some(start)
     }
@@ -227,7 +254,7 @@ impl BinnedByteAllocator {
         let granule = self.crumb.cut(bytes / GRANULE_BYTES as u32)?;
         spot.set_code(code::live(class));
         let (start, bytes) = (spot.start(), bytes as usize);
-        self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes);
+        self.allocated_bytes += bytes as u64;
         self.revive(granule, bytes);
         Some(start)
     }
@@ -249,7 +276,7 @@ impl BinnedByteAllocator {
         // SAFETY: the block was live, so it is in no list; its new code says that it may link, here as
         // in `DeadBlocks`, and nobody uses its bytes any more.
         unsafe { self.bins[class].dead.push(&space, granule) };
-        self.freed_bytes = self.freed_bytes.wrapping_add(bytes);
+        self.freed_bytes += bytes as u64;
         true
     }
 
@@ -260,7 +287,7 @@ impl BinnedByteAllocator {
         self.regions.set_code(granule, code::dead(class));
         self.retire(granule, bytes);
         self.push(class, granule);
-        self.freed_bytes = self.freed_bytes.wrapping_add(bytes);
+        self.freed_bytes += bytes as u64;
     }
 
     /// Returns how many calls of `dealloc` were refused.
@@ -276,11 +303,26 @@ impl BinnedByteAllocator {
     /// Takes a block back that is not where most are, and counts a refusal.
     #[cold]
     #[inline(never)]
-    fn free_far(&mut self, address: usize, size: usize) {
-        if let Err(error) = self.free_slow(address, size) {
+    fn free_far(&mut self, address: usize, layout: Layout) {
+        if let Err(fault) = self.free_slow(address, layout) {
             self.refused_frees += 1;
-            debug_assert!(false, "{error}");
+            self.fault = Some(fault);
+            debug_assert!(false, "{fault}");
         }
+    }
+
+    /// As [`free_far`](Self::free_far), but returns the refusal.
+    #[cold]
+    #[inline(never)]
+    fn try_free_far(&mut self, address: usize, layout: Layout) -> AllocResult {
+        self.free_slow(address, layout).map_err(|fault| self.refuse(fault))
+    }
+
+    /// Stores why a request is refused and returns the error without the numbers.
+    #[cold]
+    pub(super) fn refuse(&mut self, fault: Fault) -> AllocError {
+        self.fault = Some(fault);
+        fault.into()
     }
 }
 
@@ -316,8 +358,9 @@ impl BaseAllocator for BinnedByteAllocator {
 // bin, in which only dead blocks are; so it overlaps no other live block. It lies in the pages of a
 // region (G2) and never moves. Alignment is looked after where a block is placed.
 unsafe impl ByteAllocator for BinnedByteAllocator {
-    /// Returns a block. *O*(1) where one of its class was freed before or fits the current page, else *O*(log free runs);
-    /// *O*(pages) before it is refused.
+    /// Returns a block. *O*(1) where one of its class was freed before or fits the current page, else
+    /// *O*(log free runs); *O*(pages) before it is refused or served with a block of a larger class. Where it
+    /// is aligned to more than a page and no free run is sure to hold it, *O*(free runs).
     #[inline]
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         if layout.align() <= GRANULE_BYTES
@@ -336,9 +379,9 @@ unsafe impl ByteAllocator for BinnedByteAllocator {
     /// [`refused_frees`](Self::refused_frees).
     #[inline]
     unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
-        let (address, size) = (block.addr().get(), layout.size());
-        if !self.free_near(address, size) {
-            self.free_far(address, size);
+        let address = block.addr().get();
+        if !self.free_near(address, layout.size()) {
+            self.free_far(address, layout);
         }
     }
 
@@ -348,7 +391,7 @@ unsafe impl ByteAllocator for BinnedByteAllocator {
 
     /// Returns the bytes of the blocks in use, rounding included. *O*(1).
     fn used_bytes(&self) -> usize {
-        self.allocated_bytes.wrapping_sub(self.freed_bytes)
+        (self.allocated_bytes - self.freed_bytes) as usize
     }
 
     /// Returns the bytes of lines and codes, and those before and behind the pages.
@@ -356,7 +399,8 @@ unsafe impl ByteAllocator for BinnedByteAllocator {
         self.total_bytes - self.page_total * PAGE_BYTES
     }
 
-    /// Changes a block within its class's block, or a run of pages at its end. *O*(log free runs).
+    /// Changes a block within its class's block, or a run of pages at its end. *O*(log free runs). Any
+    /// pointer and any layout are accepted, and refused as by [`try_free`](Self::try_free).
     unsafe fn resize_in_place(
         &mut self,
         block: NonNull<u8>,
@@ -364,12 +408,37 @@ unsafe impl ByteAllocator for BinnedByteAllocator {
         new: Layout,
     ) -> AllocResult<NonNull<u8>> {
         let address = block.addr().get();
-        if !address.is_multiple_of(new.align()) {
-            return Err(AllocError::NoMemory);
+        let found = self.find_as(address, old).map_err(|fault| self.refuse(fault))?;
+        self.resize(&found, address, new)
+    }
+
+    /// Makes a block smaller. It fails only where it has to move, because its address is no multiple of
+    /// the new alignment: a block stays where it is if no smaller one is free.
+    unsafe fn shrink(
+        &mut self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        if new.size() > old.size() {
+            return Err(AllocError::InvalidParam);
         }
-        self.resize(address, old.size(), new.size())?;
-        let block = self.find(address).map_err(AllocError::from)?;
-        self.regions.start_of(block.granule + block.pad).ok_or(AllocError::NotAllocated)
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.change(block, old, new) }
+    }
+
+    /// Makes a block larger or smaller. As [`shrink`](ByteAllocator::shrink), it never fails for a smaller
+    /// size.
+    unsafe fn realloc(
+        &mut self,
+        block: NonNull<u8>,
+        layout: Layout,
+        new_size: usize,
+    ) -> AllocResult<NonNull<u8>> {
+        let new = Layout::from_size_align(new_size, layout.align())
+            .map_err(|_| AllocError::InvalidParam)?;
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.change(block, layout, new) }
     }
 
     /// Returns the bytes from the block's address to its end. *O*(1).
@@ -382,11 +451,16 @@ unsafe impl ByteAllocator for BinnedByteAllocator {
     /// numbers. The safety contract is the one of `try_free`.
     #[inline]
     unsafe fn try_dealloc(&mut self, block: NonNull<u8>, layout: Layout) -> AllocResult {
-        let (address, size) = (block.addr().get(), layout.size());
-        if self.free_near(address, size) {
-            return Ok(());
+        let address = block.addr().get();
+        if self.free_near(address, layout.size()) {
+            Ok(())
+        } else {
+            self.try_free_far(address, layout)
         }
-        self.free_slow(address, size).map_err(AllocError::from)
+    }
+
+    fn take_fault(&mut self) -> Option<Fault> {
+        self.fault.take()
     }
 }
 

@@ -1,7 +1,6 @@
 //! The same engine over raw memory regions: pointers instead of ids.
 
 mod code;
-mod error;
 mod free;
 mod heap;
 mod place;
@@ -10,5 +9,4 @@ mod region;
 mod resize;
 mod validate;
 
-pub use error::FreeError;
 pub use heap::BinnedByteAllocator;

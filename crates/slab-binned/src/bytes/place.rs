@@ -19,42 +19,46 @@ enum Found {
 }
 
 impl BinnedByteAllocator {
+    /// Hands out any block: one that is free, else one that a reclaim makes free, else a dead block of a larger
+    /// class.
     #[cold]
     #[inline(never)]
     pub(super) fn alloc_slow(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         let (size, align) = (layout.size().max(1), layout.align());
-        let found = match self.look(size, align) {
-            Some(found) => found,
-            None if self.reclaim_for(size) => self.look(size, align).ok_or(AllocError::NoMemory)?,
-            None => return Err(AllocError::NoMemory),
-        };
-        match found {
-            Found::Binned { granule, class } => self.show(granule, class, align),
-            Found::Run { page, pages } => {
-                let granule = page * PAGE_GRANULES;
-                self.regions.set_code(granule, code::RUN);
-                let bytes = pages as usize * PAGE_BYTES;
-                self.revive(granule, bytes);
-                self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes);
-                self.regions.start_of(granule).ok_or(AllocError::NoMemory)
-            }
+        let mut found = self.look(size, align);
+        if found.is_none() && self.reclaim_for(size) {
+            found = self.look(size, align);
         }
+        let found = found.or_else(|| self.borrow(size, align)).ok_or(AllocError::NoMemory)?;
+        self.hand_out(found, align).ok_or(AllocError::NoMemory)
+    }
+
+    /// Hands out a block that is free without a reclaim and of no larger class than needed.
+    pub(super) fn alloc_at_once(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        let found = self.look(layout.size().max(1), layout.align())?;
+        self.hand_out(found, layout.align())
+    }
+
+    /// Returns the class that serves a request wherever its block starts.
+    fn class_for(&self, size: usize, align: usize) -> Option<usize> {
+        let padded = size.checked_add(align.saturating_sub(GRANULE_BYTES))?;
+        self.classes.class_of(padded).filter(|_| align < PAGE_BYTES)
     }
 
     /// Looks for a block: of its class, freed or fresh; exact pages instead of a class that does not
-    /// fit any more; a block of a larger class.
+    /// fit any more.
     fn look(&mut self, size: usize, align: usize) -> Option<Found> {
-        let padded = size.checked_add(align.saturating_sub(GRANULE_BYTES))?;
-        let class = self.classes.class_of(padded).filter(|_| align < PAGE_BYTES);
-        let Some(class) = class else { return self.take_pages(size, align) };
+        let Some(class) = self.class_for(size, align) else { return self.take_pages(size, align) };
         if let Some(granule) = self.pop(class).or_else(|| self.carve(class)) {
             return Some(Found::Binned { granule, class });
         }
-        if size > CRUMB_BYTES_MAX as usize
-            && let Some(found) = self.take_pages(size, align)
-        {
-            return Some(found);
-        }
+        if size > CRUMB_BYTES_MAX as usize { self.take_pages(size, align) } else { None }
+    }
+
+    /// Takes a dead block of a larger class than needed. After a reclaim those that are left share their
+    /// pages with live blocks, so that nothing else can be made of them.
+    fn borrow(&mut self, size: usize, align: usize) -> Option<Found> {
+        let class = self.class_for(size, align)?;
         (class + 1..self.classes.sizes.len())
             .find_map(|class| Some(Found::Binned { granule: self.pop(class)?, class }))
     }
@@ -65,11 +69,11 @@ impl BinnedByteAllocator {
         let page = if align <= PAGE_BYTES {
             self.runs.take(&mut self.regions, pages)?
         } else {
-            let align_pages = u32::try_from(align / PAGE_BYTES).ok()?;
-            self.runs.take_placed(&mut self.regions, pages, align_pages - 1, |regions, first| {
+            let slack_pages = u32::try_from(align / PAGE_BYTES - 1).unwrap_or(u32::MAX);
+            self.runs.take_placed(&mut self.regions, pages, slack_pages, |regions, first| {
                 let start = regions.start_of(first * PAGE_GRANULES);
                 let address = start.map_or(0, |start| start.addr().get());
-                ((address.wrapping_neg() & (align - 1)) / PAGE_BYTES) as u32
+                (address.wrapping_neg() & (align - 1)) / PAGE_BYTES
             })?
         };
         Some(Found::Run { page, pages })
@@ -105,9 +109,27 @@ impl BinnedByteAllocator {
         }
     }
 
-    /// Hands out a block of a class, from its first granule that is aligned.
-    fn show(&mut self, granule: u32, class: usize, align: usize) -> AllocResult<NonNull<u8>> {
-        let start = self.regions.start_of(granule).ok_or(AllocError::NoMemory)?;
+    /// Makes a block that was found a live one, and returns the first byte that it shows.
+    fn hand_out(&mut self, found: Found, align: usize) -> Option<NonNull<u8>> {
+        let (granule, shown, bytes) = match found {
+            Found::Binned { granule, class } => {
+                let shown = self.show(granule, class, align)?;
+                (granule, shown, self.classes.bytes(class) as usize)
+            }
+            Found::Run { page, pages } => {
+                let granule = page * PAGE_GRANULES;
+                self.regions.set_code(granule, code::RUN);
+                (granule, granule, pages as usize * PAGE_BYTES)
+            }
+        };
+        self.revive(granule, bytes);
+        self.allocated_bytes += bytes as u64;
+        self.regions.start_of(shown)
+    }
+
+    /// Writes the codes of a live block of a class, and returns its first granule that is aligned.
+    fn show(&mut self, granule: u32, class: usize, align: usize) -> Option<u32> {
+        let start = self.regions.start_of(granule)?;
         let pad = (start.addr().get().wrapping_neg() & (align - 1)) / GRANULE_BYTES;
         let shown = granule + pad as u32;
         if pad == 0 {
@@ -117,9 +139,6 @@ impl BinnedByteAllocator {
             self.regions.set_code(shown - 1, code::behind(class));
             self.regions.set_code(shown, code::shifted(pad as u32));
         }
-        let bytes = self.classes.bytes(class) as usize;
-        self.revive(granule, bytes);
-        self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes);
-        self.regions.start_of(shown).ok_or(AllocError::NoMemory)
+        Some(shown)
     }
 }

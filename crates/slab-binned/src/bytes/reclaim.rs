@@ -1,5 +1,8 @@
 //! Merging the dead blocks of all bins.
 
+use slab_core::FreeList;
+use slab_traits::ByteAllocator;
+
 use super::code::{self, Meaning, meaning};
 use super::heap::BinnedByteAllocator;
 use super::region::Region;
@@ -14,67 +17,63 @@ impl BinnedByteAllocator {
     /// Makes every dead block available to blocks of any size, but for those that share a page with
     /// a live one, and returns how many bytes that were. *O*(pages of small blocks + dead blocks).
     ///
-    /// An allocation does this by itself before it is refused. It is an operation like any other:
-    /// offsets follow from it too.
+    /// The codes beside the pages say which blocks are dead, so that the blocks of a bin that was given up,
+    /// because a link was overwritten, are found too. An allocation does this by itself before it is refused.
+    /// It is an operation like any other: offsets follow from it too.
     pub fn reclaim(&mut self) -> usize {
         let free_pages = self.runs.free_pages();
-        let crumb_page = self.crumb.start / PAGE_GRANULES;
-        for at in 0..self.regions.all().len() {
-            let region = self.regions.all()[at];
-            self.each_crumb_page(region, |heap, page| {
+        self.each_run(|heap, page, line| {
+            if line.kind == Kind::Crumb {
                 let left = if heap.has_live_blocks(page) { PINNED } else { 0 };
-                let line = heap.regions.line(page);
                 heap.regions.set_line(page, Line { left, ..line });
-            });
-        }
-        let keeps_crumb = self.is_pinned(crumb_page);
-        for class in 0..self.classes.sizes.len() {
-            self.dissolve_bin(class);
-        }
-        if !keeps_crumb {
+            }
+        });
+        if !self.is_pinned(self.crumb.start / PAGE_GRANULES) {
             self.crumb = Crumb::NONE;
         }
-        for at in 0..self.regions.all().len() {
-            let region = self.regions.all()[at];
-            self.each_crumb_page(region, |heap, page| {
-                if !heap.is_pinned(page) {
-                    heap.release_crumb_page(page);
-                }
-            });
+        for class in 0..self.classes.sizes.len() {
+            self.keep_pinned(class);
         }
+        self.each_run(|heap, page, line| match line.kind {
+            Kind::Crumb if heap.is_pinned(page) => heap.list_torn(page),
+            Kind::Crumb => heap.release_crumb_page(page),
+            Kind::Taken => heap.release_dead(page, line.len),
+            Kind::Free | Kind::Edge => {}
+        });
+        self.torn = 0;
         (self.runs.free_pages() - free_pages) as usize * PAGE_BYTES
     }
 
     /// Reclaims before a request for `size` bytes is refused; returns whether there is any use in
     /// looking again.
     pub(super) fn reclaim_for(&mut self, size: usize) -> bool {
-        let idle =
-            self.page_total * PAGE_BYTES - self.allocated_bytes.wrapping_sub(self.freed_bytes);
-        let unchanged = self.freed_at_reclaim == Some(self.freed_bytes);
-        if size > idle || unchanged {
+        let idle_bytes = self.page_total * PAGE_BYTES - self.used_bytes();
+        let was_torn = self.torn != 0;
+        let unchanged = self.freed_at_reclaim == Some(self.freed_bytes) && !was_torn;
+        if size > idle_bytes || unchanged {
             return false;
         }
-        let gained = self.reclaim();
+        let gained_bytes = self.reclaim();
         self.freed_at_reclaim = Some(self.freed_bytes);
-        gained != 0
+        gained_bytes != 0 || was_torn
     }
 
-    /// Visits the crumb pages of a region; the action may release the page that it is given.
-    fn each_crumb_page(&mut self, region: Region, mut action: impl FnMut(&mut Self, u32)) {
-        let end = region.first_page + region.page_count;
-        let mut page = region.first_page;
-        while page < end {
-            let line = self.regions.line(page);
-            let mut next = page + line.len.max(1);
-            if line.kind == Kind::Crumb {
-                // If the page is merged with the run behind it, that run's line is stale afterwards.
+    /// Visits all runs of pages but some free ones; the action may release the run that it is given.
+    fn each_run(&mut self, mut action: impl FnMut(&mut Self, u32, Line)) {
+        for at in 0..self.regions.all().len() {
+            let Region { first_page, page_count, .. } = self.regions.all()[at];
+            let mut page = first_page;
+            while page < first_page + page_count {
+                let line = self.regions.line(page);
+                let mut next = page + line.len.max(1);
+                // If this run is merged with the free one behind it, that one's line is stale afterwards.
                 let behind = self.regions.line(next);
                 if behind.kind == Kind::Free {
                     next += behind.len;
                 }
-                action(self, page);
+                action(self, page, line);
+                page = next;
             }
-            page = next;
         }
     }
 
@@ -92,28 +91,42 @@ impl BinnedByteAllocator {
     }
 
     /// Takes from a bin every block whose page can be used otherwise; the others keep their order.
-    fn dissolve_bin(&mut self, class: usize) {
-        let mut kept = slab_core::FreeList::new();
+    fn keep_pinned(&mut self, class: usize) {
+        if self.classes.pages(class).is_some() {
+            self.bins[class].dead = FreeList::new();
+            return;
+        }
+        let mut turned = FreeList::new();
         while let Some(granule) = self.pop(class) {
-            if let Some(pages) = self.classes.pages(class) {
-                self.regions.set_code(granule, code::NOTHING);
-                self.retire(granule, pages as usize * PAGE_BYTES);
-                self.runs.release(&mut self.regions, granule / PAGE_GRANULES, pages);
-            } else if self.is_pinned(granule / PAGE_GRANULES) {
-                core::mem::swap(&mut kept, &mut self.bins[class].dead);
-                self.push(class, granule);
-                core::mem::swap(&mut kept, &mut self.bins[class].dead);
+            if self.is_pinned(granule / PAGE_GRANULES) {
+                self.list(&mut turned, class, granule);
             }
         }
-        // Popped and pushed once more, they are in the order they had.
-        core::mem::swap(&mut kept, &mut self.bins[class].dead);
-        let mut turned = slab_core::FreeList::new();
-        while let Some(granule) = self.pop(class) {
-            core::mem::swap(&mut turned, &mut self.bins[class].dead);
-            self.push(class, granule);
-            core::mem::swap(&mut turned, &mut self.bins[class].dead);
-        }
+        // Listed once more, they are in the order they had.
+        let mut kept = FreeList::new();
         self.bins[class].dead = turned;
+        while let Some(granule) = self.pop(class) {
+            self.list(&mut kept, class, granule);
+        }
+        // Where a link was overwritten, all are listed anew.
+        self.bins[class].dead = if self.is_torn(class) { FreeList::new() } else { kept };
+    }
+
+    fn is_torn(&self, class: usize) -> bool {
+        self.torn >> class & 1 == 1
+    }
+
+    /// Puts the dead blocks of a page that stays into their bins, if those were given up.
+    fn list_torn(&mut self, page: u32) {
+        if self.torn == 0 {
+            return;
+        }
+        for granule in page * PAGE_GRANULES..(page + 1) * PAGE_GRANULES {
+            match meaning(self.regions.code(granule)) {
+                Meaning::Dead { class } if self.is_torn(class) => self.push(class, granule),
+                _ => {}
+            }
+        }
     }
 
     /// Returns a page without live blocks to the free runs.
@@ -125,6 +138,16 @@ impl BinnedByteAllocator {
         // Inside a merged run nobody rewrites this line.
         self.runs.mark(&mut self.regions, page, 1, Kind::Taken);
         self.runs.release(&mut self.regions, page, 1);
+    }
+
+    /// Returns a run of pages to the free runs, if it is a dead block.
+    fn release_dead(&mut self, page: u32, pages: u32) {
+        let granule = page * PAGE_GRANULES;
+        if let Meaning::Dead { .. } = meaning(self.regions.code(granule)) {
+            self.regions.set_code(granule, code::NOTHING);
+            self.retire(granule, pages as usize * PAGE_BYTES);
+            self.runs.release(&mut self.regions, page, pages);
+        }
     }
 
     /// Returns the bytes of the largest block that can be had from the free runs. *O*(log runs).

@@ -136,6 +136,12 @@ impl Region {
         (place < self.granule_count).then_some(Spot { region: self, place })
     }
 
+    /// Returns the granule in which an address of the pages lies.
+    pub fn granule_around(&self, address: usize) -> u32 {
+        let place = address.wrapping_sub(self.pages.addr().get()) / GRANULE_BYTES;
+        self.first_granule + (place as u32).min(self.granule_count - 1)
+    }
+
     /// Returns whether an address lies in one of the pages.
     pub fn contains(&self, address: usize) -> bool {
         address.wrapping_sub(self.pages.addr().get()) < self.page_count as usize * PAGE_BYTES

@@ -1,40 +1,91 @@
-//! Changing a block where it lies.
+//! Changing a block where it lies, or moving it.
+#![expect(unsafe_code, reason = "moves the bytes of a block")]
 
-use slab_traits::{AllocError, AllocResult};
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use slab_traits::{AllocError, AllocResult, ByteAllocator};
 
 use super::free::Block;
 use super::heap::BinnedByteAllocator;
 use crate::classes::{PAGE_BYTES, PAGE_GRANULES};
 
 impl BinnedByteAllocator {
-    /// Changes the size of a live block, if it can stay where it is. A block of a class stays if it
-    /// holds the new size and is not four times as large; a run of pages gives pages back, or takes
-    /// those behind it.
-    pub(super) fn resize(&mut self, address: usize, old: usize, new: usize) -> AllocResult {
-        let Block { granule, class, bytes, usable_bytes, .. } =
-            self.find(address).map_err(AllocError::from)?;
-        if old > usable_bytes {
-            return Err(AllocError::InvalidParam);
+    /// Changes a live block, if it can stay where it is, and returns the pointer to it that the region
+    /// has: the caller's may be one for the old length only. A block of a class stays if it holds the new
+    /// size and is not four times as large; a run of pages gives pages back, or takes those behind it.
+    pub(super) fn resize(
+        &mut self,
+        block: &Block,
+        address: usize,
+        new: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        let Block { granule, pad, class, bytes, usable_bytes } = *block;
+        if !address.is_multiple_of(new.align()) {
+            return Err(AllocError::NoMemory);
         }
         if class.is_some() {
-            let stays = new <= usable_bytes && (new >= old || new > usable_bytes / 4);
-            return if stays { Ok(()) } else { Err(AllocError::NoMemory) };
+            if new.size() > usable_bytes || new.size() <= usable_bytes / 4 {
+                return Err(AllocError::NoMemory);
+            }
+        } else {
+            self.resize_run(granule, bytes, new.size())?;
         }
-        let pages = (bytes / PAGE_BYTES) as u32;
-        let new_pages = u32::try_from(new.max(1).div_ceil(PAGE_BYTES));
-        let new_pages = new_pages.map_err(|_| AllocError::InvalidParam)?;
-        let (page, new_bytes) = (granule / PAGE_GRANULES, new_pages as usize * PAGE_BYTES);
+        self.regions.start_of(granule + pad).ok_or(AllocError::NoMemory)
+    }
+
+    fn resize_run(&mut self, granule: u32, bytes: usize, new_size: usize) -> AllocResult {
+        let (page, pages) = (granule / PAGE_GRANULES, (bytes / PAGE_BYTES) as u32);
+        let new_pages = u32::try_from(new_size.max(1).div_ceil(PAGE_BYTES));
+        let new_pages = new_pages.map_err(|_| AllocError::NoMemory)?;
+        let new_bytes = new_pages as usize * PAGE_BYTES;
         if new_pages < pages {
             self.retire(granule + new_pages * PAGE_GRANULES, bytes - new_bytes);
             self.runs.shorten(&mut self.regions, page, pages, new_pages);
-            self.freed_bytes = self.freed_bytes.wrapping_add(bytes - new_bytes);
+            self.freed_bytes += (bytes - new_bytes) as u64;
         } else if new_pages > pages {
             if !self.runs.lengthen(&mut self.regions, page, pages, new_pages) {
                 return Err(AllocError::NoMemory);
             }
             self.revive(granule + pages * PAGE_GRANULES, new_bytes - bytes);
-            self.allocated_bytes = self.allocated_bytes.wrapping_add(new_bytes - bytes);
+            self.allocated_bytes += (new_bytes - bytes) as u64;
         }
         Ok(())
+    }
+
+    /// Changes a block in place if it can, else moves it. A block that has room for the new size moves to a
+    /// smaller one only if that is to be had without a reclaim, and stays otherwise.
+    ///
+    /// # Safety
+    ///
+    /// If the block is live and `old` fits it, only the pointer returned is used after success. Any other
+    /// pointer and layout are refused and need no promise.
+    pub(super) unsafe fn change(
+        &mut self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        let address = block.addr().get();
+        let found = self.find_as(address, old).map_err(|fault| self.refuse(fault))?;
+        if let Ok(same) = self.resize(&found, address, new) {
+            return Ok(same);
+        }
+        let own = self.regions.start_of(found.granule + found.pad).ok_or(AllocError::NoMemory)?;
+        let moved = if new.size() <= found.usable_bytes && address.is_multiple_of(new.align()) {
+            match self.alloc_at_once(new) {
+                Some(moved) => moved,
+                None => return Ok(own),
+            }
+        } else {
+            self.alloc(new)?
+        };
+        let kept_bytes = old.size().min(new.size());
+        // SAFETY: both blocks are live and hold `kept_bytes`: the old one by `find_as`, the new one as it was
+        // asked for. Live blocks do not overlap.
+        unsafe { moved.copy_from_nonoverlapping(own, kept_bytes) };
+        // SAFETY: the block was found live with this layout; by the caller's promise it is not used any more.
+        unsafe { self.dealloc(own, old) };
+        Ok(moved)
     }
 }

@@ -27,10 +27,10 @@ impl BinnedByteAllocator {
         for region in self.regions.all() {
             self.walk(region, &mut sums)?;
         }
-        let used = self.allocated_bytes.wrapping_sub(self.freed_bytes) as u64;
+        let used = self.allocated_bytes - self.freed_bytes;
         Inconsistency::check(sums.live_bytes == used, "used bytes are those of live blocks", used)?;
         let listed: u64 = self.bins.iter().map(|bin| u64::from(bin.dead.len())).sum();
-        let counted = sums.dead_blocks == listed || self.corrupt_links != 0;
+        let counted = sums.dead_blocks == listed || self.torn != 0;
         Inconsistency::check(counted, "dead blocks are listed", listed)?;
         for (class, bin) in self.bins.iter().enumerate() {
             let space = DeadBlocks { regions: &self.regions, class };

@@ -78,26 +78,37 @@ impl Runs {
         Some(first)
     }
 
-    /// As [`take`](Self::take), from the shortest run in which `len` pages can be placed wherever
-    /// it starts; `skip` says how many of its pages lie before a page that is aligned as wanted, at
-    /// most `slack`.
+    /// As [`take`](Self::take), from the first page of a run on that is aligned as wanted; `skip` says how
+    /// many of its pages lie before that, at most `slack`. The shortest run is taken that is long enough
+    /// wherever it starts; if there is none, the shortest in which an aligned page happens to start early
+    /// enough. *O*(log runs), and *O*(runs) in the second case.
     pub fn take_placed<L: Lines>(
         &mut self,
         lines: &mut L,
         len: u32,
         slack: u32,
-        skip: impl FnOnce(&L, u32) -> u32,
+        skip: impl Fn(&L, u32) -> usize,
     ) -> Option<u32> {
-        let first = self.take(lines, len.checked_add(slack)?)?;
-        let before = skip(lines, first);
-        self.mark(lines, first + before, len, Kind::Taken);
+        let root = self.root;
+        let (run, run_len) = self.visit(lines, |visit| {
+            let sure = visit.best_fit(root, len.saturating_add(slack));
+            sure.map(|fit| (fit.first, fit.len)).or_else(|| {
+                visit.best_fit_where(root, len, |lines, run, run_len| {
+                    skip(lines, run) <= (run_len - len) as usize
+                })
+            })
+        })?;
+        let before = skip(lines, run) as u32;
+        let (first, behind) = (run + before, run_len - before - len);
+        self.unfile(lines, run, run_len);
         if before > 0 {
-            self.release(lines, first, before);
+            self.file(lines, run, before);
         }
-        if slack > before {
-            self.release(lines, first + before + len, slack - before);
+        if behind > 0 {
+            self.file(lines, first + len, behind);
         }
-        Some(first + before)
+        self.mark(lines, first, len, Kind::Taken);
+        Some(first)
     }
 
     /// Cuts a taken run at its end.
@@ -288,8 +299,12 @@ mod tests {
                 }
                 3 => {
                     let align = 1 << random(4);
-                    let best = model.best(len + align - 1);
-                    let skip = |_: &Vec<Line>, first: u32| first.wrapping_neg() % align;
+                    let skip = |_: &Vec<Line>, first: u32| (first.wrapping_neg() % align) as usize;
+                    let best = model.best(len + align - 1).or_else(|| {
+                        let fits =
+                            |run: &(u32, u32)| run.1.next_multiple_of(align) + len <= run.1 + run.0;
+                        model.runs().into_iter().filter(fits).min().map(|run| run.1)
+                    });
                     let first = runs.take_placed(&mut lines, len, align - 1, skip);
                     assert_eq!(first, best.map(|first| first.next_multiple_of(align)));
                     if let Some(first) = first {
@@ -327,7 +342,8 @@ mod tests {
             }
             runs.validate(&lines).unwrap();
             let (height, steps) = (u64::from(lines[runs.root as usize].level), runs.take_steps());
-            assert!(steps <= 20 * (height + 2), "{steps} steps in a tree {height} high");
+            let most = 20 * (height + 2) + u64::from(runs.run_count());
+            assert!(steps <= most, "{steps} steps in a tree {height} high");
             assert_eq!(runs.run_count() as usize, model.runs().len());
             assert_eq!(runs.longest(&lines), model.runs().iter().max().map_or(0, |run| run.0));
         }
