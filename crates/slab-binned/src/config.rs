@@ -12,6 +12,12 @@ pub const ALIGN_MAX: usize = PAGE_BYTES;
 /// Bytes of a chunk unless chosen otherwise.
 const CHUNK_BYTES: usize = 256 * 1024;
 
+/// The fewest and the most pages that a chunk can be chosen to have.
+#[cfg(feature = "alloc")]
+const CHUNK_PAGES_MIN: u32 = (CLASS_BYTES_MAX / PAGE_BYTES) as u32;
+#[cfg(feature = "alloc")]
+const CHUNK_PAGES_MAX: u32 = (BLOCK_BYTES_MAX / PAGE_BYTES) as u32;
+
 /// Size classes, chunk size and byte cap of an allocator. Peers that are to agree are made with equal
 /// ones: the fingerprint starts from them.
 ///
@@ -26,7 +32,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// assert!(matches!(blocks.alloc(90_000), Err(BinnedError::OverCap { cap: 98_304, .. })));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Config {
     pub(crate) classes: SizeClasses,
     pub(crate) chunk_pages: u32,
@@ -79,11 +85,10 @@ impl Config {
         }
     }
 
-    #[cfg(feature = "alloc")]
     /// Returns whether the numbers are ones that the methods above can make.
+    #[cfg(feature = "alloc")]
     pub(crate) const fn is_sound(&self) -> bool {
-        let bytes = self.chunk_pages as usize;
-        bytes >= CLASS_BYTES_MAX / PAGE_BYTES && bytes <= BLOCK_BYTES_MAX / PAGE_BYTES
+        CHUNK_PAGES_MIN <= self.chunk_pages && self.chunk_pages <= CHUNK_PAGES_MAX
     }
 
     /// Returns the numbers that a fingerprint starts from.
@@ -103,5 +108,27 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Numbers that no method makes are refused.
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Config {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename = "Config", deny_unknown_fields)]
+        struct Fields {
+            classes: SizeClasses,
+            chunk_pages: u32,
+            cap_pages: Option<u32>,
+        }
+        let Fields { classes, chunk_pages, cap_pages } = Fields::deserialize(deserializer)?;
+        let config = Self { classes, chunk_pages, cap_pages };
+        if config.is_sound() {
+            Ok(config)
+        } else {
+            let found = serde::de::Unexpected::Unsigned(chunk_pages.into());
+            Err(serde::de::Error::invalid_value(found, &"16 to 262144 pages in a chunk"))
+        }
     }
 }

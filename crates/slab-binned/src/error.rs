@@ -105,7 +105,7 @@ pub enum BinnedError {
 
 /// A broken invariant, as `validate` found it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("not so: {what} (number {number})")]
+#[error("invariant violated: {what} (number {number})")]
 pub struct Inconsistency {
     pub(crate) what: &'static str,
     pub(crate) number: u64,

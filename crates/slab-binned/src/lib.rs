@@ -84,6 +84,7 @@ mod error;
 mod id;
 mod journal;
 mod memory;
+mod mix;
 mod record;
 #[cfg(feature = "alloc")]
 mod snapshot;

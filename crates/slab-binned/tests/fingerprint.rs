@@ -5,7 +5,7 @@
 use slab_binned::{BinnedError, BlockId, Config, LoggedAllocator, OpLog, SizeClasses};
 
 const COMMITTED: &str = include_str!("data/operations.log");
-const FINGERPRINT: u64 = 0xbcff_b302_5284_0940;
+const FINGERPRINT: u64 = 0x3923_cf9b_f079_6ea5;
 
 /// Operations of every kind: all classes, alignments, large blocks, writes, reuse, a trim.
 fn program() -> Result<LoggedAllocator, BinnedError> {
@@ -48,6 +48,40 @@ fn the_program_gives_the_committed_log() {
     let blocks = program().expect("memory");
     assert_eq!(blocks.log().to_string(), COMMITTED);
     assert_eq!(blocks.log().len(), 171);
+}
+
+/// A write of numbers and the same with other signs, in other places or with one bit changed are told apart.
+#[test]
+fn written_numbers_that_differ_a_little_are_told_apart() -> Result<(), BinnedError> {
+    let fingerprint = |numbers: &[f64]| {
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let mut blocks = LoggedAllocator::default();
+        let id = blocks.alloc(bytes.len())?;
+        blocks.write(id, &bytes)?;
+        Ok(blocks.fingerprint())
+    };
+    let (x, y) = (1.5, -7.25);
+    let mut all = Vec::new();
+    for pair in [[x, y], [-x, -y], [x, -y], [-x, y], [y, x], [-y, -x]] {
+        all.push(fingerprint(&pair)?);
+    }
+    let matrix: [f64; 9] = [2.0, -1.0, 0.0, -1.0, 2.0, -1.0, 0.0, -1.0, 2.0];
+    let mut turned = matrix;
+    turned.reverse();
+    turned[0] = 3.0;
+    for matrix in [matrix, matrix.map(|number| -number), turned, turned.map(|number| -number)] {
+        all.push(fingerprint(&matrix)?);
+    }
+    for bit in [0, 31, 62, 63] {
+        let changed = f64::from_bits(x.to_bits() ^ 1 << bit);
+        all.push(fingerprint(&[changed, y, 0.0])?);
+        all.push(fingerprint(&[changed, y, f64::from_bits(1 << bit)])?);
+    }
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count, "each is another");
+    Ok(())
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn a_log_is_what_was_done() -> Result<(), BinnedError> {
     let blocks = sample()?;
     let text = blocks.log().to_string();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[..2], ["slab-binned log 2", "classes standard chunk 262144"]);
+    assert_eq!(lines[..2], ["slab-binned log 3", "classes standard chunk 262144"]);
     assert_eq!(
         lines[3..8],
         [
@@ -89,13 +89,64 @@ fn writes_differ_by_their_bytes() -> Result<(), BinnedError> {
     Ok(())
 }
 
+/// Gives a text that was changed the checksum of what it says, as somebody would who makes a log up.
+fn sealed(text: &str) -> String {
+    match text.parse::<OpLog>() {
+        Err(LogError::Checksum { expected, found, .. }) => {
+            text.replace(&format!("{expected:016x}"), &format!("{found:016x}"))
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Every flip of one bit is refused, or the text still says the same: in another case, with other blanks.
+#[test]
+#[cfg_attr(miri, ignore = "thousands of logs")]
+fn no_flip_of_a_bit_is_read() -> Result<(), BinnedError> {
+    let blocks = sample()?;
+    let log = blocks.log();
+    let texts = [log.to_string(), serde_json::to_string(log).expect("text")];
+    for (text, is_json) in texts.iter().zip([false, true]) {
+        let (mut flipped, mut same) = (text.clone().into_bytes(), 0);
+        for bit in 0..8 * flipped.len() {
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let read: Option<OpLog> = if is_json {
+                serde_json::from_slice(&flipped).ok()
+            } else {
+                std::str::from_utf8(&flipped).ok().and_then(|text| text.parse().ok())
+            };
+            if let Some(read) = read {
+                assert_eq!(&read, log, "{}", String::from_utf8_lossy(&flipped));
+                same += 1;
+            }
+            flipped[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert!(same < text.len() / 4, "{same} of {} are not seen", 8 * text.len());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_changed_log_is_refused_with_both_checksums() -> Result<(), BinnedError> {
+    let text = sample()?.log().to_string();
+    let changed = text.replacen("616263", "616264", 1);
+    let Err(error @ LogError::Checksum { line: 10, expected, found }) = changed.parse::<OpLog>()
+    else {
+        panic!("{changed}");
+    };
+    assert_ne!(expected, found);
+    assert!(text.ends_with(&format!("checksum {expected:016x}\n")));
+    assert!(error.to_string().contains(&format!("{found:016x}")));
+    Ok(())
+}
+
 #[test]
 fn a_replay_names_what_came_out_differently() -> Result<(), BinnedError> {
     let text = sample()?.log().to_string();
     let replay = |from: &str, to: &str| {
         let changed = text.replacen(from, to, 1);
         assert_ne!(changed, text);
-        changed.parse::<OpLog>().expect("still a log").replay().map(|_| ())
+        sealed(&changed).parse::<OpLog>().expect("still a log").replay().map(|_| ())
     };
     let other = replay("-> 1:1", "-> 4:1");
     assert!(matches!(other, Err(ReplayError::Other { at: 2, .. })), "{other:?}");
@@ -117,7 +168,7 @@ fn what_is_no_log_is_refused_with_its_line() -> Result<(), BinnedError> {
         Err(LogError::Syntax { line, .. }) => line,
         outcome => panic!("{from} -> {to}: {outcome:?}"),
     };
-    assert_eq!(line_of("log 2", "log 1"), 1);
+    assert_eq!(line_of("log 3", "log 2"), 1);
     assert_eq!(line_of("standard", "other"), 2);
     assert_eq!(line_of("start ", "begin "), 3);
     assert_eq!(line_of("alloc 100", "alloc 1073741825"), 4);
@@ -128,10 +179,11 @@ fn what_is_no_log_is_refused_with_its_line() -> Result<(), BinnedError> {
     assert_eq!(line_of("free 0:1", "free 0:1 now"), 7);
     assert_eq!(line_of("trim -> 0", "what"), 8);
     assert_eq!(line_of("chunk 262144", "chunk 262144 each"), 2);
+    assert_eq!(line_of("chunk 262144", "chunk 0"), 2);
     assert_eq!(line_of("\nend ", "\nend 0 "), 9);
     for more in ["free 0:1\n", "\n\n end 0"] {
         let outcome = format!("{text}{more}").parse::<OpLog>();
-        assert!(matches!(outcome, Err(LogError::Syntax { line: 10.., .. })), "{outcome:?}");
+        assert!(matches!(outcome, Err(LogError::Syntax { line: 11.., .. })), "{outcome:?}");
     }
     assert!(format!("{text}\n\n").parse::<OpLog>().is_ok());
     let cut = &text[..text.rfind("end").expect("it has an end")];

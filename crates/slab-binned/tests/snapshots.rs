@@ -30,9 +30,24 @@ fn sample_json() -> Value {
     serde_json::to_value(blocks.snapshot().expect("memory")).expect("a value")
 }
 
+fn parse(value: &Value) -> Result<Snapshot, serde_json::Error> {
+    serde_json::from_value(value.clone())
+}
+
+/// Gives a value that was changed the checksum of what it holds, as somebody would who makes a snapshot up.
+fn seal(value: &mut Value) {
+    let Ok(snapshot) = parse(value) else { return };
+    if let Err(SnapshotError::Checksum { found, .. }) =
+        FingerprintedAllocator::restore(&snapshot, BUDGET)
+    {
+        value["checksum"] = json!(found);
+    }
+}
+
 fn restore(value: &Value) -> Result<FingerprintedAllocator, SnapshotError> {
-    let snapshot: Snapshot = serde_json::from_value(value.clone()).expect("a snapshot's shape");
-    FingerprintedAllocator::restore(&snapshot, BUDGET)
+    let mut value = value.clone();
+    seal(&mut value);
+    FingerprintedAllocator::restore(&parse(&value).expect("a snapshot's shape"), BUDGET)
 }
 
 #[test]
@@ -67,8 +82,8 @@ fn what_is_asked_of_a_snapshot_has_to_be_in_it() -> Result<(), BinnedError> {
     );
     assert!(BinnedAllocator::<_, slab_binned::Untracked>::restore(&plain, 0).is_ok());
     let mut other = serde_json::to_value(&plain).expect("a value");
-    other["version"] = json!(1);
-    let version = SnapshotError::Version { found: 1, supported: 2 };
+    other["version"] = json!(2);
+    let version = SnapshotError::Version { found: 2, supported: 3 };
     assert_eq!(restore(&other).map(|_| ()), Err(version));
     Ok(())
 }
@@ -117,7 +132,17 @@ fn no_change_of_a_number_breaks_anything() {
             }
             let mut changed = value.clone();
             *changed.pointer_mut(path).expect("it was found") = json!(new);
-            let Ok(snapshot) = serde_json::from_value::<Snapshot>(changed) else { continue };
+            let Ok(snapshot) = parse(&changed) else { continue };
+            let plain = FingerprintedAllocator::restore(&snapshot, BUDGET).map(|_| ());
+            assert!(
+                matches!(
+                    plain,
+                    Err(SnapshotError::Checksum { .. } | SnapshotError::Version { .. })
+                ),
+                "{path} = {new}: {plain:?}"
+            );
+            seal(&mut changed);
+            let snapshot = parse(&changed).expect("sealed");
             match FingerprintedAllocator::restore(&snapshot, BUDGET) {
                 Ok(mut blocks) => {
                     blocks.validate().unwrap_or_else(|error| panic!("{path} = {new}: {error}"));
@@ -132,7 +157,7 @@ fn no_change_of_a_number_breaks_anything() {
         }
     }
     assert!(found.len() > 55 && refused > 150, "{} numbers, {refused} refused", found.len());
-    // Fingerprints, counts of both kinds together, and generations can be any.
+    // Fingerprints, steps and generations can be any.
     assert!(restored > 5, "{restored}");
 }
 
@@ -160,6 +185,125 @@ fn contradictions_are_refused_with_what_is_wrong() {
     assert_eq!(shown, ("a block holds what it shows", 0));
     let gap = what(&|value| value["crumb"][2] = json!(255));
     assert_eq!(gap.0, "pages are cut without gaps");
+    let endless = what(&|value| {
+        value["alloc_count"] = json!(u64::MAX);
+        value["free_count"] = json!(u64::MAX - 5);
+    });
+    assert_eq!(endless, ("allocations can still be counted", u64::MAX));
+    let runs = what(&|value| value["free_runs"] = json!([]));
+    assert_eq!(runs, ("all unused pages are in free runs", 0));
+    let inside = what(&|value| value["free_runs"][0] = json!(2));
+    assert_eq!(inside, ("a free run starts where pages are unused", 2));
+}
+
+#[test]
+fn free_runs_are_in_the_order_of_their_tree() -> Result<(), BinnedError> {
+    let mut blocks = FingerprintedAllocator::default();
+    let ids: Vec<_> = (0..8).map(|_| blocks.alloc(66_000)).collect::<Result<_, _>>()?;
+    for id in [ids[0], ids[2], ids[4]] {
+        blocks.free(id)?;
+    }
+    let mut value = serde_json::to_value(blocks.snapshot()?).expect("a value");
+    let runs = value["free_runs"].as_array_mut().expect("a list");
+    assert!(runs.len() >= 3, "{runs:?}");
+    runs.reverse();
+    let what = "free runs are in the order of their tree";
+    assert_eq!(restore(&value).map(|_| ()), Err(SnapshotError::Broken { what, number: 0 }));
+    Ok(())
+}
+
+/// A configuration that no method makes is none.
+#[test]
+fn chunks_of_no_size_are_refused() {
+    let config = |pages: u32| {
+        let mut value = sample_json();
+        value["config"]["chunk_pages"] = json!(pages);
+        parse(&value).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(config(16), Ok(()));
+    for pages in [0, 15, 262_145, u32::MAX] {
+        let error = config(pages).expect_err("no chunk has that size");
+        assert!(error.contains("16 to 262144 pages"), "{error}");
+    }
+}
+
+/// As `sample`, with few bytes written.
+fn small_sample() -> Result<Snapshot, BinnedError> {
+    let mut blocks = LoggedAllocator::default();
+    let ids = [17, 40, 30, 3000, 20_000, 70_000, 90_000].map(|size| blocks.alloc(size));
+    for id in &ids[..3] {
+        blocks.write(id.clone()?, b"kept, and counted")?;
+    }
+    for nth in [1, 3, 6] {
+        blocks.free(ids[nth].clone()?)?;
+    }
+    blocks.alloc_aligned(50, 64)?;
+    blocks.snapshot()
+}
+
+/// Every flip of one bit is refused, or the text still says the same: in another case, with other blanks.
+#[test]
+#[cfg_attr(miri, ignore = "thousands of snapshots")]
+fn no_flip_of_a_bit_is_restored() {
+    let snapshot = small_sample().expect("memory");
+    let (mut refused, mut same) = (0, 0);
+    let mut check = |read: Option<Snapshot>| match read {
+        None => refused += 1,
+        Some(read) if read == snapshot => same += 1,
+        Some(read) => {
+            let restored = FingerprintedAllocator::restore(&read, BUDGET).map(|_| ());
+            restored.expect_err("one bit is another");
+            refused += 1;
+        }
+    };
+    let json = serde_json::to_vec(&snapshot).expect("text");
+    for_each_flip(&json, |bytes| check(serde_json::from_slice(bytes).ok()));
+    let mut cbor = Vec::new();
+    ciborium::into_writer(&snapshot, &mut cbor).expect("a vector takes everything");
+    for_each_flip(&cbor, |bytes| check(ciborium::from_reader(bytes).ok()));
+    let flips = 8 * (json.len() + cbor.len());
+    assert_eq!(refused + same, flips);
+    assert!(same < flips / 100, "{same} of {flips} are not seen");
+}
+
+fn for_each_flip(bytes: &[u8], mut check: impl FnMut(&[u8])) {
+    let mut flipped = bytes.to_vec();
+    for bit in 0..8 * bytes.len() {
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        check(&flipped);
+        flipped[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+/// The free runs are in the same tree, so that even the steps of later operations are the same.
+#[test]
+#[cfg_attr(miri, ignore = "thousands of operations")]
+fn a_restored_allocator_takes_the_same_steps() -> Result<(), BinnedError> {
+    let mut blocks = LoggedAllocator::default();
+    let large = |step: usize| 65_537 + step * 7919 % 60_000;
+    let live =
+        (0..300).map(|step| blocks.alloc_dirty(large(step))).collect::<Result<Vec<_>, _>>()?;
+    for (step, id) in live.into_iter().enumerate() {
+        if step % 3 != 0 {
+            blocks.free(id)?;
+        }
+    }
+    let saved = blocks.snapshot()?;
+    let mut restored = LoggedAllocator::restore(&saved, 64 << 20).expect("whole");
+    assert!(blocks.free_run_count() > 50 && blocks.steps_max() > 0);
+    assert_eq!(restored.steps_max(), blocks.steps_max());
+    for step in 0..400 {
+        let size = [5000, 30_000, large(step), 200_000][step % 4];
+        for peer in [&mut blocks, &mut restored] {
+            let id = peer.alloc_dirty(size)?;
+            if step % 3 == 0 {
+                peer.free(id)?;
+            }
+        }
+        assert_eq!(restored.steps_max(), blocks.steps_max(), "step {step}");
+    }
+    assert_eq!(restored.snapshot()?, blocks.snapshot()?);
+    Ok(())
 }
 
 /// An index is retired before its generation would come again.

@@ -5,12 +5,16 @@ extern crate alloc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::fingerprint::{FREE, TRIM, WRITE, alloc_kind, alloc_parts};
+use super::fingerprint::{FREE, TRIM, WRITE, alloc_kind, alloc_parts, head};
 use super::{Fingerprinted, Journal, Tracked, sealed};
+use crate::mix::Mixer;
 use crate::{BlockId, Config};
 
 /// Operations of one part of a log: parts are filled one after the other and never moved.
 const PART_ENTRIES: usize = 1024;
+
+/// What the checksum of a log starts with, so that it is not the one of anything else.
+const CHECKSUM_DOMAIN: u64 = u64::from_le_bytes(*b"operlogs");
 
 /// What was done, and what came of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +64,8 @@ pub enum Operation<'a> {
 /// after.
 ///
 /// Its text form, through [`Display`](fmt::Display) and [`FromStr`](core::str::FromStr), has one
-/// operation a line. Feature `serde` serialises that text.
+/// operation a line, and ends with a checksum of what it says: a text that was changed is refused, unless it
+/// still says the same, such as one with other line ends. Feature `serde` serialises that text.
 ///
 /// # Examples
 ///
@@ -121,6 +126,21 @@ impl OpLog {
     /// Returns the operations, the first one first.
     pub fn operations(&self) -> Operations<'_> {
         Operations { log: self, next: 0, written: &self.written }
+    }
+
+    /// Returns the checksum of everything that the log says. *O*(operations).
+    pub(super) fn checksum(&self) -> u64 {
+        let mut mixer = Mixer::new();
+        mixer.pair(CHECKSUM_DOMAIN, self.len() as u64);
+        let [shape, cap] = self.config.words();
+        mixer.pair(shape, cap);
+        mixer.pair(self.start, self.end_fingerprint());
+        for &Entry { kind, size, index, generation } in self.full.iter().flatten().chain(&self.last)
+        {
+            mixer.pair(head(kind, size), u64::from(generation) << 32 | u64::from(index));
+        }
+        mixer.bytes(&self.written);
+        mixer.state()
     }
 
     pub(super) fn entry(&self, number: usize) -> Option<Entry> {

@@ -13,7 +13,7 @@ use super::{Fingerprinted, OpLog, Operation};
 use crate::classes::PAGE_BYTES;
 use crate::{ALIGN_MAX, BLOCK_BYTES_MAX, BlockId, Config, SizeClasses};
 
-const TITLE: &str = "slab-binned log 2";
+const TITLE: &str = "slab-binned log 3";
 
 /// The reason for which a text is no log.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -28,6 +28,18 @@ pub enum LogError {
         expected: &'static str,
         /// What is there, at most 40 characters of it.
         found: String,
+    },
+    /// What the text says was changed after it was written.
+    #[error(
+        "line {line}: the log was written with checksum {expected:016x}; what it says has {found:016x}"
+    )]
+    Checksum {
+        /// Number of the line of the checksum, counted from 1.
+        line: usize,
+        /// The checksum that the log was written with.
+        expected: u64,
+        /// The checksum of what it says.
+        found: u64,
     },
     /// There is no memory for the log.
     #[error("line {line}: no memory for {bytes} bytes")]
@@ -72,7 +84,8 @@ impl fmt::Display for OpLog {
         for operation in self.operations() {
             writeln!(f, "{operation}")?;
         }
-        writeln!(f, "end {:016x}", self.end_fingerprint())
+        writeln!(f, "end {:016x}", self.end_fingerprint())?;
+        writeln!(f, "checksum {:016x}", self.checksum())
     }
 }
 
@@ -104,8 +117,15 @@ impl FromStr for OpLog {
         line.word("end")?;
         log.end = Fingerprinted::at(line.fingerprint()?);
         line.end()?;
+        let mut line = next("checksum NUMBER")?;
+        line.word("checksum")?;
+        let (expected, found) = (line.fingerprint()?, log.checksum());
+        line.end()?;
+        if expected != found {
+            return Err(LogError::Checksum { line: line.number, expected, found });
+        }
         let more = lines.find(|line| !line.text.trim().is_empty());
-        more.map_or(Ok(log), |line| Err(line.wrong("nothing after `end`")))
+        more.map_or(Ok(log), |line| Err(line.wrong("nothing after the checksum")))
     }
 }
 
@@ -145,7 +165,7 @@ impl<'a> Line<'a> {
 
     fn fingerprint(&mut self) -> Result<u64, LogError> {
         let word = self.words.next().and_then(|word| u64::from_str_radix(word, 16).ok());
-        word.ok_or_else(|| self.wrong("a fingerprint"))
+        word.ok_or_else(|| self.wrong("a number of hexadecimal digits"))
     }
 
     fn id(&mut self) -> Result<BlockId, LogError> {
@@ -166,6 +186,9 @@ impl<'a> Line<'a> {
         self.word("chunk")?;
         let chunk = self.parse("the bytes of a chunk")?;
         let mut config = Config::new().classes(classes).chunk_bytes(chunk);
+        if config.chunk_pages as usize * PAGE_BYTES != chunk {
+            return Err(self.wrong("bytes that a chunk can have"));
+        }
         if self.words.clone().next() == Some("cap") {
             self.word("cap")?;
             let pages = self.parse::<u64>("the bytes of the cap")? / PAGE_BYTES as u64;

@@ -31,12 +31,20 @@ pub enum SnapshotError {
     /// It was taken of an allocator without a fingerprint, and one with is asked for.
     #[error("the snapshot has no fingerprint to go on from")]
     NoFingerprint,
-    /// It contradicts itself: it was damaged, or made up.
-    #[error("the snapshot is broken: not so that {what} (number {number})")]
+    /// It was changed after it was taken.
+    #[error("the snapshot was taken with checksum {expected:016x}; what it holds has {found:016x}")]
+    Checksum {
+        /// The checksum that it was taken with.
+        expected: u64,
+        /// The checksum of what it holds.
+        found: u64,
+    },
+    /// It contradicts itself: it was made up.
+    #[error("the snapshot contradicts itself: expected that {what} (number {number})")]
     Broken {
-        /// What should be so.
+        /// What is expected.
         what: &'static str,
-        /// Of which index, chunk, class or count it is not.
+        /// The index, chunk, class, page or count of which it is not true.
         number: u64,
     },
 }

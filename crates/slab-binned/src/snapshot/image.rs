@@ -6,9 +6,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::Config;
+use crate::mix::Mixer;
 
 /// The version of snapshots that this crate takes and restores.
-pub const SNAPSHOT_VERSION: u32 = 2;
+pub const SNAPSHOT_VERSION: u32 = 3;
+
+/// What the checksum of a snapshot starts with, so that it is not the one of anything else.
+const CHECKSUM_DOMAIN: u64 = u64::from_le_bytes(*b"snapshot");
 
 /// The whole state of an allocator: configuration, counts, every index with its generation and
 /// place, the order of every list, and every byte that a block, live or dead, may show.
@@ -17,8 +21,8 @@ pub const SNAPSHOT_VERSION: u32 = 2;
 /// places, bytes and fingerprints. A log is not part of it.
 ///
 /// With feature `serde` it is serialised, in any format, the same on every platform. What is
-/// deserialised is not trusted: [`BinnedAllocator::restore`](crate::BinnedAllocator::restore) checks
-/// all of it.
+/// deserialised is not trusted: [`BinnedAllocator::restore`](crate::BinnedAllocator::restore) compares its
+/// [checksum](Self::checksum), and then checks each number against the others.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -28,6 +32,7 @@ pub struct Snapshot {
     pub(super) fingerprint: Option<u64>,
     pub(super) alloc_count: u64,
     pub(super) free_count: u64,
+    pub(super) steps_max: u64,
     pub(super) chunks: Vec<ChunkImage>,
     pub(super) indices: Vec<IndexImage>,
     /// The indices of each bin, the first to be used first.
@@ -36,6 +41,11 @@ pub struct Snapshot {
     pub(super) spare: Vec<u32>,
     /// Chunk, page in the chunk and granules cut of the page that small blocks are cut from.
     pub(super) crumb: Option<(u32, u32, u32)>,
+    /// The first page of each free run, in the order of the levels of the tree they are in: entered into an
+    /// empty tree in this order, they make the same tree, so that later operations take as many steps.
+    pub(super) free_runs: Vec<u32>,
+    /// Of everything above.
+    pub(super) checksum: u64,
 }
 
 /// A chunk, and what was written into it.
@@ -90,6 +100,64 @@ impl Snapshot {
     /// Returns what the allocator was made with.
     pub fn config(&self) -> Config {
         self.config
+    }
+
+    /// Returns the checksum that the snapshot was taken with. It covers everything that is restored, byte by
+    /// byte, so that a snapshot that was changed afterwards, by one bit or by many, is refused, but for a
+    /// chance of one in 2⁶⁴. It protects against damage, not against somebody who computes it anew. *O*(1).
+    pub fn checksum(&self) -> u64 {
+        self.checksum
+    }
+
+    /// Returns the checksum of what the snapshot holds now. *O*(bytes).
+    pub(super) fn computed_checksum(&self) -> u64 {
+        let Self {
+            version,
+            config,
+            fingerprint,
+            alloc_count,
+            free_count,
+            steps_max,
+            ref chunks,
+            ref indices,
+            ref bins,
+            ref spare,
+            crumb,
+            ref free_runs,
+            checksum: _,
+        } = *self;
+        let mut mixer = Mixer::new();
+        mixer.pair(CHECKSUM_DOMAIN, version.into());
+        let [shape, cap] = config.words();
+        mixer.pair(shape, cap);
+        mixer.pair(fingerprint.is_some().into(), fingerprint.unwrap_or(0));
+        mixer.pair(alloc_count, free_count);
+        mixer.pair(steps_max, chunks.len() as u64);
+        for ChunkImage { pages, room_pages, touched_pages, content } in chunks {
+            mixer.pair((*pages).into(), (*room_pages).into());
+            mixer.pair((*touched_pages).into(), content.len() as u64);
+            mixer.bytes(content);
+        }
+        mixer.pair(indices.len() as u64, bins.len() as u64);
+        for &IndexImage { generation, block } in indices {
+            mixer.pair(generation.into(), block.is_some().into());
+            if let Some(BlockImage { chunk, granule, class, shown }) = block {
+                mixer.pair(chunk.into(), granule.into());
+                mixer.pair(class.into(), shown.is_some().into());
+                let (pad, len) = shown.unwrap_or_default();
+                mixer.pair(pad.into(), len.into());
+            }
+        }
+        for list in bins.iter().chain([spare, free_runs]) {
+            mixer.pair(list.len() as u64, 0);
+            for &number in list {
+                mixer.pair(number.into(), 0);
+            }
+        }
+        let (chunk, page, used) = crumb.unwrap_or_default();
+        mixer.pair(crumb.is_some().into(), chunk.into());
+        mixer.pair(page.into(), used.into());
+        mixer.state()
     }
 
     /// Returns the bytes of chunks and records that an allocator restored from this acquires, as far

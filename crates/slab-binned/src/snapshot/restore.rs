@@ -1,5 +1,6 @@
-//! Putting a snapshot back. Nothing in it is believed: each number is checked against the others
-//! before anything is built on it, and memory is bounded before any is acquired.
+//! Putting a snapshot back. The checksum is compared before anything is built. Whoever computed it may have
+//! made the rest up, so that nothing is believed for it: each number is checked against the others, and memory
+//! is bounded before any is acquired.
 
 extern crate alloc;
 
@@ -20,10 +21,16 @@ use crate::space::Kind;
 #[cfg(feature = "alloc")]
 use slab_traits::Global;
 
+/// Operations that an allocator can have done: so few that counting goes on without an end.
+const COUNT_MAX: u64 = u64::MAX / 2;
+
 /// What is known of a page while a snapshot is being restored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
     Unused,
+    /// In a free run.
+    Free,
+    /// In a block of whole pages.
     Run,
     /// Which granules have an owner.
     Crumb([u64; 4]),
@@ -63,6 +70,10 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         let Snapshot { version, config, fingerprint, .. } = *snapshot;
         if version != SNAPSHOT_VERSION {
             return Err(SnapshotError::Version { found: version, supported: SNAPSHOT_VERSION });
+        }
+        let (expected, found) = (snapshot.checksum, snapshot.computed_checksum());
+        if found != expected {
+            return Err(SnapshotError::Checksum { expected, found });
         }
         if J::ON && fingerprint.is_none() {
             return Err(SnapshotError::NoFingerprint);
@@ -116,12 +127,14 @@ impl<A: Allocator, J: Journal> Restorer<A, J> {
         let live = self.indices(&snapshot.indices)?;
         self.bins(snapshot)?;
         self.crumb(snapshot)?;
-        self.free_runs();
+        self.free_runs(&snapshot.free_runs)?;
         let (allocs, frees) = (snapshot.alloc_count, snapshot.free_count);
+        SnapshotError::check(allocs <= COUNT_MAX, "allocations can still be counted", allocs)?;
         let counted = allocs.checked_sub(frees) == Some(live);
         SnapshotError::check(counted, "live blocks are counted", live)?;
         (self.heap.alloc_count, self.heap.free_count) = (allocs, frees);
         self.heap.runs.take_steps();
+        self.heap.steps_max = snapshot.steps_max;
         Ok(self.heap)
     }
 
@@ -229,7 +242,7 @@ impl<A: Allocator, J: Journal> Restorer<A, J> {
                 let mut owned = match *place {
                     Use::Unused => [0; 4],
                     Use::Crumb(owned) => owned,
-                    Use::Run => return SnapshotError::check(false, overlap, index),
+                    Use::Run | Use::Free => return SnapshotError::check(false, overlap, index),
                 };
                 for granule in start..start + granules {
                     let (word, bit) = ((granule / 64) as usize, 1 << (granule % 64));
@@ -314,19 +327,34 @@ impl<A: Allocator, J: Journal> Restorer<A, J> {
         SnapshotError::check(found, "the current page has blocks", 0_u64)
     }
 
-    /// Makes free runs of all pages that have no owner.
-    fn free_runs(&mut self) {
+    /// Makes free runs of all pages that have no owner, in the order given: that of the levels of the tree.
+    fn free_runs(&mut self, given: &[u32]) -> Result<(), SnapshotError> {
+        for &first in given {
+            let len = self.unused_run(first);
+            SnapshotError::check(len != 0, "a free run starts where pages are unused", first)?;
+            self.pages[first as usize..(first + len) as usize].fill(Use::Free);
+            self.heap.runs.file(self.heap.store.lines_mut(), first, len);
+        }
         for chunk in 0..self.heap.store.chunks().count() {
             let Some(&row) = self.heap.store.chunks().get(chunk) else { continue };
-            let (mut page, end) = (row.first_page, row.first_page + row.pages);
-            while page < end {
-                let uses = &self.pages[page as usize..end as usize];
-                let unused = uses.iter().take_while(|&&page| page == Use::Unused).count() as u32;
-                if unused != 0 {
-                    self.heap.runs.release(self.heap.store.lines_mut(), page, unused);
-                }
-                page += unused.max(1);
-            }
+            let pages = row.first_page as usize..(row.first_page + row.pages) as usize;
+            let unused = self.pages[pages].contains(&Use::Unused);
+            SnapshotError::check(!unused, "all unused pages are in free runs", chunk)?;
         }
+        let order = self.heap.runs.in_levels(self.heap.store.lines());
+        let order = order.map_err(|runs| no_memory(runs as usize * size_of::<u32>()))?;
+        SnapshotError::check(order == given, "free runs are in the order of their tree", 0_u64)
+    }
+
+    /// Returns the length of the longest run of unused pages, if it starts at a page, or 0.
+    fn unused_run(&self, first: u32) -> u32 {
+        let chunks = self.heap.store.chunks();
+        let row = chunks.of_page(first).and_then(|chunk| chunks.get(chunk));
+        let Some(row) = row else { return 0 };
+        let uses = &self.pages[first as usize..(row.first_page + row.pages) as usize];
+        if first != row.first_page && self.pages[first as usize - 1] == Use::Unused {
+            return 0;
+        }
+        uses.iter().take_while(|&&page| page == Use::Unused).count() as u32
     }
 }

@@ -47,11 +47,14 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
             fingerprint: self.journal.current(),
             alloc_count: self.alloc_count,
             free_count: self.free_count,
+            steps_max: self.steps_max,
             chunks: Vec::new(),
             indices: collect(indices)?,
             bins: Vec::new(),
             spare: self.listed(self.spare)?,
             crumb: None,
+            free_runs: self.runs.in_levels(self.store.lines()).map_err(no_memory::<u32>)?,
+            checksum: 0,
         };
         for chunk in 0..self.store.chunks().count() {
             let image = self.chunk_image(chunk)?;
@@ -72,6 +75,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
             let page = self.crumb.start / PAGE_GRANULES;
             snapshot.crumb = Some((self.crumb.chunk, page, self.crumb.used));
         }
+        snapshot.checksum = snapshot.computed_checksum();
         Ok(snapshot)
     }
 

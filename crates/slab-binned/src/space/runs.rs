@@ -1,5 +1,8 @@
 //! Runs of pages: best fit, ties to the lowest page, cut and merged.
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
 use super::tree::{NONE, Visit};
 use super::{Kind, Line, Lines};
 
@@ -155,7 +158,8 @@ impl Runs {
         }
     }
 
-    fn file(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
+    /// Enters a run that touches no free one.
+    pub fn file(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
         self.mark_end(lines, first, len, Kind::Free);
         let root = self.root;
         self.root = self.visit(lines, |visit| visit.insert(root, first, len));
@@ -181,6 +185,25 @@ impl Runs {
     pub fn withdraw(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
         self.unfile(lines, first, len);
         self.mark(lines, first, len, Kind::Edge);
+    }
+
+    /// Returns the first page of each run, the root of the tree first, then its children, then theirs.
+    ///
+    /// # Errors
+    ///
+    /// The number of runs, if there is no memory for as many numbers.
+    #[cfg(feature = "alloc")]
+    pub fn in_levels(&self, lines: &impl Lines) -> Result<alloc::vec::Vec<u32>, u32> {
+        let mut runs = alloc::vec::Vec::new();
+        runs.try_reserve_exact(self.run_count as usize).map_err(|_| self.run_count)?;
+        runs.extend(Some(self.root).filter(|&root| root != NONE));
+        let mut next = 0;
+        while let Some(&run) = runs.get(next) {
+            let line = lines.line(run);
+            runs.extend([line.left, line.right].into_iter().filter(|&child| child != NONE));
+            next += 1;
+        }
+        Ok(runs)
     }
 
     /// Walks the tree: order, levels, ends and counts.

@@ -288,6 +288,7 @@ impl Run {
         let restored = LoggedAllocator::restore(&saved, budget).expect("a whole snapshot");
         assert_eq!(restored.snapshot().as_ref(), Ok(&saved));
         assert_eq!(restored.fingerprint(), self.blocks.fingerprint());
+        assert_eq!(restored.steps_max(), self.blocks.steps_max());
         assert!(restored.metadata_bytes() + restored.storage_bytes() <= budget + 8192);
         self.replay();
         self.blocks = restored;
