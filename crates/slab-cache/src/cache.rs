@@ -10,15 +10,17 @@ use allocator_api2::alloc::Allocator;
 use lock_api::RawMutex;
 use slab_core::{Checked, Mode};
 
-use crate::boxed::{SlabBox, SlotGuard};
+use crate::boxed::SlabBox;
 use crate::error::{CacheError, Full, report};
 use crate::geometry::Shape;
 use crate::guard;
+use crate::handle::Handle;
 use crate::lock::NoLock;
 #[cfg(feature = "std")]
 use crate::lock::is_local;
 #[cfg(feature = "std")]
 use crate::magazine::{self, Anchor};
+use crate::release::SlotGuard;
 use crate::shared::{CoreRef, locate};
 use crate::stats::Stats;
 use slab_traits::Global;
@@ -26,7 +28,7 @@ use slab_traits::Global;
 /// An object cache: makes values of type `T` in slots of slabs that come and go.
 ///
 /// * `R`: the lock; any [`RawMutex`] for a cache that threads share, [`NoLock`] for one that stays on a
-///   thread.
+///   thread. Its memory is freed once no thread is inside `unlock`.
 /// * `A`: where the memory comes from. It is never called with the lock held.
 /// * `SLAB_SIZE`: bytes of a slab, and its alignment; a power of two that has room for at least one `T`
 ///   beside a header of 64 bytes or more.
@@ -63,8 +65,7 @@ where
     A: Allocator,
     M: Mode,
 {
-    /// A handle of the cache: K1 of [`CoreRef`] holds.
-    core: CoreRef<R, A>,
+    handle: Handle<R, A>,
     kind: PhantomData<fn() -> (T, M)>,
 }
 
@@ -148,10 +149,10 @@ where
             #[cfg(feature = "std")]
             Anchor::none(),
         )?;
-        Ok(Self { core, kind: PhantomData })
+        Ok(Self { handle: Handle::of_new(core), kind: PhantomData })
     }
 
-    /// Stores a value. *O*(1), but for memory that has to be asked for.
+    /// Stores a value. *O*(1) amortised, *O*(slabs) before it refuses; the source may take longer.
     ///
     /// # Errors
     ///
@@ -159,7 +160,8 @@ where
     ///
     /// # Panics
     ///
-    /// In `Hardened` mode if the slot was written to after it was freed. The slot is not used again.
+    /// In `Hardened` mode if the slot was written to after it was freed. The slot is not used again. Before
+    /// it refuses, if it finds a list of freed slots that was overwritten.
     #[inline]
     pub fn alloc(&self, value: T) -> Result<SlabBox<T, R, A, SLAB_SIZE, M>, Full<T>> {
         let Some(slot) = self.take() else { return Err(Full(value)) };
@@ -170,8 +172,9 @@ where
         Ok(unsafe { SlabBox::new(slot) })
     }
 
-    /// Stores what `make` returns, which is called once there is a slot, and without the lock. *O*(1),
-    /// but for memory that has to be asked for. If `make` panics, the slot is free again.
+    /// Stores what `make` returns, which is called once there is a slot, and without the lock. If `make`
+    /// panics, the slot is free again. *O*(1) amortised, *O*(slabs) before it refuses; the source may take
+    /// longer.
     ///
     /// # Errors
     ///
@@ -204,8 +207,8 @@ where
         Ok(unsafe { SlabBox::new(slot) })
     }
 
-    /// Returns a box without a value, to be [written](SlabBox::write). *O*(1), but for memory that has
-    /// to be asked for.
+    /// Returns a box without a value, to be [written](SlabBox::write). *O*(1) amortised, *O*(slabs) before
+    /// it refuses; the source may take longer.
     ///
     /// # Errors
     ///
@@ -257,7 +260,7 @@ where
     ) -> Result<SlabBox<T, R, A, SLAB_SIZE, M>, CacheError> {
         let address = pointer.addr().get();
         let geometry = const { &Shape::<T, M, SLAB_SIZE>::GEOMETRY };
-        let slot = self.core.with_state(|state| {
+        let slot = self.core().with_state(|state| {
             let found = state.chunks.find(address, geometry);
             let (slab, slot) = found.ok_or(CacheError::ForeignPointer { address })?;
             // SAFETY: the slot lies in that slab of this cache.
@@ -272,17 +275,20 @@ where
         Ok(unsafe { SlabBox::new(slot.cast()) })
     }
 
-    /// Returns whether an address lies in a slab of this cache that has values. *O*(chunks).
+    /// Returns whether an address lies in a slab of this cache that has values, or that the next values go
+    /// to. *O*(chunks).
     pub fn owns<P: ?Sized>(&self, pointer: NonNull<P>) -> bool {
         let address = pointer.cast::<u8>().addr().get();
         let geometry = const { &Shape::<T, M, SLAB_SIZE>::GEOMETRY };
-        self.core.with_state(|state| state.chunks.find(address, geometry).is_some())
+        self.core().with_state(|state| state.chunks.find(address, geometry).is_some())
     }
 
-    /// Gives all memory without values back to the source, and returns how many bytes those were.
-    /// *O*(slabs). The cache then forgets how much it was [keeping](crate#memory).
+    /// Gives all chunks without values back to the source, and returns how many bytes those were.
+    /// *O*(slabs) and a step for each slot freed without the lock. The cache then forgets how much it was
+    /// [keeping](crate#memory).
     ///
-    /// With caches of threads, those of this thread are given back first.
+    /// With caches of threads, the calling thread's slots of this cache are given back first, and those of
+    /// other threads count as values.
     ///
     /// # Panics
     ///
@@ -298,26 +304,28 @@ where
     /// ```
     pub fn reclaim(&self) -> usize {
         #[cfg(feature = "std")]
-        magazine::flush(self.core);
-        self.core.reclaim()
+        magazine::flush(self.core());
+        self.core().reclaim()
     }
 
-    /// Returns the numbers of the cache. *O*(slabs), under the lock.
+    /// Returns the numbers of the cache. *O*(slabs), under the lock, and a step for each slot freed without
+    /// it.
     ///
     /// # Panics
     ///
     /// If it finds a list of freed slots that was overwritten.
     pub fn stats(&self) -> Stats {
-        let (mut stats, fault) = self.core.with_state(|state| (state.stats(), state.take_fault()));
+        let (mut stats, fault) =
+            self.core().with_state(|state| (state.stats(), state.take_fault()));
         fault.inspect(|fault| report(fault));
         stats.bytes_held += CoreRef::<R, A>::bytes();
         stats.bytes_held_peak += CoreRef::<R, A>::bytes();
         stats
     }
 
-    #[cfg(test)]
+    #[inline(always)]
     pub(crate) fn core(&self) -> CoreRef<R, A> {
-        self.core
+        self.handle.core()
     }
 
     /// Takes a slot.
@@ -334,13 +342,13 @@ where
     #[inline(always)]
     fn take_dead(&self) -> Option<NonNull<u8>> {
         #[cfg(feature = "std")]
-        if !is_local::<R>() && !M::HARDENED && self.core.anchor().is_open() {
-            return magazine::take(self.core);
+        if !is_local::<R>() && !M::HARDENED && self.core().anchor().is_open() {
+            return magazine::take(self.core());
         }
         let stride = const { Shape::<T, M, SLAB_SIZE>::STRIDE };
-        match self.core.with_state(|state| state.front.take(stride)) {
+        match self.core().with_state(|state| state.front.take(stride)) {
             Some(slot) => Some(slot),
-            None => self.core.take_slow(),
+            None => self.core().take_slow(),
         }
     }
 }
@@ -390,24 +398,23 @@ where
     /// handle is gone next takes a batch from another cache. In `Hardened` mode there are no caches of
     /// threads.
     ///
+    /// The lists that threads keep, and a table with a bit for each cache, are asked of the global allocator,
+    /// without a lock. That allocator may stand on such a cache.
+    ///
     /// # Errors
     ///
-    /// [`CacheError::OutOfMemory`] if there is no memory for the cache's own record.
+    /// [`CacheError::OutOfMemory`] if there is no memory for the cache's own record, or for the table.
     pub fn with_thread_caches_in(source: A) -> Result<Self, CacheError> {
-        let anchor = if M::HARDENED {
-            Anchor::none()
-        } else {
-            let bytes = CoreRef::<R, A>::bytes();
-            Anchor::new::<T, R, A, M, SLAB_SIZE>()
-                .ok_or(CacheError::OutOfMemory { bytes, align: 1 })?
-        };
+        let anchor =
+            if M::HARDENED { Anchor::none() } else { Anchor::new::<T, R, A, M, SLAB_SIZE>()? };
         let core = CoreRef::create::<T, M, SLAB_SIZE>(source, anchor)?;
-        Ok(Self { core, kind: PhantomData })
+        Ok(Self { handle: Handle::of_new(core), kind: PhantomData })
     }
 
-    /// Gives back the slots that the calling thread keeps of this cache. *O*(1).
+    /// Gives back the slots that the calling thread keeps of this cache, 32 at most. *O*(1), and chunks
+    /// without values go back to the source.
     pub fn flush_thread_cache(&self) {
-        magazine::flush(self.core);
+        magazine::flush(self.core());
     }
 }
 
@@ -419,8 +426,7 @@ where
     M: Mode,
 {
     fn clone(&self) -> Self {
-        self.core.open();
-        Self { core: self.core, kind: PhantomData }
+        Self { handle: self.handle.clone(), kind: PhantomData }
     }
 }
 
@@ -432,8 +438,7 @@ where
 {
     fn drop(&mut self) {
         #[cfg(feature = "std")]
-        magazine::flush(self.core);
-        self.core.close();
+        magazine::flush(self.core());
     }
 }
 
@@ -444,7 +449,7 @@ where
     M: Mode,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let slabs = self.core.with_state(|state| state.chunks.slabs);
+        let slabs = self.core().with_state(|state| state.chunks.slabs);
         f.debug_struct("SlabCache")
             .field("type", &core::any::type_name::<T>())
             .field("mode", &M::NAME)

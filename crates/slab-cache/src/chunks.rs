@@ -58,6 +58,11 @@ impl Chunks {
         (self.slabs / GROWTH_PART).clamp(SLABS_FIRST, most).max(slabs_min(geometry))
     }
 
+    /// Returns how many slabs the empty chunks have.
+    pub fn slabs_empty(&self) -> u32 {
+        self.slabs_empty
+    }
+
     /// Adds an empty chunk.
     pub fn attach(&mut self, chunk: ChunkRef) {
         self.all.push(chunk);
@@ -116,10 +121,14 @@ impl Chunks {
         Some(chunk)
     }
 
-    /// Removes an empty chunk, for whoever asked for memory back: what was learnt is forgotten.
-    pub fn reclaim(&mut self) -> Option<ChunkRef> {
+    /// Forgets how many slabs were asked for again, so that no more than one empty chunk is kept.
+    pub fn forget(&mut self) {
         self.slabs_kept = 0;
         self.slabs_released = 0;
+    }
+
+    /// Removes an empty chunk, if there is one.
+    pub fn reclaim(&mut self) -> Option<ChunkRef> {
         let chunk = self.empty.head()?;
         self.detach(chunk);
         Some(chunk)

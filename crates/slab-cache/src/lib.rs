@@ -24,19 +24,43 @@
 //! **With caches of threads** (feature `std`), `SlabCache::with_thread_caches`, each thread has a stack
 //! of up to 32 slots for each cache, and moves 16 at a time, under the lock.
 //!
-//! **The end**: the core that handles and slabs point to counts handles, used slabs and chunks on their
-//! way back to the source, all under the lock. Who ends the last of them ends the core.
+//! **The end**: handles and slabs point to the *core*, which holds the lock, the state behind it and the
+//! source. Under the lock it counts handles, used slabs and the threads that enter without a handle: those
+//! that free, and those that drop a handle. The cache is dead once there is no handle and no used slab. The
+//! core is freed by the last thread that leaves a dead cache, after its call of `unlock` has returned: a lock
+//! may use its own memory after others can take it.
 //!
 //! # Memory
 //!
-//! A slab of 4096 bytes has a header of 64 bytes with up to 63 slots, of which 63 of 64 bytes fill it;
-//! 8 more bytes for each 64 slots. In `Hardened` mode it is 8 more, and 8 for each slot. Chunks start at four slabs, and add a 64th
-//! to a large cache, up to 64 slabs or 256 KiB; where the source has no room for that, they are
-//! smaller.
+//! A slab of 4096 bytes has a header of 64 bytes for up to 64 slots, and 8 more bytes for each further 64
+//! slots; 63 slots of 64 bytes fill it. `Hardened` mode adds 8 bytes a slab and 8 bytes a slot. A chunk has
+//! four slabs at first, and a 64th of the cache's slabs later: up to 64 slabs and 256 KiB, but eight slabs
+//! where these are longer. Where the source refuses a chunk, the cache asks for half of it, down to one slab
+//! (two slabs where the record leaves no slot).
 //!
-//! A chunk without values goes back to the source at once, but for one. Memory that was given back and
-//! had to be asked for again is kept the next time, so that a cache whose number of values swings
-//! settles; [`SlabCache::reclaim`] gives back all there is, and forgets.
+//! A chunk without values goes back to the source at once, except one. Memory that was given back and then
+//! requested again is kept the next time, so that a cache whose number of values swings stops asking;
+//! [`SlabCache::reclaim`] gives back all chunks without values, and forgets that.
+//!
+//! With caches of threads, a thread has a list of 280 bytes for each cache up to the highest-numbered one
+//! that it frees into. A cache has the lowest number that no other cache with caches of threads has.
+//!
+//! # Your code
+//!
+//! No source, destructor or closure is called with the lock held, and all of them, and the lock, may use the
+//! same cache. If one of them panics, the panic reaches the caller, and the cache stays usable:
+//!
+//! | panics | then |
+//! |---|---|
+//! | the source, asked for memory | the value is dropped, the closure was not called, nothing else has changed |
+//! | the source, given memory back | the other chunks and the core are given back all the same |
+//! | a destructor, a closure of [`alloc_with`](SlabCache::alloc_with) | the slot is free |
+//! | the lock, before it is taken | the slot of a box that is dropped may stay in use, a handle that is dropped stays counted |
+//! | the lock, after it is released | the slot of a value that was to be stored stays in use |
+//!
+//! A second panic while one unwinds ends the program, as does a panic when a thread ends and gives back what it
+//! keeps: that is Rust's rule for destructors. A source that returns less than it was asked for, and a lock that
+//! admits two threads, break the contract of their `unsafe` traits.
 //!
 //! # Checks
 //!
@@ -78,15 +102,21 @@ mod boxed_traits;
 mod cache;
 mod chunk;
 mod chunks;
-
 mod error;
+mod exits;
 mod front;
 mod geometry;
 mod guard;
+mod handle;
+#[cfg(feature = "std")]
+mod ids;
+mod inside;
 mod lock;
 #[cfg(feature = "std")]
 mod magazine;
+mod on_drop;
 mod partial;
+mod release;
 mod remote;
 mod shared;
 mod slab;

@@ -14,11 +14,10 @@
 
 extern crate std;
 
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::vec::Vec;
 
 use allocator_api2::alloc::Allocator;
@@ -26,6 +25,9 @@ use lock_api::RawMutex;
 use slab_core::Mode;
 use slab_core::sync::atomic::AtomicU8;
 
+use crate::error::CacheError;
+use crate::ids;
+use crate::on_drop::OnDrop;
 use crate::shared::CoreRef;
 
 /// Slots of a magazine.
@@ -37,15 +39,16 @@ const NONE: u8 = 0;
 const OPEN: u8 = 1;
 const CLOSED: u8 = 2;
 
-/// Gives slots back to the slabs of the core that is named by its erased pointer.
-type GiveBack = unsafe fn(core: NonNull<()>, slots: &[NonNull<u8>]);
+/// Gives the slots of a batch back to the slabs of the core that is named by its erased pointer. If the
+/// lock panics, the slots stay in the batch.
+type GiveBack = unsafe fn(core: NonNull<()>, batch: &mut Batch);
 
 /// What the caches of threads know of a cache. It lies at the start of the core.
 #[derive(Debug)]
 pub struct Anchor {
     state: AtomicU8,
     /// Unique among the caches with magazines that exist.
-    id: u32,
+    id: usize,
     give_back: GiveBack,
 }
 
@@ -55,20 +58,24 @@ impl Anchor {
         Self { state: AtomicU8::new(NONE), id: 0, give_back: |_, _| {} }
     }
 
-    /// Returns the anchor of a cache with magazines; `None` without memory for that.
-    pub fn new<T, R, A, M, const SLAB_SIZE: usize>() -> Option<Self>
+    /// Returns the anchor of a cache with magazines.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError::OutOfMemory`] if there is no memory for the cache's number.
+    pub fn new<T, R, A, M, const SLAB_SIZE: usize>() -> Result<Self, CacheError>
     where
         R: RawMutex + 'static,
         A: Allocator + 'static,
         M: Mode,
     {
-        let give_back: GiveBack = |core, slots| {
-            // SAFETY: called with the core that the anchor lies in, while it has used slots.
+        let give_back: GiveBack = |core, batch| {
+            // SAFETY: called with the core that the anchor lies in, while the batch has slots of it.
             let core = unsafe { CoreRef::<R, A>::from_erased(core) };
-            // SAFETY: the slots belong to that cache, and are given up by the magazine.
-            unsafe { core.free_all::<T, M, SLAB_SIZE>(slots) };
+            // SAFETY: the slots belong to that cache.
+            unsafe { core.free_all::<T, M, SLAB_SIZE>(batch) };
         };
-        Some(Self { state: AtomicU8::new(OPEN), id: take_id()?, give_back })
+        Ok(Self { state: AtomicU8::new(OPEN), id: ids::take()?, give_back })
     }
 
     /// Returns whether slots may go to magazines.
@@ -96,35 +103,17 @@ impl Anchor {
     }
 }
 
-/// Makes the number of a cache that ends available again.
-pub fn retire(anchor: &Anchor) {
-    if anchor.is_some() {
-        let mut ids = IDS.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.free.push(anchor.id);
+/// Makes the number available again: no thread has slots of the cache.
+impl Drop for Anchor {
+    fn drop(&mut self) {
+        if self.is_some() {
+            ids::release(self.id);
+        }
     }
 }
 
-/// Numbers of caches. `free` has room for all numbers that were given out.
-struct Ids {
-    free: Vec<u32>,
-    next: u32,
-}
-
-static IDS: Mutex<Ids> = Mutex::new(Ids { free: Vec::new(), next: 0 });
 /// Counts caches that were closed.
 static CLOSURES: AtomicUsize = AtomicUsize::new(0);
-
-fn take_id() -> Option<u32> {
-    let mut ids = IDS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(id) = ids.free.pop() {
-        return Some(id);
-    }
-    let next = ids.next;
-    // Now, so that `retire` does not have to ask for memory.
-    ids.free.try_reserve(next as usize + 1).ok()?;
-    ids.next = next.checked_add(1)?;
-    Some(next)
-}
 
 /// A thread's slots of one cache.
 ///
@@ -154,10 +143,23 @@ impl Magazine {
         Some(unsafe { slot.assume_init() })
     }
 
-    /// Removes up to `count` of the oldest slots.
-    fn remove_oldest(&mut self, count: usize) -> Batch {
-        let count = count.min(self.len).min(BATCH);
-        let mut batch = Batch::new();
+    /// Adds a slot of the given core, the one of all other slots; `false` if there is no room.
+    #[inline(always)]
+    fn push(&mut self, core: NonNull<()>, give_back: GiveBack, slot: NonNull<u8>) -> bool {
+        let Some(entry) = self.slots.get_mut(self.len) else { return false };
+        entry.write(slot);
+        if self.len == 0 {
+            self.core = core;
+            self.give_back = give_back;
+        }
+        self.len += 1;
+        true
+    }
+
+    /// Removes up to a batch of the oldest slots from the magazine of that number.
+    fn remove_oldest(&mut self, id: usize) -> Batch {
+        let count = self.len.min(BATCH);
+        let mut batch = Batch::new(id, self.core, self.give_back);
         for slot in &self.slots[..count] {
             // SAFETY: by G1 the entry is initialised.
             batch.push(unsafe { slot.assume_init() });
@@ -168,15 +170,22 @@ impl Magazine {
     }
 }
 
-/// Slots on their way between a magazine and the slabs.
-struct Batch {
+/// Slots on their way between a magazine and the slabs. It owns them, as G1 says of a magazine.
+///
+/// A batch that is dropped with slots in it goes to the thread's magazine: a lock has panicked. Slots that
+/// find no room there stay in use.
+#[derive(Debug)]
+pub struct Batch {
+    id: usize,
+    core: NonNull<()>,
+    give_back: GiveBack,
     len: usize,
     slots: [NonNull<u8>; BATCH],
 }
 
 impl Batch {
-    const fn new() -> Self {
-        Self { len: 0, slots: [NonNull::dangling(); BATCH] }
+    const fn new(id: usize, core: NonNull<()>, give_back: GiveBack) -> Self {
+        Self { id, core, give_back, len: 0, slots: [NonNull::dangling(); BATCH] }
     }
 
     fn push(&mut self, slot: NonNull<u8>) {
@@ -184,8 +193,37 @@ impl Batch {
         self.len += 1;
     }
 
-    fn as_slice(&self) -> &[NonNull<u8>] {
-        &self.slots[..self.len]
+    fn last(&self) -> Option<NonNull<u8>> {
+        self.slots.get(self.len.checked_sub(1)?).copied()
+    }
+
+    /// Removes the slot that was added last.
+    pub fn pop(&mut self) -> Option<NonNull<u8>> {
+        let slot = self.last()?;
+        self.len -= 1;
+        Some(slot)
+    }
+
+    /// Moves the slot that was added last to the thread's magazine; `false` if there is no room.
+    fn keep_last(&mut self) -> bool {
+        let Some(slot) = self.last() else { return false };
+        let is_kept = keep(self.id, self.core, self.give_back, slot);
+        self.len -= usize::from(is_kept);
+        is_kept
+    }
+
+    /// Gives the slots back to the slabs. The core may be freed afterwards.
+    fn give_back(mut self) {
+        if self.len > 0 {
+            // SAFETY: the core has used slots, which are the batch's.
+            unsafe { (self.give_back)(self.core, &mut self) };
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        while self.keep_last() {}
     }
 }
 
@@ -193,12 +231,12 @@ impl Batch {
 struct Magazines {
     list: UnsafeCell<Vec<Magazine>>,
     /// How many closures the thread has seen.
-    closures: UnsafeCell<usize>,
+    closures: Cell<usize>,
 }
 
 std::thread_local! {
     static MAGAZINES: Magazines = const {
-        Magazines { list: UnsafeCell::new(Vec::new()), closures: UnsafeCell::new(0) }
+        Magazines { list: UnsafeCell::new(Vec::new()), closures: Cell::new(0) }
     };
 }
 
@@ -219,7 +257,7 @@ fn with_list<X>(action: impl FnOnce(&mut Vec<Magazine>) -> X) -> Option<X> {
 /// Takes a slot: the thread's newest, else one of a batch from the slabs. *O*(1).
 #[inline(always)]
 pub fn take<R: RawMutex + 'static, A: Allocator>(core: CoreRef<R, A>) -> Option<NonNull<u8>> {
-    let id = core.anchor().id as usize;
+    let id = core.anchor().id;
     match with_list(|list| list.get_mut(id)?.pop()).flatten() {
         Some(slot) => Some(slot),
         None => take_batch(core),
@@ -230,10 +268,11 @@ pub fn take<R: RawMutex + 'static, A: Allocator>(core: CoreRef<R, A>) -> Option<
 #[inline(never)]
 fn take_batch<R: RawMutex + 'static, A: Allocator>(core: CoreRef<R, A>) -> Option<NonNull<u8>> {
     give_back_closed();
-    let room = with_list(|list| list.get_mut(core.anchor().id as usize).is_some());
-    let most = if room == Some(true) { BATCH } else { 1 };
+    let (id, give_back) = (core.anchor().id, core.anchor().give_back);
+    let has_magazine = with_list(|list| list.get_mut(id).is_some()) == Some(true);
+    let most = if has_magazine { BATCH } else { 1 };
     let stride = core.geometry().stride;
-    let mut batch = Batch::new();
+    let mut batch = Batch::new(id, core.erased(), give_back);
     core.with_state(|state| {
         while batch.len < most {
             match state.front.take(stride) {
@@ -243,13 +282,26 @@ fn take_batch<R: RawMutex + 'static, A: Allocator>(core: CoreRef<R, A>) -> Optio
             }
         }
     });
-    let Some((&first, rest)) = batch.as_slice().split_first() else { return core.take_slow() };
-    // The first of the batch is on top of the others.
-    for &slot in rest.iter().rev() {
-        // SAFETY: the slot was just taken.
-        unsafe { put(core, slot) };
+    // The slot that was taken first serves now, and the next one is on top of the others.
+    while batch.len > 1 {
+        if !batch.keep_last() {
+            // The lock itself has used this cache, and the magazine is full.
+            batch.give_back();
+            return take(core);
+        }
     }
-    Some(first)
+    match batch.pop() {
+        Some(slot) => Some(slot),
+        None => core.take_slow(),
+    }
+}
+
+/// Adds a slot to the thread's magazine of that number, which takes it from the caller; `false` if there is
+/// none, or it is full.
+#[inline(always)]
+fn keep(id: usize, core: NonNull<()>, give_back: GiveBack, slot: NonNull<u8>) -> bool {
+    let kept = with_list(|list| Some(list.get_mut(id)?.push(core, give_back, slot)));
+    kept.flatten() == Some(true)
 }
 
 /// Gives a slot to the thread's magazine, or to the slabs if there is none. *O*(1).
@@ -259,45 +311,30 @@ fn take_batch<R: RawMutex + 'static, A: Allocator>(core: CoreRef<R, A>) -> Optio
 /// The slot belongs to the core's cache, which has magazines; the caller gives it up.
 #[inline(always)]
 pub unsafe fn put<R: RawMutex + 'static, A: Allocator>(core: CoreRef<R, A>, slot: NonNull<u8>) {
-    let anchor = core.anchor();
-    let done = with_list(|list| {
-        let Some(magazine) = list.get_mut(anchor.id as usize) else { return false };
-        let Some(entry) = magazine.slots.get_mut(magazine.len) else { return false };
-        entry.write(slot);
-        if magazine.len == 0 {
-            magazine.core = core.erased();
-            magazine.give_back = anchor.give_back;
-        }
-        magazine.len += 1;
-        true
-    });
-    if done != Some(true) {
-        put_slow(anchor, core.erased(), slot);
+    let (id, give_back) = (core.anchor().id, core.anchor().give_back);
+    if !keep(id, core.erased(), give_back, slot) {
+        put_slow(id, core.erased(), give_back, slot);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn put_slow(anchor: &Anchor, core: NonNull<()>, slot: NonNull<u8>) {
-    let (id, give_back) = (anchor.id as usize, anchor.give_back);
+fn put_slow(id: usize, core: NonNull<()>, give_back: GiveBack, slot: NonNull<u8>) {
     make_room(id);
-    let batch = with_list(|list| {
+    let replaced = with_list(|list| {
         let magazine = list.get_mut(id)?;
-        let batch =
-            if magazine.len == CAPACITY { magazine.remove_oldest(BATCH) } else { Batch::new() };
-        magazine.core = core;
-        magazine.give_back = give_back;
-        magazine.slots[magazine.len].write(slot);
-        magazine.len += 1;
-        Some(batch)
+        let is_full = magazine.len == CAPACITY;
+        let empty = Batch::new(id, core, give_back);
+        let oldest = if is_full { magazine.remove_oldest(id) } else { empty };
+        magazine.push(core, give_back, slot);
+        Some(oldest)
     });
-    match batch.flatten() {
-        // SAFETY: by G1 the slots are the cache's, and the magazine has given them up.
-        Some(batch) if batch.len > 0 => unsafe { give_back(core, batch.as_slice()) },
-        Some(_) => {}
-        // SAFETY: the slot is the cache's, and was given up.
-        None => unsafe { give_back(core, &[slot]) },
-    }
+    let batch = replaced.flatten().unwrap_or_else(|| {
+        let mut batch = Batch::new(id, core, give_back);
+        batch.push(slot);
+        batch
+    });
+    batch.give_back();
 }
 
 /// Gives the thread a magazine of that number, if there is memory for it.
@@ -328,22 +365,18 @@ fn make_room(id: usize) {
 /// Gives the thread's slots of a cache back to its slabs.
 pub fn flush<R: RawMutex + 'static, A: Allocator>(core: CoreRef<R, A>) {
     if core.anchor().is_some() {
-        flush_at(core.anchor().id as usize);
+        flush_at(core.anchor().id);
     }
 }
 
-/// Empties the thread's magazine of that number. The core may be gone afterwards.
+/// Gives back the slots of the thread's magazine of that number. The core may be freed afterwards.
+///
+/// A lock or a source that uses the same cache may fill the magazine again: those slots stay.
 fn flush_at(id: usize) {
-    loop {
-        let batch = with_list(|list| {
-            let magazine = list.get_mut(id)?;
-            Some((magazine.remove_oldest(BATCH), magazine.core, magazine.give_back))
-        });
+    for _ in 0..CAPACITY / BATCH {
+        let batch = with_list(|list| Some(list.get_mut(id)?.remove_oldest(id)));
         match batch.flatten() {
-            // SAFETY: by G1 the slots are those of the magazine's core, and it has given them up.
-            Some((batch, core, give_back)) if batch.len > 0 => unsafe {
-                give_back(core, batch.as_slice());
-            },
+            Some(batch) if batch.len > 0 => batch.give_back(),
             _ => return,
         }
     }
@@ -354,15 +387,14 @@ fn flush_at(id: usize) {
 fn give_back_closed() {
     // Relaxed: see `Anchor::close`.
     let closures = CLOSURES.load(Ordering::Relaxed);
-    let news = MAGAZINES.try_with(|magazines| {
-        let seen = magazines.closures.get();
-        // SAFETY: the number is this thread's, and nothing else happens meanwhile.
-        let before = unsafe { seen.replace(closures) };
-        before != closures
-    });
-    if news != Ok(true) {
+    let Ok(seen) = MAGAZINES.try_with(|magazines| magazines.closures.replace(closures)) else {
+        return;
+    };
+    if seen == closures {
         return;
     }
+    // If a source panics, the thread looks at the other caches next time.
+    let again = OnDrop::new(|| _ = MAGAZINES.try_with(|magazines| magazines.closures.set(seen)));
     let count = with_list(|list| list.len()).unwrap_or(0);
     for id in 0..count {
         let is_closed = with_list(|list| {
@@ -378,16 +410,15 @@ fn give_back_closed() {
             flush_at(id);
         }
     }
+    again.disarm();
 }
 
 /// A thread that ends gives its slots back.
 impl Drop for Magazines {
     fn drop(&mut self) {
-        for magazine in self.list.get_mut() {
+        for (id, magazine) in self.list.get_mut().iter_mut().enumerate() {
             while magazine.len > 0 {
-                let batch = magazine.remove_oldest(BATCH);
-                // SAFETY: by G1 the slots are those of the core, and the magazine has given them up.
-                unsafe { (magazine.give_back)(magazine.core, batch.as_slice()) };
+                magazine.remove_oldest(id).give_back();
             }
         }
     }

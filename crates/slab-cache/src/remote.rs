@@ -13,7 +13,7 @@
 //! | due = `NEVER` | the front, or under the hands of who holds the lock | a longer list | [`arm`] |
 //! | due > 1 | counts down | a longer list, due − 1 | that, or [`collect`] |
 //! | due = 1 | the next free calls | due = 0; **the caller has to attend to the slab** | that, or [`collect`] |
-//! | due = 0 | somebody is on the way: the slab stays attached until he was there | a longer list | [`attend`] |
+//! | due = 0 | somebody is on the way: the slab stays attached until he was there | a longer list | [`attend`], or [`call_again`] |
 //!
 //! Only one free turns 1 into 0, so there is one caller a call, and only he may touch the slab
 //! afterwards: the others' slots may have been the last, and the slab given back by now.
@@ -106,6 +106,15 @@ pub fn attend(slab: SlabRef) -> u16 {
     slab.remote().swap(IDLE, Ordering::Acquire) as u16
 }
 
+/// Hands the call for a slab on to its next free: the caller was called and cannot get the lock. The caller
+/// does not touch the slab any more.
+#[cfg(target_has_atomic = "ptr")]
+pub fn call_again(slab: SlabRef) {
+    // `due` is 0 until the caller attends, so this makes 1 of it and changes no other bit. Release: what
+    // the caller did with the slab comes before the slab is given back.
+    slab.remote().fetch_add(1 << DUE_SHIFT, Ordering::Release);
+}
+
 /// Asks to be called after `due` more frees. `false` if slots came back since the list was taken, or if
 /// somebody is on the way already.
 #[cfg(target_has_atomic = "ptr")]
@@ -150,6 +159,8 @@ mod never {
         NONE
     }
 
+    pub fn call_again(_: SlabRef) {}
+
     pub fn arm(_: SlabRef, _: u32) -> bool {
         true
     }
@@ -159,4 +170,4 @@ mod never {
     }
 }
 #[cfg(not(target_has_atomic = "ptr"))]
-pub use never::{arm, attend, collect, is_called, push};
+pub use never::{arm, attend, call_again, collect, is_called, push};

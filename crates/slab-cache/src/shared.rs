@@ -1,8 +1,8 @@
 //! What the handles and the boxes of a cache share: the lock, the state behind it, and the memory
 //! source, which is only called without the lock.
 //!
-//! The core lives while there is a handle, a used slab, or a chunk on its way back. The one who ends
-//! the last of them finds that out under the lock, and is then alone.
+//! The core lives while there is a handle, a used slab, or a thread inside; see
+//! [`exits`](crate::exits).
 #![expect(
     unsafe_code,
     reason = "the core is shared by raw pointer, and its source gives raw memory"
@@ -18,14 +18,17 @@ use slab_core::{Mode, poison};
 
 use crate::chunk::{self, ChunkRef};
 use crate::error::{CacheError, report};
+use crate::exits::{Exit, Exits};
 use crate::geometry::{Geometry, Shape};
 use crate::guard;
+use crate::inside::Inside;
 use crate::lock::is_local;
 #[cfg(feature = "std")]
-use crate::magazine::{self, Anchor};
+use crate::magazine::{Anchor, Batch};
+use crate::on_drop::OnDrop;
 use crate::remote;
 use crate::slab::SlabRef;
-use crate::state::{Aftermath, Freed, State};
+use crate::state::{Deferred, Freed, State};
 
 #[repr(C)]
 struct Core<R, A> {
@@ -33,6 +36,7 @@ struct Core<R, A> {
     #[cfg(feature = "std")]
     anchor: Anchor,
     lock: R,
+    exits: Exits,
     state: UnsafeCell<State>,
     geometry: Geometry,
     source: A,
@@ -43,7 +47,7 @@ struct Core<R, A> {
 /// # Invariants
 ///
 /// - **K1 (alive)**: it points to an initialised core for as long as the user of this reference has a
-///   handle of the cache, a live slot, a chunk on its way back, or was told that the cache is dead.
+///   handle of the cache, a live slot, or has entered the cache and not exited.
 /// - **K2 (kind)**: the slabs of the cache have its geometry.
 /// - **K3 (one thread)**: if the lock is [`NoLock`](crate::NoLock), one thread can reach it.
 #[derive(Debug)]
@@ -80,6 +84,7 @@ impl<R: RawMutex + 'static, A: Allocator> CoreRef<R, A> {
             #[cfg(feature = "std")]
             anchor,
             lock: R::INIT,
+            exits: Exits::new(),
             state: UnsafeCell::new(State::new(geometry, is_remote)),
             geometry,
             source,
@@ -154,6 +159,26 @@ impl<R: RawMutex + 'static, A: Allocator> CoreRef<R, A> {
         core.state.with_mut(|state| action(unsafe { &mut *state }))
     }
 
+    /// Runs `action` on the state under the lock, for a thread that frees a slot or closes its handle, and
+    /// then does what the action returns. `None` is nothing. Returns how many bytes the source got back.
+    /// The core may be freed afterwards.
+    ///
+    /// The thread is counted as inside until it has left `unlock` and done its work. A cache without a lock
+    /// counts only threads that have work.
+    #[inline(always)]
+    pub fn enter(self, action: impl FnOnce(&mut State) -> Option<Deferred>) -> usize {
+        if is_local::<R>() {
+            let Some(deferred) = self.with_state(action) else { return 0 };
+            return Inside::new(self, Some(deferred)).finish();
+        }
+        let mut inside = Inside::new(self, None);
+        self.with_state(|state| {
+            let deferred = action(state).unwrap_or_else(|| state.enter());
+            inside.deferred = Some(deferred);
+        });
+        inside.finish()
+    }
+
     /// Finds a slot where the front has none: out of attached slabs, else out of a new chunk.
     #[cold]
     #[inline(never)]
@@ -170,10 +195,15 @@ impl<R: RawMutex + 'static, A: Allocator> CoreRef<R, A> {
             return found;
         }
         match self.grow(slabs) {
-            Some(chunk) => self.with_state(|state| {
-                state.attach(chunk);
-                attempt(state)
-            }),
+            Some(chunk) => {
+                // If the lock panics, the source gets its chunk back.
+                let unattached = OnDrop::new(|| _ = self.give_back(chunk));
+                self.with_state(|state| {
+                    unattached.disarm();
+                    state.attach(chunk);
+                    attempt(state)
+                })
+            }
             None => {
                 let (found, fault) = self.with_state(|state| {
                     state.sweep();
@@ -216,14 +246,11 @@ impl<R: RawMutex + 'static, A: Allocator> CoreRef<R, A> {
     /// Slot number `slot` of the slab, one of this cache, starts at `start`; the caller gives it up.
     #[inline(always)]
     pub unsafe fn free<M: Mode>(self, slab: SlabRef, slot: u32, start: NonNull<u8>) {
-        let aftermath = self.with_state(|state| {
+        self.enter(|state| {
             // SAFETY: the caller's promise.
             let freed = unsafe { self.free_counted::<M>(state, slab, slot, start) };
-            if freed == Freed::Quietly { None } else { Some(follow(state, slab, start, freed)) }
+            if freed == Freed::Quietly { None } else { Some(defer(state, slab, start, freed)) }
         });
-        if let Some(aftermath) = aftermath {
-            self.finish(aftermath);
-        }
     }
 
     /// # Safety
@@ -244,18 +271,18 @@ impl<R: RawMutex + 'static, A: Allocator> CoreRef<R, A> {
         state.free::<M>(slab, slot)
     }
 
-    /// Takes several slots back, in a cache that counts.
+    /// Takes the slots of a batch back, in a cache that counts. If the lock panics, they stay in the batch.
     ///
     /// # Safety
     ///
-    /// The slots belong to this cache, whose slabs have that size; the caller gives them up.
+    /// The slots belong to this cache, whose slabs have that size. The batch owns them.
     #[cfg(feature = "std")]
-    pub unsafe fn free_all<T, M: Mode, const SLAB_SIZE: usize>(self, slots: &[NonNull<u8>]) {
-        let aftermath = self.with_state(|state| {
-            for &start in slots {
+    pub unsafe fn free_all<T, M: Mode, const SLAB_SIZE: usize>(self, batch: &mut Batch) {
+        self.enter(|state| {
+            while let Some(start) = batch.pop() {
                 // SAFETY: the caller's promise.
                 let (slab, slot) = unsafe { locate::<T, M, SLAB_SIZE>(start) };
-                // SAFETY: as above.
+                // SAFETY: the batch has given the slot up.
                 match unsafe { self.free_counted::<M>(state, slab, slot, start) } {
                     Freed::Quietly => {}
                     Freed::Calling => state.attend(slab),
@@ -264,63 +291,34 @@ impl<R: RawMutex + 'static, A: Allocator> CoreRef<R, A> {
                     }
                 }
             }
-            state.aftermath()
+            Some(state.enter_and_defer())
         });
-        self.finish(aftermath);
     }
 
     /// Attends to a slab that called on a free without the lock.
     #[cold]
     #[inline(never)]
     pub fn attend(self, slab: SlabRef) {
-        let aftermath = self.with_state(|state| {
+        // If the lock panics, the slab calls again on its next free.
+        let unattended = OnDrop::new(|| remote::call_again(slab));
+        self.enter(|state| {
+            unattended.disarm();
             state.attend(slab);
-            state.aftermath()
+            Some(state.enter_and_defer())
         });
-        self.finish(aftermath);
-    }
-
-    /// Adds a handle.
-    ///
-    /// # Panics
-    ///
-    /// If there are `usize::MAX`: most were forgotten, and one more would let the core go too early.
-    pub fn open(self) {
-        let opened = self.with_state(|state| {
-            let handles = state.handles.checked_add(1);
-            state.handles = handles.unwrap_or(state.handles);
-            handles.is_some()
-        });
-        assert!(opened, "slab-cache: a cache has {} handles at most", usize::MAX);
-    }
-
-    /// Removes a handle. Whoever removes the last one does not use the core any more.
-    pub fn close(self) {
-        let aftermath = self.with_state(|state| {
-            state.handles -= 1;
-            if state.handles == 0 {
-                #[cfg(feature = "std")]
-                self.anchor().close();
-                state.abandon_front();
-            }
-            state.aftermath()
-        });
-        self.finish(aftermath);
     }
 
     /// Gives all empty chunks back, and returns how many bytes those were.
     pub fn reclaim(self) -> usize {
-        self.with_state(|state| {
+        self.enter(|state| {
             state.sweep();
             state.release_front();
-        });
-        let mut bytes = 0;
-        while let Some(chunk) = self.with_state(|state| state.chunks.reclaim()) {
-            bytes += self.give_back(chunk);
-        }
-        let fault = self.with_state(State::take_fault);
-        fault.inspect(report_found);
-        bytes
+            state.chunks.forget();
+            let mut deferred = state.enter();
+            deferred.slabs_reclaimed = state.chunks.slabs_empty();
+            state.next(&mut deferred);
+            Some(deferred)
+        })
     }
 
     /// Returns the bytes of the core itself.
@@ -333,24 +331,14 @@ impl<R: RawMutex + 'static, A: Allocator> CoreRef<R, A> {
         self.core().geometry
     }
 
-    /// Does what is left to do without the lock. The core may be gone afterwards.
-    #[cold]
-    #[inline(never)]
-    pub fn finish(self, mut aftermath: Aftermath) {
-        let fault = aftermath.fault.take();
-        while let Some(chunk) = aftermath.chunk {
-            self.give_back(chunk);
-            aftermath = self.with_state(State::left);
-        }
-        if aftermath.is_dead {
-            // SAFETY: nobody else can reach the core any more.
-            unsafe { self.destroy() };
-        }
-        fault.or(aftermath.fault).inspect(report_found);
+    /// Records the exit of a thread that entered, and returns whether it has to [destroy](Self::destroy)
+    /// the core. If not, the core may be freed now.
+    pub fn record(self, exit: Exit) -> bool {
+        self.core().exits.record(exit, is_local::<R>())
     }
 
     /// Gives a chunk back that is in no list any more, and returns its bytes.
-    fn give_back(self, chunk: ChunkRef) -> usize {
+    pub fn give_back(self, chunk: ChunkRef) -> usize {
         let core = self.core();
         let (start, slabs) = (chunk.start(), chunk.slabs_held());
         let layout = chunk::layout(slabs, &core.geometry).unwrap_or(Layout::new::<()>());
@@ -361,29 +349,29 @@ impl<R: RawMutex + 'static, A: Allocator> CoreRef<R, A> {
         layout.size()
     }
 
+    /// Frees the core, and drops the lock and the source.
+    ///
     /// # Safety
     ///
-    /// Nobody else can reach the core, and its chunks were given back.
-    unsafe fn destroy(self) {
+    /// No other thread can reach the core, and its chunks were given back.
+    pub unsafe fn destroy(self) {
         // SAFETY: the core is initialised and not used any more.
         let core = unsafe { self.0.read() };
-        #[cfg(feature = "std")]
-        magazine::retire(&core.anchor);
         // SAFETY: `create` got the block with this layout.
         unsafe { core.source.deallocate(self.0.cast(), Layout::new::<Core<R, A>>()) };
     }
 }
 
-/// What a free that was not quiet leads to. Under the lock.
+/// Handles a free that was not quiet, under the lock.
 #[cold]
 #[inline(never)]
-fn follow(state: &mut State, slab: SlabRef, start: NonNull<u8>, freed: Freed) -> Aftermath {
+fn defer(state: &mut State, slab: SlabRef, start: NonNull<u8>, freed: Freed) -> Deferred {
     if freed == Freed::Calling {
         state.attend(slab);
     } else {
         state.note(CacheError::NotLive { address: start.addr().get() });
     }
-    state.aftermath()
+    state.enter_and_defer()
 }
 
 fn report_found(fault: &CacheError) {
@@ -403,22 +391,4 @@ pub unsafe fn locate<T, M: Mode, const SLAB_SIZE: usize>(start: NonNull<u8>) -> 
     let first = const { Shape::<T, M, SLAB_SIZE>::FIRST };
     let stride = const { Shape::<T, M, SLAB_SIZE>::STRIDE };
     (slab, (offset.wrapping_sub(first) / stride) as u32)
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use crate::{CacheError, SlabCache};
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    /// Where a `usize` has 32 bits, forgetting so many handles takes a minute.
-    #[test]
-    fn forgotten_handles_never_end_the_cache() -> Result<(), CacheError> {
-        let cache: SlabCache<u64> = SlabCache::new()?;
-        let core = cache.core();
-        core.with_state(|state| state.handles = usize::MAX);
-        assert!(catch_unwind(AssertUnwindSafe(|| cache.clone())).is_err());
-        core.with_state(|state| state.handles = 1);
-        drop(cache.clone());
-        Ok(())
-    }
 }

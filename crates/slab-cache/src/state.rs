@@ -15,6 +15,7 @@ use slab_core::Mode;
 use crate::chunk::ChunkRef;
 use crate::chunks::Chunks;
 use crate::error::CacheError;
+use crate::exits::Exit;
 use crate::front::Front;
 use crate::geometry::{Geometry, SLOTS_PER_WORD};
 use crate::partial::Partial;
@@ -33,13 +34,16 @@ pub enum Freed {
     NotLive,
 }
 
-/// What is left to do once the lock is free.
+/// What a thread that has entered the cache does after it has released the lock.
 #[derive(Debug)]
-pub struct Aftermath {
-    /// Goes back to the source.
+pub struct Deferred {
+    /// A chunk to give back to the source. Then [`State::next`] says what follows.
     pub chunk: Option<ChunkRef>,
-    /// Nobody can reach the cache any more: whoever gets this ends it.
-    pub is_dead: bool,
+    /// How many empty slabs go back although they would be kept. It falls to zero even where the source
+    /// uses the cache, and makes a chunk empty, each time that it gets one back.
+    pub slabs_reclaimed: u32,
+    /// To be recorded last: the core may be freed afterwards.
+    pub exit: Exit,
     /// To be reported.
     pub fault: Option<CacheError>,
 }
@@ -55,8 +59,10 @@ pub struct State {
     is_remote: bool,
     /// Handles of the cache.
     pub handles: usize,
-    /// Chunks on their way back to the source, which has to stay for that.
-    leaving: usize,
+    /// How often a thread entered without a handle; see [`exits`](crate::exits). It may wrap.
+    entries: usize,
+    /// Whether a thread has found the cache dead.
+    is_dead: bool,
     slabs_used: usize,
     slabs_used_peak: usize,
     slabs_held_peak: u32,
@@ -73,7 +79,8 @@ impl State {
             geometry,
             is_remote,
             handles: 1,
-            leaving: 0,
+            entries: 0,
+            is_dead: false,
             slabs_used: 0,
             slabs_used_peak: 0,
             slabs_held_peak: 0,
@@ -184,23 +191,32 @@ impl State {
         }
     }
 
-    /// Returns whether nobody can reach the cache any more.
-    fn is_dead(&self) -> bool {
-        self.handles == 0 && self.leaving == 0 && self.slabs_used == 0
+    /// Counts a thread that uses the lock without a handle. It has nothing to do but to exit.
+    pub fn enter(&mut self) -> Deferred {
+        self.entries = self.entries.wrapping_add(1);
+        Deferred { chunk: None, slabs_reclaimed: 0, exit: Exit::ordinary(), fault: None }
     }
 
-    /// Returns what is to be done without the lock now. Whoever gets a chunk gives it back, and then
-    /// says so by [`left`](Self::left).
-    pub fn aftermath(&mut self) -> Aftermath {
-        let chunk = if self.handles == 0 { self.chunks.reclaim() } else { self.chunks.surplus() };
-        self.leaving += usize::from(chunk.is_some());
-        Aftermath { chunk, is_dead: self.is_dead(), fault: self.fault.take() }
+    /// Counts a thread that uses the lock without a handle, and returns what it has to do.
+    pub fn enter_and_defer(&mut self) -> Deferred {
+        let mut deferred = self.enter();
+        self.next(&mut deferred);
+        deferred
     }
 
-    /// As [`aftermath`](Self::aftermath), after a chunk was given back.
-    pub fn left(&mut self) -> Aftermath {
-        self.leaving -= 1;
-        self.aftermath()
+    /// Finds the next chunk that a thread inside the cache gives back. If there is none, finds out whether
+    /// the cache is dead.
+    pub fn next(&mut self, deferred: &mut Deferred) {
+        let is_closed = self.handles == 0;
+        let reclaims = is_closed || deferred.slabs_reclaimed > 0;
+        deferred.chunk = if reclaims { self.chunks.reclaim() } else { self.chunks.surplus() };
+        let slabs = deferred.chunk.map_or(0, ChunkRef::slabs);
+        deferred.slabs_reclaimed = deferred.slabs_reclaimed.saturating_sub(slabs);
+        deferred.fault = deferred.fault.take().or(self.fault.take());
+        if deferred.chunk.is_none() && is_closed && self.slabs_used == 0 && !self.is_dead {
+            self.is_dead = true;
+            deferred.exit = Exit::of_finder(self.entries);
+        }
     }
 
     /// Returns what was found and not reported yet.

@@ -1,14 +1,16 @@
 //! Each operation that asks for memory, with a source that refuses each of its requests in turn, or
-//! panics at it: what was to be stored comes back, nothing is lost, and nothing changes.
+//! panics at it: what was to be stored comes back, nothing is lost, and nothing changes. And each operation
+//! that gives memory back, with a source that panics when it gets a block.
 #![cfg(not(loom))]
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-#[cfg(feature = "std")]
 use std::sync::Mutex;
 
 use lock_api::RawMutex;
-use slab_cache::{CacheError, Checked, Full, Global, Hardened, Mode, NoLock, SlabBox, SlabCache};
+use slab_cache::{
+    CacheError, Checked, Full, Global, Hardened, Mode, NoLock, SlabBox, SlabCache, Stats,
+};
 use slab_testkit::{FailingSource, for_each_failure};
 
 type Spin = spin::Mutex<()>;
@@ -93,13 +95,10 @@ fn each_operation_with_each_of_its_requests_refused() {
 #[test]
 #[cfg(feature = "std")]
 fn caches_of_threads_with_each_request_refused() {
-    /// What is reachable from here is no leak.
-    static SOURCES: Mutex<Vec<&'static FailingSource<Global>>> = Mutex::new(Vec::new());
     let mut nth = 0;
     loop {
         nth += 1;
-        let source: &'static _ = Box::leak(Box::new(FailingSource::failing_at(Global, nth)));
-        SOURCES.lock().expect("no panic").push(source);
+        let source = forgotten(FailingSource::failing_at(Global, nth));
         let cache = SlabCache::<Value, Spin, _, 1024>::with_thread_caches_in(source);
         match cache {
             Err(error) => assert!(matches!(error, CacheError::OutOfMemory { .. })),
@@ -165,4 +164,70 @@ fn a_source_that_panics_loses_nothing() {
     panicking::<NoLock, Checked>();
     panicking::<Spin, Checked>();
     panicking::<Spin, Hardened>();
+}
+
+/// Runs an action that may panic, and returns whether it did.
+fn panics(action: impl FnOnce()) -> usize {
+    usize::from(catch_unwind(AssertUnwindSafe(action)).is_err())
+}
+
+/// Fills and empties a cache whose source panics at its n-th release, for each n: each block goes back all
+/// the same, and the cache counts right.
+fn panicking_at_release<R: RawMutex + 'static, M: Mode>(
+    make: impl Fn(&'static FailingSource<Global>) -> Cache<'static, R, M>,
+) {
+    let (step, rests): (_, &[_]) = if cfg!(miri) { (5, &[30]) } else { (1, &[10, 20, 30]) };
+    for nth in (1..).step_by(step) {
+        let source = forgotten(FailingSource::panicking_at_release(Global, nth));
+        let cache = make(source);
+        let mut held = Vec::new();
+        let mut panicked = 0;
+        for &rest in rests {
+            // The second time, memory comes back that is kept from then on.
+            for left in [0, rest] {
+                held.extend((0..90).map(|number| cache.alloc([number; 25]).expect("memory")));
+                panicked += held.drain(left..).map(|one| panics(|| drop(one))).sum::<usize>();
+            }
+            let handle = cache.clone();
+            panicked += panics(|| drop(handle));
+            if rest < 30 {
+                panicked += panics(|| _ = cache.reclaim());
+                cache.reclaim();
+            }
+            let stats = cache.stats();
+            assert!(stats.live >= rest as u64 && stats.live <= rest as u64 + 32, "release {nth}");
+            assert_eq!(stats.bytes_held, source.live_bytes(), "release {nth}");
+        }
+        let Stats { slabs, slabs_used, .. } = cache.stats();
+        assert!(
+            slabs > slabs_used + 4,
+            "the last handle gives back several chunks: {slabs}, {slabs_used}"
+        );
+        panicked += panics(|| drop(cache));
+        panicked += held.into_iter().map(|one| panics(|| drop(one))).sum::<usize>();
+        assert_eq!((source.live_blocks(), source.failures()), (0, panicked), "release {nth}");
+        if panicked == 0 {
+            assert!(nth > 2 * step, "{nth} releases");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_source_that_panics_when_a_block_comes_back_gets_the_others() {
+    panicking_at_release::<NoLock, Checked>(|source| Cache::new_in(source).expect("memory"));
+    panicking_at_release::<Spin, Checked>(|source| Cache::new_in(source).expect("memory"));
+    panicking_at_release::<Spin, Hardened>(|source| Cache::new_in(source).expect("memory"));
+    #[cfg(feature = "std")]
+    panicking_at_release::<Spin, Checked>(|source| {
+        Cache::with_thread_caches_in(source).expect("memory")
+    });
+}
+
+/// Makes a source `'static`. It stays reachable, so that no tool takes it for a leak.
+fn forgotten(source: FailingSource<Global>) -> &'static FailingSource<Global> {
+    static SOURCES: Mutex<Vec<&'static FailingSource<Global>>> = Mutex::new(Vec::new());
+    let source: &'static _ = Box::leak(Box::new(source));
+    SOURCES.lock().expect("no panic").push(source);
+    source
 }

@@ -1,5 +1,5 @@
 //! Frees without the lock against a slab that is given back, and against the end of the last handle, in
-//! every order that the threads can run in.
+//! every order that the threads can run in. The lock uses its own memory after each release.
 //!
 //! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 cargo test --release -p slab-cache --test loom`
 #![cfg(loom)]
@@ -18,12 +18,19 @@ use slab_cache::{Checked, SlabBox, SlabCache};
 use slab_core::sync::UnsafeCell;
 use slab_core::sync::atomic::{AtomicBool, Ordering};
 
+/// The memory of the lock, of which loom sees each use.
+struct LockMemory(UnsafeCell<()>);
+
+// SAFETY: uses are shared, and loom says whether one of them meets the free.
+unsafe impl Sync for LockMemory {}
+
 loom::lazy_static! {
     /// Whether the one lock of a model is held.
     static ref LOCKED: AtomicBool = AtomicBool::new(false);
+    static ref LOCK_MEMORY: LockMemory = LockMemory(UnsafeCell::new(()));
 }
 
-/// A spin lock that loom knows. Its flag lies outside, because loom's atomics are not constants.
+/// A spin lock that loom knows. What it consists of lies outside, because loom's types are not constants.
 struct Watched;
 
 // SAFETY: the flag goes from clear to set for one thread at a time.
@@ -43,6 +50,7 @@ unsafe impl RawMutex for Watched {
 
     unsafe fn unlock(&self) {
         LOCKED.store(false, Ordering::Release);
+        LOCK_MEMORY.0.with(|_| ());
     }
 }
 
@@ -65,6 +73,10 @@ unsafe impl Allocator for Counting {
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         BLOCKS.set(BLOCKS.get() - 1);
+        if layout.align() < SLAB_BYTES {
+            // The core, in which the lock lies.
+            LOCK_MEMORY.0.with_mut(|_| ());
+        }
         // SAFETY: the caller's promise is the same.
         unsafe { Global.deallocate(block, layout) };
     }
@@ -72,12 +84,13 @@ unsafe impl Allocator for Counting {
 
 /// Two or three slots a slab.
 type Value = [u64; 40];
-type Cache = SlabCache<Value, Watched, Counting, 1024, Checked>;
-type Held = SlabBox<Value, Watched, Counting, 1024, Checked>;
+type Cache = SlabCache<Value, Watched, Counting, SLAB_BYTES, Checked>;
+type Held = SlabBox<Value, Watched, Counting, SLAB_BYTES, Checked>;
+const SLAB_BYTES: usize = 1024;
 
 /// What the owners of slots write, by the slot's place in its slab; loom watches each for accesses that
 /// nothing keeps apart.
-struct Contents([UnsafeCell<u64>; 1024 / 320 + 1]);
+struct Contents([UnsafeCell<u64>; SLAB_BYTES / 320 + 1]);
 
 // SAFETY: a content is used by the owner of a slot; whether that is enough is what loom says.
 unsafe impl Sync for Contents {}
@@ -91,7 +104,7 @@ impl Contents {
 
     /// Uses the slot of a box.
     fn touch(&self, held: &Held) {
-        let place = SlabBox::as_ptr(held).addr().get() % 1024 / 320;
+        let place = SlabBox::as_ptr(held).addr().get() % SLAB_BYTES / 320;
         // SAFETY: the box is borrowed, and no other box has the slot, if all is well.
         self.0[place].with_mut(|content| unsafe { *content += 1 });
     }
