@@ -1,34 +1,54 @@
-//! One adapter that turns a `ByteAllocator` into a `GlobalAlloc` and an `Allocator`.
+//! One adapter that turns a `ByteAllocator` into a `GlobalAlloc` and, in `allocator`, an `Allocator`.
 //!
 //! The lock is a type parameter, so sharing between threads and use by one thread are the same
-//! code; only the lock differs. There is deliberately no safe way to the inner allocator: whoever
-//! could swap it would pull the heap from under live boxes.
-#![expect(unsafe_code, reason = "GlobalAlloc, Allocator and RawMutex are unsafe traits")]
+//! code; only the lock differs. No safe function gives access to the inner allocator: safe code could
+//! replace it while blocks of it are live.
+#![expect(unsafe_code, reason = "GlobalAlloc is an unsafe trait, and its methods take raw blocks")]
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
 use core::fmt;
 use core::ptr::{self, NonNull};
 
-use allocator_api2::alloc::{AllocError as OutOfMemory, Allocator};
-use lock_api::{GuardNoSend, Mutex, RawMutex};
+use lock_api::{Mutex, MutexGuard, RawMutex};
 
-use crate::{AllocError, AllocResult, ByteAllocator, RegionError};
+use crate::report::{AbortOnUnwind, FaultHandler, report};
+use crate::{AllocError, AllocResult, ByteAllocator, Fault, LocalMutex, RegionError};
 
 /// Called without the lock when a request found no memory: it may add a region or free blocks, and
 /// returns whether the request should be tried again.
 pub type OomHook<R, A> = fn(heap: &Locked<R, A>, layout: Layout) -> bool;
 
-/// A [`ByteAllocator`] shared behind a lock: a [`GlobalAlloc`], and by reference an [`Allocator`].
+/// A [`ByteAllocator`] shared behind a lock: a [`GlobalAlloc`] and an `Allocator`.
 ///
 /// `R` is any [`RawMutex`]: `spin`'s, one that masks interrupts, or [`LocalMutex`] for one thread.
 /// `Locked` is `Sync` where `R` is and `A: Send`. As the global allocator it needs a lock that does
 /// not allocate: `parking_lot`'s does, for its queues of waiting threads.
 ///
-/// A free that the inner allocator refuses is a panic, and in a global allocator ends the program: a
-/// double free is never passed over. It is reported without the lock. An inner allocator that panics
-/// itself does so under the lock: a panic handler that allocates, as that of `std` does for its
-/// message, then waits for that lock for ever, or in [`Local`] panics again.
+/// It implements the `Allocator` of allocator-api2 0.2, which hashbrown and bumpalo use. A reference to
+/// it is an `Allocator` too.
+///
+/// # Faults
+///
+/// A [`Fault`] is a mistake of the program: a block freed twice or with a wrong layout, or memory
+/// written that is free. When the inner allocator reports one, the program cannot go on. `Locked`
+/// releases its lock and calls the handler that was named by
+/// [`with_fault_handler`](Self::with_fault_handler). Without one:
+///
+/// - with the feature `std`, it writes one line to standard error and aborts. It does not allocate,
+///   does not panic and takes no lock, so it works for the heap of the whole program, whatever is left
+///   of it. The panic hook does not run.
+/// - without `std`, it panics.
+///
+/// ```text
+/// slabworks: double free of block 0x7f31c6e004b0 (80 bytes)
+/// ```
+///
+/// # Panics
+///
+/// No method of [`GlobalAlloc`] or of an `Allocator` unwinds: the contracts of those traits forbid it. A
+/// panic in the inner allocator, in the lock or in a hook that would leave such a method ends the
+/// program instead. An inner allocator that panics does so under the lock: a panic handler that
+/// allocates from the same heap, as that of `std` does for its message, then waits for ever.
 ///
 /// # After a fork
 ///
@@ -68,6 +88,7 @@ pub type OomHook<R, A> = fn(heap: &Locked<R, A>, layout: Layout) -> bool;
 /// ```
 pub struct Locked<R, A> {
     hook: OomHook<R, A>,
+    fault_handler: FaultHandler,
     inner: Mutex<R, A>,
 }
 
@@ -84,9 +105,58 @@ impl<R: RawMutex, A> Locked<R, A> {
     ///
     /// The hook runs without the lock, so it may use this very heap. While it answers `true` the
     /// request is retried, until it succeeds or a retry finds total and used bytes as they were
-    /// before the hook ran: a hook that promises and does not deliver ends in a refusal.
+    /// before the hook ran: if the hook returns `true` but adds no memory, the request fails.
+    ///
+    /// A hook that panics ends the program: see [Panics](Self#panics).
     pub const fn with_hook(inner: A, hook: OomHook<R, A>) -> Self {
-        Self { hook, inner: Mutex::from_raw(R::INIT, inner) }
+        Self { hook, fault_handler: report, inner: Mutex::from_raw(R::INIT, inner) }
+    }
+
+    /// Names what to do when the allocator finds a [`Fault`]. The default is described at
+    /// [`Locked`](Self#faults).
+    ///
+    /// The handler runs without the lock, on the thread that made the request, and never returns. It
+    /// may use this heap, unless the fault says that its memory was written: then whatever it holds
+    /// may be damaged. A handler that panics ends the program.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use core::ptr::NonNull;
+    /// # use core::alloc::Layout;
+    /// # use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionError};
+    /// # struct Heap;
+    /// # impl Heap { const fn new() -> Self { Heap } }
+    /// # impl BaseAllocator for Heap {
+    /// #     unsafe fn add_region(&mut self, _: NonNull<[u8]>) -> Result<(), RegionError> { Ok(()) }
+    /// # }
+    /// # unsafe impl ByteAllocator for Heap {
+    /// #     fn alloc(&mut self, _: Layout) -> AllocResult<NonNull<u8>> { Err(AllocError::NoMemory) }
+    /// #     unsafe fn dealloc(&mut self, _: NonNull<u8>, _: Layout) {}
+    /// #     fn total_bytes(&self) -> usize { 0 }
+    /// #     fn used_bytes(&self) -> usize { 0 }
+    /// # }
+    /// use slab_traits::{Fault, Locked};
+    ///
+    /// /// Writes to the serial port, and stops this core.
+    /// fn halt(fault: &Fault) -> ! {
+    ///     # struct Serial;
+    ///     # impl core::fmt::Write for Serial {
+    ///     #     fn write_str(&mut self, _: &str) -> core::fmt::Result { Ok(()) }
+    ///     # }
+    ///     let _ = core::fmt::write(&mut Serial, format_args!("heap: {fault}"));
+    ///     loop {
+    ///         core::hint::spin_loop();
+    ///     }
+    /// }
+    ///
+    /// static HEAP: Locked<spin::Mutex<()>, Heap> =
+    ///     Locked::new(Heap::new()).with_fault_handler(halt);
+    /// ```
+    #[must_use]
+    pub const fn with_fault_handler(mut self, handler: FaultHandler) -> Self {
+        self.fault_handler = handler;
+        self
     }
 }
 
@@ -153,105 +223,199 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
         action(&mut self.inner.lock())
     }
 
-    /// Runs a request under the lock, then as often as the hook asks for it.
-    #[inline]
-    fn request(
-        &self,
-        layout: Layout,
-        mut attempt: impl FnMut(&mut A) -> AllocResult<NonNull<u8>>,
-    ) -> AllocResult<NonNull<u8>> {
-        let first = attempt(&mut self.inner.lock());
-        match first {
-            Err(AllocError::NoMemory) => self.request_slow(layout, &mut attempt),
-            outcome => outcome,
-        }
+    /// Serves a request. Does not unwind.
+    ///
+    /// # Safety
+    ///
+    /// A block that the request names is live, and was last allocated or resized with the layout
+    /// named for it.
+    // Always, so that the request is never built in memory on the fast path.
+    #[inline(always)]
+    pub(crate) unsafe fn request(&self, request: Request) -> AllocResult<NonNull<u8>> {
+        let guard = AbortOnUnwind;
+        let mut heap = self.inner.lock();
+        // SAFETY: the caller's promise is the same.
+        let outcome = match unsafe { request.attempt(&mut *heap) } {
+            Ok(block) => {
+                drop(heap);
+                Ok(block)
+            }
+            // SAFETY: a refusal has changed nothing, so the caller's promise still holds.
+            Err(error) => unsafe { self.request_slow(heap, error, request) },
+        };
+        guard.disarm();
+        outcome
     }
 
+    /// Repeats a refused request as often as the hook asks for it. Does not return if a fault is the
+    /// reason for the refusal.
+    ///
+    /// # Safety
+    ///
+    /// As [`request`](Self::request).
     #[cold]
-    fn request_slow(
-        &self,
-        layout: Layout,
-        attempt: &mut dyn FnMut(&mut A) -> AllocResult<NonNull<u8>>,
+    unsafe fn request_slow<'a>(
+        &'a self,
+        mut heap: MutexGuard<'a, R, A>,
+        mut error: AllocError,
+        request: Request,
     ) -> AllocResult<NonNull<u8>> {
         loop {
-            let before = self.totals();
-            if !(self.hook)(self, layout) {
+            if error != AllocError::NoMemory {
+                let fault = request.fault(&mut *heap, error);
+                drop(heap);
+                return fault.map_or(Err(error), |fault| (self.fault_handler)(&fault));
+            }
+            let before = totals(&*heap);
+            drop(heap);
+            if !(self.hook)(self, request.layout()) {
                 return Err(AllocError::NoMemory);
             }
-            let mut heap = self.inner.lock();
-            let changed = (heap.total_bytes(), heap.used_bytes()) != before;
-            match attempt(&mut heap) {
-                Err(AllocError::NoMemory) if changed => {}
-                outcome => return outcome,
+            heap = self.inner.lock();
+            let changed = totals(&*heap) != before;
+            // SAFETY: a refusal has changed nothing, so the caller's promise still holds.
+            match unsafe { request.attempt(&mut *heap) } {
+                Ok(block) => return Ok(block),
+                Err(AllocError::NoMemory) if !changed => return Err(AllocError::NoMemory),
+                Err(refusal) => error = refusal,
             }
         }
     }
 
-    /// Frees a block under the lock.
-    ///
-    /// # Panics
-    ///
-    /// If the allocator checks and refuses: once the lock is free again, so that a panic handler that
-    /// allocates can say so.
+    /// Frees a block under the lock. Does not return if the allocator refuses, and does not unwind.
     ///
     /// # Safety
     ///
     /// As [`ByteAllocator::dealloc`].
     #[inline]
-    unsafe fn free(&self, block: NonNull<u8>, layout: Layout) {
+    pub(crate) unsafe fn free(&self, block: NonNull<u8>, layout: Layout) {
+        let guard = AbortOnUnwind;
+        let mut heap = self.inner.lock();
         // SAFETY: the caller's promise is the same.
-        let outcome = unsafe { self.inner.lock().try_dealloc(block, layout) };
-        if let Err(error) = outcome {
-            refused(block, layout, error);
+        if let Err(error) = unsafe { heap.try_dealloc(block, layout) } {
+            self.free_refused(heap, error, block, layout);
+        }
+        drop(heap);
+        guard.disarm();
+    }
+
+    #[cold]
+    fn free_refused(
+        &self,
+        mut heap: MutexGuard<'_, R, A>,
+        error: AllocError,
+        block: NonNull<u8>,
+        layout: Layout,
+    ) -> ! {
+        let fault =
+            named_fault(&mut *heap, error).unwrap_or_else(|| refused(Some(block), layout, error));
+        drop(heap);
+        (self.fault_handler)(&fault)
+    }
+}
+
+/// What an adapter asks its allocator for.
+#[derive(Clone, Copy)]
+pub(crate) enum Request {
+    Alloc(Layout),
+    AllocZeroed(Layout),
+    Grow(Resize),
+    Shrink(Resize),
+    Realloc(Resize),
+}
+
+/// A block, the layout that it has, and the one that it is to have.
+#[derive(Clone, Copy)]
+pub(crate) struct Resize {
+    pub(crate) block: NonNull<u8>,
+    pub(crate) old: Layout,
+    pub(crate) new: Layout,
+}
+
+impl Request {
+    /// # Safety
+    ///
+    /// The block of a resize is live, and was last allocated or resized with the old layout.
+    #[inline(always)]
+    unsafe fn attempt<A: ByteAllocator>(self, heap: &mut A) -> AllocResult<NonNull<u8>> {
+        match self {
+            Self::Alloc(layout) => heap.alloc(layout),
+            Self::AllocZeroed(layout) => heap.alloc_zeroed(layout),
+            // SAFETY: the caller's promise is the same.
+            Self::Grow(Resize { block, old, new }) => unsafe { heap.grow(block, old, new) },
+            // SAFETY: the caller's promise is the same.
+            Self::Shrink(Resize { block, old, new }) => unsafe { heap.shrink(block, old, new) },
+            Self::Realloc(Resize { block, old, new }) => {
+                // SAFETY: the caller's promise is the same.
+                unsafe { heap.realloc(block, old, new.size()) }
+            }
         }
     }
 
-    fn totals(&self) -> (usize, usize) {
-        let heap = self.inner.lock();
-        (heap.total_bytes(), heap.used_bytes())
+    /// Returns the layout of the block that is asked for.
+    fn layout(self) -> Layout {
+        match self {
+            Self::Alloc(layout) | Self::AllocZeroed(layout) => layout,
+            Self::Grow(resize) | Self::Shrink(resize) | Self::Realloc(resize) => resize.new,
+        }
+    }
+
+    /// Returns the block that is to be resized, and its layout.
+    fn resized(self) -> Option<(NonNull<u8>, Layout)> {
+        match self {
+            Self::Alloc(_) | Self::AllocZeroed(_) => None,
+            Self::Grow(resize) | Self::Shrink(resize) | Self::Realloc(resize) => {
+                Some((resize.block, resize.old))
+            }
+        }
+    }
+
+    /// Returns the fault for which `heap` refused this request, if a fault was the reason. A heap that
+    /// has no memory or cannot serve the layout only refuses.
+    fn fault<A: ByteAllocator>(self, heap: &mut A, error: AllocError) -> Option<Fault> {
+        match (error, self.resized()) {
+            (AllocError::NotAllocated | AllocError::Damaged, Some((block, old))) => {
+                named_fault(heap, error).or(Some(refused(Some(block), old, error)))
+            }
+            (AllocError::NotAllocated | AllocError::Damaged, None) => {
+                named_fault(heap, error).or(Some(refused(None, self.layout(), error)))
+            }
+            // The block has another layout, or the new layout is too large.
+            (AllocError::InvalidParam, Some(_)) => named_fault(heap, error),
+            _ => None,
+        }
     }
 }
 
-#[cold]
-fn refused(block: NonNull<u8>, layout: Layout, error: AllocError) -> ! {
-    let (address, size, align) = (block.addr(), layout.size(), layout.align());
-    panic!("a free of {size} bytes aligned to {align} at {address:#x} was refused: {error}");
+/// Returns the fault that the heap stored, unless it belongs to another error.
+fn named_fault<A: ByteAllocator>(heap: &mut A, error: AllocError) -> Option<Fault> {
+    heap.take_fault().filter(|fault| AllocError::from(*fault) == error)
 }
 
-/// Turns an unwinding out of a `GlobalAlloc` method, which the language forbids, into an abort: a
-/// panic while panicking ends the program, also without `std`. It does not help a panic handler that
-/// needs the lock: see [`Locked`].
-struct AbortOnUnwind;
-
-impl Drop for AbortOnUnwind {
-    fn drop(&mut self) {
-        panic!("a global allocator must not unwind");
-    }
+/// The fault of a heap that stored none.
+fn refused(block: Option<NonNull<u8>>, layout: Layout, error: AllocError) -> Fault {
+    let address = block.map_or(0, |block| block.addr().get());
+    Fault::Refused { address, size: layout.size(), align: layout.align(), error }
 }
 
-impl AbortOnUnwind {
-    #[inline]
-    fn guard<T>(action: impl FnOnce() -> T) -> T {
-        let guard = Self;
-        let value = action();
-        core::mem::forget(guard);
-        value
-    }
+fn totals<A: ByteAllocator>(heap: &A) -> (usize, usize) {
+    (heap.total_bytes(), heap.used_bytes())
 }
 
 // SAFETY: `ByteAllocator` promises what `GlobalAlloc` asks for: aligned, disjoint blocks that stay
-// where they are; the guard keeps every method from unwinding.
+// where they are. `request` and `free` do not unwind.
 unsafe impl<R: RawMutex, A: ByteAllocator> GlobalAlloc for Locked<R, A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let outcome = AbortOnUnwind::guard(|| self.request(layout, |heap| heap.alloc(layout)));
+        // SAFETY: the request names no block.
+        let outcome = unsafe { self.request(Request::Alloc(layout)) };
         outcome.map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let outcome =
-            AbortOnUnwind::guard(|| self.request(layout, |heap| heap.alloc_zeroed(layout)));
+        // SAFETY: the request names no block.
+        let outcome = unsafe { self.request(Request::AllocZeroed(layout)) };
         outcome.map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
@@ -259,7 +423,7 @@ unsafe impl<R: RawMutex, A: ByteAllocator> GlobalAlloc for Locked<R, A> {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let Some(block) = NonNull::new(block) else { return };
         // SAFETY: the caller of `GlobalAlloc::dealloc` promises a live block and its layout.
-        AbortOnUnwind::guard(|| unsafe { self.free(block, layout) });
+        unsafe { self.free(block, layout) };
     }
 
     #[inline]
@@ -268,147 +432,19 @@ unsafe impl<R: RawMutex, A: ByteAllocator> GlobalAlloc for Locked<R, A> {
         let Ok(new) = Layout::from_size_align(new_size, layout.align()) else {
             return ptr::null_mut();
         };
-        let outcome = AbortOnUnwind::guard(|| {
-            self.request(new, |heap| {
-                // SAFETY: the caller of `GlobalAlloc::realloc` promises a live block and its
-                // layout; a failed attempt leaves the block as it was, so it may be repeated.
-                unsafe { heap.realloc(block, layout, new_size) }
-            })
-        });
+        let request = Request::Realloc(Resize { block, old: layout, new });
+        // SAFETY: the caller of `GlobalAlloc::realloc` promises a live block and its layout.
+        let outcome = unsafe { self.request(request) };
         outcome.map_or(ptr::null_mut(), NonNull::as_ptr)
-    }
-}
-
-/// Gives a block the length it was asked for.
-fn sized(block: AllocResult<NonNull<u8>>, layout: Layout) -> Result<NonNull<[u8]>, OutOfMemory> {
-    Ok(NonNull::slice_from_raw_parts(block?, layout.size()))
-}
-
-/// Returns the empty block of a zero-sized layout, which no allocator needs to know of.
-fn empty(layout: Layout) -> NonNull<[u8]> {
-    let address = ptr::without_provenance_mut(layout.align());
-    NonNull::slice_from_raw_parts(NonNull::new(address).unwrap_or(NonNull::dangling()), 0)
-}
-
-// SAFETY: blocks come from the one inner allocator, which nobody can take out or replace while the
-// adapter is borrowed, and a copy of the reference names the same allocator.
-unsafe impl<R: RawMutex, A: ByteAllocator> Allocator for &Locked<R, A> {
-    #[inline]
-    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, OutOfMemory> {
-        if layout.size() == 0 {
-            return Ok(empty(layout));
-        }
-        sized(self.request(layout, |heap| heap.alloc(layout)), layout)
-    }
-
-    #[inline]
-    fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, OutOfMemory> {
-        if layout.size() == 0 {
-            return Ok(empty(layout));
-        }
-        sized(self.request(layout, |heap| heap.alloc_zeroed(layout)), layout)
-    }
-
-    #[inline]
-    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        if layout.size() != 0 {
-            // SAFETY: the caller promises a block of this allocator and a layout that fits it.
-            unsafe { self.free(block, layout) };
-        }
-    }
-
-    #[inline]
-    unsafe fn grow(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, OutOfMemory> {
-        if old.size() == 0 {
-            return self.allocate(new);
-        }
-        // SAFETY: the caller promises a live block and its layout; a failed attempt changes nothing.
-        sized(self.request(new, |heap| unsafe { heap.grow(block, old, new) }), new)
-    }
-
-    #[inline]
-    unsafe fn grow_zeroed(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, OutOfMemory> {
-        // SAFETY: the caller's promise is the same.
-        let grown = unsafe { self.grow(block, old, new) }?;
-        let added_bytes = new.size() - old.size();
-        // SAFETY: the grown block has `new.size()` bytes, so the added ones start inside it.
-        let added = unsafe { grown.cast::<u8>().add(old.size()) };
-        // SAFETY: they are ours to write and end where the block ends.
-        unsafe { added.write_bytes(0, added_bytes) };
-        Ok(grown)
-    }
-
-    #[inline]
-    unsafe fn shrink(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, OutOfMemory> {
-        if new.size() == 0 {
-            // SAFETY: the caller gives the block up.
-            unsafe { self.deallocate(block, old) };
-            return Ok(empty(new));
-        }
-        // SAFETY: the caller promises a live block and its layout; a failed attempt changes nothing.
-        sized(self.request(new, |heap| unsafe { heap.shrink(block, old, new) }), new)
     }
 }
 
 impl<R: RawMutex, A: ByteAllocator> fmt::Debug for Locked<R, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (total_bytes, used_bytes) = self.totals();
+        let (total_bytes, used_bytes) = totals(&*self.inner.lock());
         f.debug_struct("Locked")
             .field("total_bytes", &total_bytes)
             .field("used_bytes", &used_bytes)
             .finish_non_exhaustive()
-    }
-}
-
-/// The lock of [`Local`]: a flag that one thread sets and clears.
-///
-/// # Panics
-///
-/// Locking it twice, which would wait for ever, panics; it takes an allocator that calls back into
-/// its own adapter.
-pub struct LocalMutex {
-    locked: Cell<bool>,
-}
-
-// SAFETY: the flag is not `Sync`, so only one thread at a time can reach it, and that thread gets
-// the lock only while the flag is clear.
-unsafe impl RawMutex for LocalMutex {
-    const INIT: Self = Self { locked: Cell::new(false) };
-    type GuardMarker = GuardNoSend;
-
-    #[inline]
-    fn lock(&self) {
-        assert!(self.try_lock(), "a single-threaded heap was entered while it was in use");
-    }
-
-    #[inline]
-    fn try_lock(&self) -> bool {
-        !self.locked.replace(true)
-    }
-
-    #[inline]
-    unsafe fn unlock(&self) {
-        self.locked.set(false);
-    }
-}
-
-impl fmt::Debug for LocalMutex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalMutex").field("locked", &self.locked.get()).finish()
     }
 }

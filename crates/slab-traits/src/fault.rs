@@ -96,10 +96,10 @@ pub enum Fault {
         /// Offset of the first byte behind them that is not as the allocator left it.
         offset: usize,
     },
-    /// The allocator refused to free or resize a block and gave no [`Fault`] of its own.
+    /// The allocator refused a request as the mistake of its user and gave no [`Fault`] of its own.
     #[error("block {address:#x} freed or resized with {size} bytes aligned to {align}: {error}")]
     Refused {
-        /// The address passed.
+        /// The address passed, or 0 if the request was for a new block.
         address: usize,
         /// Size passed.
         size: usize,

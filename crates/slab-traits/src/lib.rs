@@ -1,5 +1,5 @@
 //! Traits that let byte and page allocators be swapped for one another, and the adapters that
-//! turn any of them into a [`GlobalAlloc`](core::alloc::GlobalAlloc) or an
+//! turn any of them into a [`GlobalAlloc`](core::alloc::GlobalAlloc) and an
 //! [`Allocator`](allocator_api2::alloc::Allocator).
 //!
 //! The traits are object-safe: `Box<dyn ByteAllocator>` is how a program picks its allocator at
@@ -9,7 +9,8 @@
 //! * [`ByteAllocator`] hands out blocks of any [`Layout`](core::alloc::Layout).
 //! * [`PageAllocator`] hands out runs of pages.
 //! * [`Locked`] shares a `ByteAllocator` behind any [`lock_api::RawMutex`]; [`Local`] is the same
-//!   adapter for one thread.
+//!   adapter for one thread. A [`Fault`] that the allocator finds ends the program; a
+//!   [`FaultHandler`] says how.
 //!
 //! # Features
 //!
@@ -99,13 +100,18 @@ extern crate std;
 struct Readme;
 
 mod adapter;
+mod allocator;
 mod error;
 mod fault;
+mod local;
+mod report;
 mod source;
 mod traits;
 
-pub use adapter::{Local, LocalMutex, Locked, OomHook};
+pub use adapter::{Local, Locked, OomHook};
 pub use error::{AllocError, AllocResult, RegionError};
 pub use fault::Fault;
+pub use local::LocalMutex;
+pub use report::FaultHandler;
 pub use source::Global;
 pub use traits::{BaseAllocator, ByteAllocator, PageAllocator, PageCounts, region_at};

@@ -99,14 +99,15 @@ pub trait BaseAllocator {
 ///
 /// An implementation hands out blocks that are aligned as asked, at least as long as asked, that
 /// lie in the regions it was given, and that overlap no other live block and no bookkeeping. They
-/// stay valid, wherever the allocator itself is moved, until they are freed.
+/// stay valid, wherever the allocator itself is moved, until they are freed. Dropping the allocator
+/// does not unwind.
 pub unsafe trait ByteAllocator: BaseAllocator {
     /// Returns a block for `layout`. Its content is unspecified and may be uninitialised.
     ///
     /// # Errors
     ///
     /// [`AllocError::NoMemory`] if nothing free fits; [`AllocError::InvalidParam`] if nothing ever
-    /// could.
+    /// could; [`AllocError::Damaged`] if the allocator finds that its memory was written.
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>>;
 
     /// Takes a block back.
@@ -280,8 +281,9 @@ pub unsafe trait ByteAllocator: BaseAllocator {
     ///
     /// An allocator that checks stores the fault before it returns
     /// [`NotAllocated`](AllocError::NotAllocated), [`Damaged`](AllocError::Damaged), or
-    /// [`InvalidParam`](AllocError::InvalidParam) for a layout that does not fit a block.
-    /// [`Locked`](crate::Locked) reports it. The provided method knows of no fault.
+    /// [`InvalidParam`](AllocError::InvalidParam) for a layout that does not fit a block. A request that
+    /// succeeds leaves a stored fault as it is. [`Locked`](crate::Locked) reports it. The provided
+    /// method knows of no fault.
     fn take_fault(&mut self) -> Option<Fault> {
         None
     }
@@ -307,8 +309,13 @@ unsafe fn resize<A: ByteAllocator + ?Sized>(
     let kept_bytes = old.size().min(new.size());
     // SAFETY: both blocks are live and hold `kept_bytes`; live blocks do not overlap.
     unsafe { moved.copy_from_nonoverlapping(block, kept_bytes) };
-    // SAFETY: the caller vouches for `block` and `old`, and gives the block up.
-    unsafe { heap.dealloc(block, old) };
+    // SAFETY: the caller promises that `block` is live and was last given layout `old`.
+    let freed = unsafe { heap.try_dealloc(block, old) };
+    if let Err(refusal) = freed {
+        // SAFETY: allocated above with this layout, and nobody else has seen it.
+        unsafe { heap.dealloc(moved, new) };
+        return Err(refusal);
+    }
     Ok(moved)
 }
 

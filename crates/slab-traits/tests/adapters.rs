@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use allocator_api2::alloc::Allocator;
 use lock_api::RawMutex;
-use slab_testkit::child::{self, mistake};
 use slab_testkit::implements;
 use slab_traits::{
     AllocError, AllocResult, BaseAllocator, ByteAllocator, Local, Locked, RegionError,
@@ -143,24 +142,24 @@ fn threads_share_a_locked_heap() {
 fn zero_sized_blocks_take_nothing() {
     let heap: Local<Stack> = Locked::new(Stack::new());
     let empty = Layout::from_size_align(0, 64).expect("valid");
-    let block = (&heap).allocate(empty).expect("needs no memory");
+    let block = heap.allocate(empty).expect("needs no memory");
     assert!(block.cast::<u8>().addr().get().is_multiple_of(64));
     let one = Layout::new::<u8>();
     // SAFETY: an empty block of this heap.
-    unsafe { (&heap).grow(block.cast(), empty, one) }.expect_err("there is no memory");
+    unsafe { heap.grow(block.cast(), empty, one) }.expect_err("there is no memory");
     // SAFETY: as above.
-    unsafe { (&heap).deallocate(block.cast(), empty) };
+    unsafe { heap.deallocate(block.cast(), empty) };
 }
 
 #[test]
 fn grow_zeroed_clears_only_what_was_added() {
     let heap: Local<Stack> = heap_of(4096);
     let (small, large) = (Layout::new::<[u8; 10]>(), Layout::new::<[u8; 100]>());
-    let block = (&heap).allocate(small).expect("room").cast::<u8>();
+    let block = heap.allocate(small).expect("room").cast::<u8>();
     // SAFETY: ten bytes of ours.
     unsafe { block.write_bytes(7, 10) };
     // SAFETY: live, with this layout.
-    let grown = unsafe { (&heap).grow_zeroed(block, small, large) }.expect("room");
+    let grown = unsafe { heap.grow_zeroed(block, small, large) }.expect("room");
     // SAFETY: ten bytes were copied and ninety cleared.
     let bytes = unsafe { grown.as_ref() };
     assert!(bytes[..10].iter().all(|&byte| byte == 7));
@@ -231,12 +230,12 @@ fn a_request_is_repeated_only_if_the_hook_says_so_and_memory_could_help() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     let layout = Layout::new::<u64>();
     let final_refusal: Local<Refusing> = Locked::new(Refusing(AllocError::NoMemory, &ASKED));
-    (&final_refusal).allocate(layout).expect_err("there is no memory");
+    final_refusal.allocate(layout).expect_err("there is no memory");
     assert_eq!(ASKED.load(Ordering::Relaxed), 1);
 
     let refusing = Refusing(AllocError::InvalidParam, &ASKED);
     let hopeless: Local<Refusing> = Locked::with_hook(refusing, |_, _| unreachable!());
-    (&hopeless).allocate(layout).expect_err("no memory would do");
+    hopeless.allocate(layout).expect_err("no memory would do");
     assert_eq!(ASKED.load(Ordering::Relaxed), 2);
 }
 
@@ -284,92 +283,6 @@ fn trait_objects_and_references_forward_everything() {
         unsafe { heap.try_dealloc(block, layout) }.expect("nothing is checked");
     }
     assert_eq!((stack.total_bytes, stack.used_bytes), (64, 0));
-}
-
-/// Refuses every free.
-#[derive(Debug, Default)]
-struct Unfreeing(Stack);
-
-impl BaseAllocator for Unfreeing {
-    unsafe fn add_region(&mut self, region: NonNull<[u8]>) -> Result<(), RegionError> {
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.0.add_region(region) }
-    }
-}
-
-// SAFETY: as `Stack`.
-unsafe impl ByteAllocator for Unfreeing {
-    fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
-        self.0.alloc(layout)
-    }
-
-    unsafe fn dealloc(&mut self, _: NonNull<u8>, _: Layout) {
-        unreachable!("adapters ask for a report");
-    }
-
-    unsafe fn try_dealloc(&mut self, _: NonNull<u8>, _: Layout) -> AllocResult {
-        Err(AllocError::NotAllocated)
-    }
-
-    fn total_bytes(&self) -> usize {
-        self.0.total_bytes()
-    }
-
-    fn used_bytes(&self) -> usize {
-        self.0.used_bytes()
-    }
-}
-
-#[test]
-fn a_refused_free_is_reported_without_the_lock() {
-    let heap: Local<Unfreeing> = Locked::new(Unfreeing::default());
-    // SAFETY: leaked memory that nobody else uses.
-    unsafe { heap.add_region(memory(256)) }.expect("any region will do");
-    // Not that of a `u64`, which is less on some machines.
-    let layout = Layout::from_size_align(8, 8).expect("a valid layout");
-    let block = (&heap).allocate(layout).expect("room").cast::<u8>();
-    let report = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        // SAFETY: live, with this layout.
-        unsafe { (&heap).deallocate(block, layout) };
-    }));
-    let message = *report.expect_err("refused").downcast::<String>().expect("a message");
-    assert!(message.contains("a free of 8 bytes aligned to 8 at 0x"), "{message}");
-    assert_eq!(heap.used_bytes(), 8, "the lock is free and the block is live");
-}
-
-fn panicking_hook() -> Locked<Spin, Stack> {
-    Locked::with_hook(Stack::new(), |_, layout| panic!("no {} bytes anywhere", layout.size()))
-}
-
-#[test]
-fn a_hook_that_panics_leaves_the_heap_usable() {
-    let heap = panicking_hook();
-    // SAFETY: leaked memory that nobody else uses.
-    unsafe { heap.add_region(memory(256)) }.expect("any region will do");
-    let large = Layout::new::<[u64; 100]>();
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _ = (&heap).allocate(large);
-    }));
-    let message = *outcome.expect_err("no memory").downcast::<String>().expect("a message");
-    assert_eq!(message, "no 800 bytes anywhere");
-    assert_eq!(heap.used_bytes(), 0, "the lock is free");
-    (&heap).allocate(Layout::new::<u64>()).expect("room");
-}
-
-/// The child's part; on its own it does nothing.
-#[test]
-fn acts() {
-    if child::cell().is_some() {
-        // SAFETY: the layout is not empty.
-        mistake(|| unsafe { panicking_hook().alloc(Layout::new::<u64>()) });
-    }
-}
-
-#[test]
-#[cfg_attr(miri, ignore = "Miri runs no other program")]
-fn a_hook_that_panics_ends_a_program_whose_global_allocator_it_is() {
-    let words = ["no 8 bytes anywhere", "must not unwind"];
-    child::run_child("acts", "a hook that panics").assert_ended(&words);
 }
 
 #[test]

@@ -239,16 +239,66 @@ fn the_adapter_says_what_the_allocator_says() {
 fn a_block_of_no_bytes_needs_no_memory() {
     let heap: Local<_> = Local::new(Least);
     let (none, page) = (Layout::from_size_align(0, 4096).unwrap(), Layout::new::<[u8; 4096]>());
-    for empty in [(&heap).allocate(none), (&heap).allocate_zeroed(none)] {
+    for empty in [heap.allocate(none), heap.allocate_zeroed(none)] {
         let empty = empty.expect("nothing is there for the asking");
         assert_eq!((empty.len(), empty.cast::<u8>().addr().get() % 4096), (0, 0));
         // SAFETY: the block is of this allocator, and of this layout.
-        assert!(unsafe { (&heap).grow(empty.cast(), none, page) }.is_err());
+        assert!(unsafe { heap.grow(empty.cast(), none, page) }.is_err());
         // SAFETY: as above.
-        let shrunk = unsafe { (&heap).shrink(empty.cast(), none, none) };
+        let shrunk = unsafe { heap.shrink(empty.cast(), none, none) };
         assert_eq!(shrunk.expect("still nothing").len(), 0);
         // SAFETY: as above.
-        unsafe { (&heap).deallocate(empty.cast(), none) };
+        unsafe { heap.deallocate(empty.cast(), none) };
     }
-    assert!((&heap).allocate(page).is_err());
+    assert!(heap.allocate(page).is_err());
+}
+
+/// Hands out one block of its memory and takes back only that.
+struct OneBlock {
+    memory: [u64; 8],
+    live: bool,
+}
+
+impl BaseAllocator for OneBlock {
+    unsafe fn add_region(&mut self, _: NonNull<[u8]>) -> Result<(), RegionError> {
+        unreachable!("it has its memory")
+    }
+}
+
+// SAFETY: the block lies in the memory, which does not move while it is used; it is handed out once.
+unsafe impl ByteAllocator for OneBlock {
+    fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
+        assert!(!self.live && layout.size() <= 64 && layout.align() <= 8);
+        self.live = true;
+        Ok(NonNull::from(&mut self.memory).cast())
+    }
+
+    unsafe fn dealloc(&mut self, block: NonNull<u8>, _: Layout) {
+        assert_eq!(block.addr(), NonNull::from(&mut self.memory).addr());
+        self.live = false;
+    }
+
+    unsafe fn try_dealloc(&mut self, _: NonNull<u8>, _: Layout) -> AllocResult {
+        Err(AllocError::NotAllocated)
+    }
+
+    fn total_bytes(&self) -> usize {
+        64
+    }
+
+    fn used_bytes(&self) -> usize {
+        if self.live { 64 } else { 0 }
+    }
+}
+
+#[test]
+fn a_move_reports_that_the_old_block_cannot_be_freed() {
+    let mut heap = OneBlock { memory: [0; 8], live: false };
+    let mut foreign = [7_u8; 16];
+    let block = NonNull::from(&mut foreign).cast();
+    let (old, new) = (Layout::new::<[u8; 16]>(), Layout::new::<[u8; 32]>());
+    // SAFETY: the block is readable; it is refused as none of this allocator.
+    let outcome = unsafe { heap.grow(block, old, new) };
+    assert_eq!(outcome, Err(AllocError::NotAllocated));
+    assert_eq!(heap.used_bytes(), 0, "the copy is given back");
 }

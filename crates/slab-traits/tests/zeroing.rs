@@ -59,7 +59,7 @@ fn zeroes(block: NonNull<u8>, size: usize) -> usize {
 #[test]
 fn a_zeroed_block_is_zero_to_its_last_byte() {
     let heap = Dirty::heap();
-    let block = (&heap).allocate_zeroed(bytes(50)).expect("room").cast();
+    let block = heap.allocate_zeroed(bytes(50)).expect("room").cast();
     assert_eq!(zeroes(block, 64), 50);
     // SAFETY: the layout is not empty.
     let block = NonNull::new(unsafe { heap.alloc_zeroed(bytes(33)) }).expect("room");
@@ -72,9 +72,9 @@ fn a_zeroed_block_is_zero_to_its_last_byte() {
 #[test]
 fn the_bytes_that_a_block_gains_are_zeroed() {
     let heap = Dirty::heap();
-    let block = (&heap).allocate(bytes(10)).expect("room").cast::<u8>();
+    let block = heap.allocate(bytes(10)).expect("room").cast::<u8>();
     // SAFETY: live, with this layout.
-    let grown = unsafe { (&heap).grow_zeroed(block, bytes(10), bytes(60)) }.expect("room");
+    let grown = unsafe { heap.grow_zeroed(block, bytes(10), bytes(60)) }.expect("room");
     assert_eq!(grown.len(), 60);
     assert_eq!(zeroes(grown.cast(), 64), 50);
 }
