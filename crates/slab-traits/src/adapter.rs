@@ -24,8 +24,9 @@ pub type OomHook<R, A> = fn(heap: &Locked<R, A>, layout: Layout) -> bool;
 /// `Locked` is `Sync` where `R` is and `A: Send`. As the global allocator it needs a lock that does
 /// not allocate: `parking_lot`'s does, for its queues of waiting threads.
 ///
-/// It implements the `Allocator` of allocator-api2 0.2, which hashbrown and bumpalo use. A reference to
-/// it is an `Allocator` too.
+/// It implements the `Allocator` of allocator-api2 0.2, which hashbrown and bumpalo use, and since Rust
+/// 1.100 that of [`core::alloc`], which `Box::new_in` and `Vec::new_in` take. A reference to it is an
+/// `Allocator` too, and with the latter trait so is an `Arc` or `Rc` of it.
 ///
 /// # Faults
 ///

@@ -1,4 +1,10 @@
-//! `Locked` as an `Allocator` of allocator-api2 0.2.
+//! `Locked` as an `Allocator`: of allocator-api2 0.2, and of `core` where the compiler has that trait.
+//!
+//! With allocator-api2's feature `nightly`, which any crate of a program may switch on, both are one
+//! trait. No build script can see that, so the types decide: [`SAME`] compares the error types of both
+//! traits, and the implementation of allocator-api2's trait requires [`Blocks<SAME>`], which is
+//! implemented for `SAME == false` alone. If the traits are one, that implementation never applies, and
+//! that of `core`'s trait is the only one.
 #![expect(unsafe_code, reason = "Allocator is an unsafe trait")]
 
 use core::alloc::Layout;
@@ -9,8 +15,32 @@ use lock_api::RawMutex;
 use crate::adapter::{Request, Resize};
 use crate::{AllocResult, ByteAllocator, Locked};
 
-/// The methods of an `Allocator`. No method unwinds.
-trait Blocks {
+/// Whether allocator-api2's `Allocator` is `core`'s.
+#[cfg(core_allocator)]
+const SAME: bool = {
+    use core::alloc::AllocError as Core;
+    use core::marker::PhantomData;
+
+    use allocator_api2::alloc::AllocError as Api2;
+
+    /// An inherent constant goes before that of a trait, and is there for two equal types alone.
+    struct Pair<A, B>(PhantomData<(A, B)>);
+    #[allow(dead_code, reason = "used if the types are equal")]
+    impl<A> Pair<A, A> {
+        const EQUAL: bool = true;
+    }
+    #[allow(dead_code, reason = "used if the types differ")]
+    trait Otherwise {
+        const EQUAL: bool = false;
+    }
+    impl<P> Otherwise for P {}
+    <Pair<Core, Api2>>::EQUAL
+};
+#[cfg(not(core_allocator))]
+const SAME: bool = false;
+
+/// The methods of both traits. No method unwinds.
+trait Blocks<const SAME: bool> {
     fn allocate(&self, layout: Layout) -> AllocResult<NonNull<[u8]>>;
 
     fn allocate_zeroed(&self, layout: Layout) -> AllocResult<NonNull<[u8]>>;
@@ -62,7 +92,7 @@ fn empty(layout: Layout) -> NonNull<[u8]> {
     NonNull::slice_from_raw_parts(NonNull::new(address).unwrap_or(NonNull::dangling()), 0)
 }
 
-impl<R: RawMutex, A: ByteAllocator> Blocks for Locked<R, A> {
+impl<R: RawMutex, A: ByteAllocator> Blocks<false> for Locked<R, A> {
     #[inline]
     fn allocate(&self, layout: Layout) -> AllocResult<NonNull<[u8]>> {
         if layout.size() == 0 {
@@ -195,11 +225,21 @@ macro_rules! forward_allocator {
         }
     };
 }
+#[cfg(core_allocator)]
+pub(crate) use forward_allocator;
+
 // SAFETY: blocks come from the inner allocator, which no safe function takes out or replaces, and
 // which keeps them valid wherever it is moved. It is neither `Clone` nor `Copy`. No method unwinds.
 unsafe impl<R, A> allocator_api2::alloc::Allocator for Locked<R, A>
 where
-    Self: Blocks,
+    Self: Blocks<{ SAME }>,
 {
     forward_allocator!(allocator_api2::alloc::AllocError, Blocks, |self| self);
+}
+
+// SAFETY: as above. Blocks are disjoint and end below the last address, as `ByteAllocator` promises, and
+// no safe function of a shared or an exclusive reference frees one.
+#[cfg(core_allocator)]
+unsafe impl<R: RawMutex, A: ByteAllocator> core::alloc::Allocator for Locked<R, A> {
+    forward_allocator!(core::alloc::AllocError, Blocks, |self| self);
 }

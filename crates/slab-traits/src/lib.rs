@@ -1,6 +1,6 @@
 //! Traits that let byte and page allocators be swapped for one another, and the adapters that
-//! turn any of them into a [`GlobalAlloc`](core::alloc::GlobalAlloc) and an
-//! [`Allocator`](allocator_api2::alloc::Allocator).
+//! turn any of them into a [`GlobalAlloc`](core::alloc::GlobalAlloc) and an `Allocator`, of
+//! [allocator-api2](allocator_api2::alloc::Allocator) and of [`core::alloc`].
 //!
 //! The traits are object-safe: `Box<dyn ByteAllocator>` is how a program picks its allocator at
 //! run time. This crate knows no allocator; it names what all of them can do.
@@ -11,6 +11,15 @@
 //! * [`Locked`] shares a `ByteAllocator` behind any [`lock_api::RawMutex`]; [`Local`] is the same
 //!   adapter for one thread. A [`Fault`] that the allocator finds ends the program; a
 //!   [`FaultHandler`] says how.
+//! * `StdSource` makes any allocator of [`core::alloc`] a memory source of crates that ask for
+//!   allocator-api2's trait, slab-typed and slab-cache among them.
+//!
+//! # `core::alloc::Allocator`
+//!
+//! Since Rust 1.100 the trait is stable, and `Box::new_in` and `Vec::new_in` take a [`Locked`] heap, a
+//! reference to one, or an `Arc` of one. A build script finds out whether the compiler has the trait, so
+//! there is no feature to switch on; older compilers do without. allocator-api2's feature `nightly`, with
+//! which its trait is that of `core`, may be on or off.
 //!
 //! # Features
 //!
@@ -87,6 +96,7 @@
 //! ```
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(unstable_allocator, feature(allocator_api))]
 #![warn(missing_debug_implementations)]
 
 #[cfg(feature = "alloc")]
@@ -106,6 +116,8 @@ mod fault;
 mod local;
 mod report;
 mod source;
+#[cfg(core_allocator)]
+mod std_source;
 mod traits;
 
 pub use adapter::{Local, Locked, OomHook};
@@ -114,4 +126,6 @@ pub use fault::Fault;
 pub use local::LocalMutex;
 pub use report::FaultHandler;
 pub use source::Global;
+#[cfg(core_allocator)]
+pub use std_source::StdSource;
 pub use traits::{BaseAllocator, ByteAllocator, PageAllocator, PageCounts, region_at};

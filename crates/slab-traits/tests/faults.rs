@@ -1,6 +1,7 @@
-//! What ends a program: every method of `GlobalAlloc` and of `Allocator`, with an inner
+//! What ends a program: every method of `GlobalAlloc` and of both `Allocator` traits, with an inner
 //! allocator, a lock, a hook or a fault handler that gives trouble. No method unwinds, and what is
 //! reported is reported without an allocation and past the lock of standard error.
+#![cfg_attr(unstable_allocator, feature(allocator_api))]
 #![expect(unsafe_code, reason = "implements and calls unsafe traits")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -267,6 +268,8 @@ fn methods() -> Vec<Method> {
         },
     ];
     methods.extend(allocator_methods!("allocator_api2", allocator_api2::alloc::Allocator));
+    #[cfg(core_allocator)]
+    methods.extend(allocator_methods!("core", core::alloc::Allocator));
     methods
 }
 

@@ -1,0 +1,41 @@
+//! `core`'s allocators as memory sources of crates that ask for allocator-api2's.
+#![expect(unsafe_code, reason = "Allocator is an unsafe trait")]
+
+use core::alloc::{Allocator, Layout};
+use core::ptr::NonNull;
+
+use crate::allocator::forward_allocator;
+
+/// Any [`core::alloc::Allocator`], as an `Allocator` of allocator-api2 0.2: a memory source for
+/// slab-typed, slab-cache, slab-binned, hashbrown or bumpalo.
+///
+/// It exists where the compiler has that trait, which is stable since Rust 1.100. It can be copied if it
+/// holds a reference: a copy of another allocator need not be able to free the original's blocks.
+///
+/// # Examples
+///
+/// ```
+/// use allocator_api2::vec::Vec;
+/// use slab_traits::StdSource;
+/// use std::alloc::System;
+///
+/// let mut numbers = Vec::new_in(StdSource(System));
+/// numbers.extend([1, 2, 3]);
+/// assert_eq!(numbers.iter().sum::<i32>(), 6);
+/// ```
+#[derive(Debug, Default)]
+pub struct StdSource<A>(pub A);
+
+impl<A> Clone for StdSource<&A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for StdSource<&A> {}
+
+// SAFETY: the contract of `core`'s trait includes that of allocator-api2's; a clone holds the same
+// reference, so it stands for the same allocator.
+unsafe impl<A: Allocator> allocator_api2::alloc::Allocator for StdSource<A> {
+    forward_allocator!(allocator_api2::alloc::AllocError, Allocator, |self| &self.0);
+}
