@@ -67,6 +67,7 @@
 //! | `serde` | no | serialisation of ids, configurations, logs and snapshots; needs `alloc` |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(unstable_allocator, feature(allocator_api))]
 #![warn(missing_debug_implementations)]
 
 #[cfg(test)]

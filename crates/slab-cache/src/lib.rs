@@ -92,6 +92,7 @@
 //! | `std` | no | caches of threads; needs `alloc` |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(unstable_allocator, feature(allocator_api))]
 #![warn(missing_debug_implementations)]
 
 #[cfg(test)]

@@ -60,6 +60,7 @@
 //! | `serde` | no | serialisation of allocators and handles; needs `alloc` |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(unstable_allocator, feature(allocator_api))]
 #![warn(missing_debug_implementations)]
 
 #[cfg(feature = "serde")]
