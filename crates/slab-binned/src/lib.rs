@@ -34,6 +34,15 @@
 //! [`get_mut`]: BinnedAllocator::get_mut
 //! [`metadata_bytes`]: BinnedAllocator::metadata_bytes
 //!
+//! # Fingerprints and checksums
+//!
+//! Allocators that did the same have the same fingerprint. Two that did not have the same one by chance, once
+//! in 2⁶⁴ pairs. No pattern of data makes that likelier: not changed signs, swapped values or shifted ones. Snapshots
+//! and logs hold a checksum made by the same mixing, which is compared before anything is built from them.
+//!
+//! Neither is a signature. The mixing has no key, so that anyone can compute a collision on purpose, or the
+//! checksum of a snapshot that was made up. Authenticate what comes from a peer that you do not trust.
+//!
 //! # Design
 //!
 //! **Classes.** A block has the size of its class: 16, 32, 48, 64, 128, … 16 K and 64 K, found by a
