@@ -27,7 +27,7 @@ fn work(source: impl Allocator + Copy + 'static) {
 fn main() {
     let heap: Locked<spin::Mutex<()>, SlabByteAllocator> = Locked::new(SlabByteAllocator::new());
     let region = NonNull::from(Box::leak(vec![0_u8; 1 << 20].into_boxed_slice()));
-    // SAFETY: leaked memory that nobody else uses.
+    // SAFETY: leaked memory that no code else uses.
     unsafe { heap.add_region(region) }.expect("large enough");
     let heap = &*Box::leak(Box::new(heap));
     work(heap);

@@ -49,9 +49,11 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         if !self.is_pinned(crumb_page) {
             self.crumb = Crumb::NONE;
         }
-        let released_pages = self.release_chunks();
-        self.runs.take_steps();
+        let released_pages =
+            (0..self.store.chunks().count()).filter_map(|chunk| self.free_pages_of(chunk)).sum();
+        // The source may unwind when it gets its chunks, and the trim has happened all the same.
         self.journal.trimmed(released_pages);
+        ReleasedChunks { blocks: self, next: 0 }.run();
         Ok(released_pages as usize * PAGE_BYTES)
     }
 
@@ -147,18 +149,40 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         }
     }
 
-    /// Gives back each chunk that is one free run, and returns their pages.
-    fn release_chunks(&mut self) -> u32 {
-        let mut released_pages = 0;
-        for chunk in 0..self.store.chunks().count() {
-            let Some(&row) = self.store.chunks().get(chunk) else { continue };
-            let line = self.store.lines().line(row.first_page);
-            if row.pages != 0 && line.kind == Kind::Free && line.len == row.pages {
-                self.runs.withdraw(self.store.lines_mut(), row.first_page, row.pages);
-                self.store.release_chunk(chunk);
-                released_pages += row.pages;
+    /// Returns the pages of a chunk that is one free run.
+    fn free_pages_of(&self, chunk: u32) -> Option<u32> {
+        let row = self.store.chunks().get(chunk)?;
+        let line = self.store.lines().line(row.first_page);
+        let is_free = row.pages != 0 && line.kind == Kind::Free && line.len == row.pages;
+        is_free.then_some(row.pages)
+    }
+}
+
+/// Chunks that go back to the source: each that is one free run. The drop finishes what a panic of the source
+/// interrupts. A second panic meanwhile is one while the program unwinds, which aborts it.
+struct ReleasedChunks<'a, A: Allocator, J: Journal> {
+    blocks: &'a mut BinnedAllocator<A, J>,
+    next: u32,
+}
+
+impl<A: Allocator, J: Journal> ReleasedChunks<'_, A, J> {
+    fn run(&mut self) {
+        let Self { blocks, next } = self;
+        while *next < blocks.store.chunks().count() {
+            let chunk = *next;
+            *next += 1;
+            if let Some(pages) = blocks.free_pages_of(chunk) {
+                let first_page = blocks.first_page(chunk);
+                blocks.runs.withdraw(blocks.store.lines_mut(), first_page, pages);
+                blocks.store.release_chunk(chunk);
             }
         }
-        released_pages
+    }
+}
+
+impl<A: Allocator, J: Journal> Drop for ReleasedChunks<'_, A, J> {
+    fn drop(&mut self) {
+        self.run();
+        self.blocks.runs.take_steps();
     }
 }

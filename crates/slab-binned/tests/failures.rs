@@ -1,5 +1,7 @@
 //! A memory source that refuses each request in turn: nothing is lost, and nothing changes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use slab_binned::{BinnedAllocator, BinnedError, BlockId, Config, Fingerprinted};
 use slab_testkit::{FailingSource, for_each_failure};
 
@@ -103,4 +105,43 @@ fn a_refusal_leaves_no_trace_in_the_statistics() {
         blocks.steps_max()
     };
     assert_eq!(steps_max(100), steps_max(0));
+}
+
+/// Blocks in chunks of their own, all freed; and one that stays.
+fn freed_chunks<'a>(
+    source: &'a FailingSource<allocator_api2::alloc::Global>,
+) -> (Blocks<'a>, BlockId) {
+    let mut blocks = Blocks::new_in(Config::new().chunk_bytes(65_536), source);
+    let kept = blocks.alloc(100).expect("memory");
+    let ids: Vec<_> = (0..4).map(|_| blocks.alloc(100_000).expect("memory")).collect();
+    ids.into_iter().for_each(|id| blocks.free(id).expect("live"));
+    (blocks, kept)
+}
+
+#[test]
+fn a_source_that_unwinds_from_a_release_gets_everything_back() {
+    let sound = FailingSource::new(allocator_api2::alloc::Global);
+    let (mut blocks, _) = freed_chunks(&sound);
+    let trimmed_bytes = blocks.trim().expect("no log");
+    let (expected, releases_of_trim) = (state(&blocks), sound.releases());
+    drop(blocks);
+    let releases = sound.releases();
+    assert!(releases_of_trim >= 4 && releases > releases_of_trim + 2, "{releases}");
+    for nth in 1..=releases {
+        let source = FailingSource::panicking_at_release(allocator_api2::alloc::Global, nth);
+        let (mut blocks, kept) = freed_chunks(&source);
+        let held_bytes = blocks.storage_bytes();
+        let trimmed = catch_unwind(AssertUnwindSafe(|| blocks.trim()));
+        assert_eq!(trimmed.is_err(), nth <= releases_of_trim);
+        // The trim has happened, whether it returned or unwound.
+        assert_eq!(state(&blocks), expected);
+        assert_eq!(blocks.storage_bytes(), held_bytes - trimmed_bytes);
+        assert_eq!(source.releases(), releases_of_trim);
+        blocks.validate().unwrap();
+        assert_eq!(blocks.get(kept).expect("live").len(), 100);
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(blocks)));
+        assert_eq!(dropped.is_err(), nth > releases_of_trim);
+        assert_eq!(source.releases(), releases, "release {nth} panicked");
+        assert_eq!(source.live_blocks(), 0, "release {nth} panicked");
+    }
 }

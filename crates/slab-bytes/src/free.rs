@@ -248,7 +248,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     ///
     /// # Errors
     ///
-    /// A [`Fault`], which [`take_fault`](ByteAllocator::take_fault) returns too; the heap is unchanged
+    /// A [`Fault`], which [`take_fault`](slab_traits::ByteAllocator::take_fault) returns too; the heap is unchanged
     /// but for [`refused_frees`](Self::refused_frees).
     ///
     /// * [`DoubleFree`](Fault::DoubleFree): the slot is free, or was never handed out; or a free run starts

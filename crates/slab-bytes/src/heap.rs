@@ -484,7 +484,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     ///
     /// # Errors
     ///
-    /// As [`grow`](Self::grow); [`AllocError::NoMemory`] only for an alignment that the address has not.
+    /// As [`grow`](ByteAllocator::grow); [`AllocError::NoMemory`] only for an alignment that the address has not.
     unsafe fn shrink(
         &mut self,
         block: NonNull<u8>,
@@ -498,7 +498,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
         unsafe { self.resize_or_move(block, old, new) }
     }
 
-    /// As [`grow`](Self::grow) and [`shrink`](Self::shrink), the alignment unchanged.
+    /// As [`grow`](ByteAllocator::grow) and [`shrink`](ByteAllocator::shrink), the alignment unchanged.
     unsafe fn realloc(
         &mut self,
         block: NonNull<u8>,

@@ -170,7 +170,7 @@ impl Chunks {
         unsafe { source.deallocate(block, layout) };
     }
 
-    /// Gives everything back.
+    /// Gives everything back. If the source unwinds, a second call gives the rest back.
     ///
     /// # Safety
     ///

@@ -144,13 +144,16 @@ impl<T: Plain> Rows<T> {
         self.len as usize * size_of::<T>()
     }
 
-    /// Gives all memory back.
+    /// Gives all memory back. If the source unwinds, a second call gives the rest back.
     ///
     /// # Safety
     ///
     /// `source` is the one that `reserve` was always called with.
     pub unsafe fn release(&mut self, source: &impl Allocator) {
-        for segment in (0..self.count).rev() {
+        while let Some(segment) = self.count.checked_sub(1) {
+            // The source may unwind: the segment is forgotten before it goes back.
+            self.count = segment;
+            self.len -= segment_rows(segment);
             let rows = segment_rows(segment) as usize;
             let Ok(layout) = Layout::array::<T>(rows) else { continue };
             let start = self.origins[segment as usize].wrapping_add(first_row(segment));
@@ -158,7 +161,6 @@ impl<T: Plain> Rows<T> {
             // SAFETY: by W1 and W3 the segment came from this source, and `reserve` used this layout.
             unsafe { source.deallocate(start, layout) };
         }
-        (self.count, self.len) = (0, 0);
     }
 }
 

@@ -158,6 +158,16 @@ impl<A: Allocator> Store<A> {
         self.lines.memory_bytes() + self.records.memory_bytes() + self.chunks.memory_bytes()
     }
 
+    /// Gives everything back. If the source unwinds, a second call gives the rest back.
+    fn release_all(&mut self) {
+        // SAFETY: S1.
+        unsafe { self.chunks.release_all(&self.source) };
+        // SAFETY: S1.
+        unsafe { self.lines.release(&self.source) };
+        // SAFETY: S1.
+        unsafe { self.records.release(&self.source) };
+    }
+
     /// Returns whether a page is one that is cut into small blocks.
     pub fn is_crumb_page(&self, page: u32) -> bool {
         self.lines.line(page).kind == Kind::Crumb
@@ -166,11 +176,16 @@ impl<A: Allocator> Store<A> {
 
 impl<A: Allocator> Drop for Store<A> {
     fn drop(&mut self) {
-        // SAFETY: S1.
-        unsafe { self.chunks.release_all(&self.source) };
-        // SAFETY: S1.
-        unsafe { self.lines.release(&self.source) };
-        // SAFETY: S1.
-        unsafe { self.records.release(&self.source) };
+        /// Gives the rest back if the source unwinds. A second panic is one while the program unwinds, which
+        /// aborts it.
+        struct Rest<'a, A: Allocator>(&'a mut Store<A>);
+
+        impl<A: Allocator> Drop for Rest<'_, A> {
+            fn drop(&mut self) {
+                self.0.release_all();
+            }
+        }
+
+        Rest(self).0.release_all();
     }
 }
