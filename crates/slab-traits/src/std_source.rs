@@ -26,13 +26,13 @@ use crate::allocator::forward_allocator;
 #[derive(Debug, Default)]
 pub struct StdSource<A>(pub A);
 
-impl<A> Clone for StdSource<&A> {
+impl<A: ?Sized> Clone for StdSource<&A> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<A> Copy for StdSource<&A> {}
+impl<A: ?Sized> Copy for StdSource<&A> {}
 
 // SAFETY: the contract of `core`'s trait includes that of allocator-api2's; a clone holds the same
 // reference, so it stands for the same allocator.
