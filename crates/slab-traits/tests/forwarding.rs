@@ -253,10 +253,11 @@ fn a_block_of_no_bytes_needs_no_memory() {
     assert!(heap.allocate(page).is_err());
 }
 
-/// Hands out one block of its memory and takes back only that.
+/// Hands out one block of its memory, and says of every other block whether it may be freed.
 struct OneBlock {
     memory: [u64; 8],
     live: bool,
+    frees_others: bool,
 }
 
 impl BaseAllocator for OneBlock {
@@ -279,7 +280,7 @@ unsafe impl ByteAllocator for OneBlock {
     }
 
     unsafe fn try_dealloc(&mut self, _: NonNull<u8>, _: Layout) -> AllocResult {
-        Err(AllocError::NotAllocated)
+        if self.frees_others { Ok(()) } else { Err(AllocError::NotAllocated) }
     }
 
     fn total_bytes(&self) -> usize {
@@ -293,7 +294,7 @@ unsafe impl ByteAllocator for OneBlock {
 
 #[test]
 fn a_move_reports_that_the_old_block_cannot_be_freed() {
-    let mut heap = OneBlock { memory: [0; 8], live: false };
+    let mut heap = OneBlock { memory: [0; 8], live: false, frees_others: false };
     let mut foreign = [7_u8; 16];
     let block = NonNull::from(&mut foreign).cast();
     let (old, new) = (Layout::new::<[u8; 16]>(), Layout::new::<[u8; 32]>());
@@ -301,4 +302,20 @@ fn a_move_reports_that_the_old_block_cannot_be_freed() {
     let outcome = unsafe { heap.grow(block, old, new) };
     assert_eq!(outcome, Err(AllocError::NotAllocated));
     assert_eq!(heap.used_bytes(), 0, "the copy is given back");
+}
+
+#[test]
+fn a_move_copies_what_both_blocks_hold() {
+    for (old_size, new_size) in [(32, 16), (16, 32), (16, 16)] {
+        let mut heap = OneBlock { memory: [u64::MAX; 8], live: false, frees_others: true };
+        let mut other = [7_u8; 32];
+        let block = NonNull::from(&mut other).cast();
+        let layout = |size| Layout::from_size_align(size, 1).expect("valid");
+        // SAFETY: the block has 32 bytes, and the heap takes it for one of its own.
+        let moved = unsafe { heap.realloc(block, layout(old_size), new_size) };
+        assert_eq!(moved, Ok(NonNull::from(&mut heap.memory).cast()));
+        let copied = heap.memory.iter().filter(|&&word| word == 0x0707_0707_0707_0707).count();
+        let untouched = heap.memory.iter().filter(|&&word| word == u64::MAX).count();
+        assert_eq!((copied, untouched), (2, 6), "{old_size} to {new_size}");
+    }
 }

@@ -29,9 +29,14 @@ impl BaseAllocator for Dirty {
 unsafe impl ByteAllocator for Dirty {
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         assert!(layout.size() <= 64 && layout.align() == 1);
-        let block = self.buffer.get_mut(self.spent..self.spent + 64).ok_or(AllocError::NoMemory)?;
+        if self.spent + 64 > self.buffer.len() {
+            return Err(AllocError::NoMemory);
+        }
+        // SAFETY: 64 bytes of the buffer start there. A reference to it would end the right of other
+        // blocks to be used.
+        let block = unsafe { self.buffer.as_mut_ptr().add(self.spent) };
         self.spent += 64;
-        Ok(NonNull::from(block).cast())
+        NonNull::new(block).ok_or(AllocError::NoMemory)
     }
 
     unsafe fn dealloc(&mut self, _: NonNull<u8>, _: Layout) {}
