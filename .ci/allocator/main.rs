@@ -15,7 +15,8 @@ fn work(source: impl Allocator + Copy + 'static) {
     let mut numbers = Vec::new_in(source);
     numbers.extend(0..100_u64);
     let mut slab: SlabAllocator<u64, SlotHandle, _> = SlabAllocator::new_in(16, source);
-    let handles: Vec<_> = numbers.iter().map(|&number| slab.allocate(number)).collect();
+    let handles: Vec<_> =
+        numbers.iter().map(|&number| slab.allocate(number).expect("there is memory")).collect();
     assert!(handles.iter().zip(&numbers).all(|(&handle, &number)| slab[handle] == number));
     let cache: SlabCache<u64, NoLock, _> = SlabCache::new_in(source).expect("there is memory");
     assert_eq!(*cache.alloc(7).expect("there is memory"), 7);
