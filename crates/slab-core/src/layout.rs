@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn exact_division_finds_every_multiple_and_nothing_else() {
         assert_eq!(ExactDivisor::new(0), None);
-        for divisor in (1..200).chain([768, 1280, 3584, 4096, 65_535, 1 << 20]) {
+        let divisors = (1..200).chain([768, 1280, 3584, 4096, 65_535, 1 << 20]);
+        for divisor in divisors.step_by(if cfg!(miri) { 11 } else { 1 }) {
             let by = ExactDivisor::new(divisor).unwrap();
             let last = if cfg!(miri) { 500 } else { 70_000 };
             for offset in (0..last).chain([divisor * 63, divisor * 64, u32::MAX]) {

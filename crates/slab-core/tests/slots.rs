@@ -141,7 +141,8 @@ fn seven_hundred_words_are_seven_hundred_slots() {
 fn no_buffer_holds_more_slots_than_are_calculated_wherever_it_begins() {
     fn one<T, M: Mode>() -> u32 {
         let mut fewer = 0;
-        for bytes in (9..80).chain([1000, 1021]) {
+        // Miri takes minutes for all of them.
+        for bytes in (9..80).chain([1000, 1021]).step_by(if cfg!(miri) { 18 } else { 1 }) {
             for offset in 0..9 {
                 let arena = Arena::new(bytes, offset);
                 // SAFETY: the arena outlives the slots and is theirs alone.
