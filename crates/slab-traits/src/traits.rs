@@ -174,6 +174,33 @@ pub unsafe trait ByteAllocator: BaseAllocator {
         Err(AllocError::NoMemory)
     }
 
+    /// Returns where a live block continues that [`resize_in_place`](Self::resize_in_place) could not
+    /// change: a new block for `new`, or the block itself, which then has layout `new` and stays.
+    ///
+    /// [`grow`](Self::grow), [`shrink`](Self::shrink) and [`realloc`](Self::realloc) call it after
+    /// `resize_in_place` returned [`AllocError::NoMemory`]; they copy the content and free the old
+    /// block unless the address is the same. The provided method is [`alloc`](Self::alloc). An
+    /// allocator overrides it if a block may occupy more memory than `new` needs: a shrink then never
+    /// fails because memory is short.
+    ///
+    /// # Errors
+    ///
+    /// As [`alloc`](Self::alloc), and as [`resize_in_place`](Self::resize_in_place) where the allocator
+    /// checks. The block is unchanged.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a live block of this allocator, last allocated or resized with `old`.
+    unsafe fn alloc_for_move(
+        &mut self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        let _ = (block, old);
+        self.alloc(new)
+    }
+
     /// Makes a live block larger and returns where it lies now. Its content up to `old.size()` is
     /// kept; the alignment may change too.
     ///
@@ -289,7 +316,12 @@ pub unsafe trait ByteAllocator: BaseAllocator {
     }
 }
 
-/// Resizes in place where the allocator can, else by moving.
+/// Resizes a block in place if the allocator can, else by moving it: the only implementation of
+/// `grow`, `shrink` and `realloc`.
+///
+/// # Errors
+///
+/// As [`ByteAllocator::grow`]. Only [`AllocError::NoMemory`] from `resize_in_place` leads to a move.
 ///
 /// # Safety
 ///
@@ -305,14 +337,18 @@ unsafe fn resize<A: ByteAllocator + ?Sized>(
         Err(AllocError::NoMemory) => {}
         outcome => return outcome,
     }
-    let moved = heap.alloc(new)?;
+    // SAFETY: a refused `resize_in_place` has changed nothing, so the caller's promise still holds.
+    let moved = unsafe { heap.alloc_for_move(block, old, new) }?;
+    if moved.addr() == block.addr() {
+        // Two live blocks never have the same address: the block stays.
+        return Ok(moved);
+    }
     let kept_bytes = old.size().min(new.size());
     // SAFETY: both blocks are live and hold `kept_bytes`; live blocks do not overlap.
     unsafe { moved.copy_from_nonoverlapping(block, kept_bytes) };
-    // SAFETY: the caller promises that `block` is live and was last given layout `old`.
-    let freed = unsafe { heap.try_dealloc(block, old) };
-    if let Err(refusal) = freed {
-        // SAFETY: allocated above with this layout, and nobody else has seen it.
+    // SAFETY: the caller promises that `block` is live with layout `old`, and does not use it again.
+    if let Err(refusal) = unsafe { heap.try_dealloc(block, old) } {
+        // SAFETY: `alloc_for_move` returned this block for `new`, and no other code has seen it.
         unsafe { heap.dealloc(moved, new) };
         return Err(refusal);
     }
@@ -458,6 +494,16 @@ macro_rules! forward_byte_allocator {
             ) -> AllocResult<NonNull<u8>> {
                 // SAFETY: the caller's promise is the same.
                 unsafe { (**self).resize_in_place(block, old, new) }
+            }
+
+            unsafe fn alloc_for_move(
+                &mut self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> AllocResult<NonNull<u8>> {
+                // SAFETY: the caller's promise is the same.
+                unsafe { (**self).alloc_for_move(block, old, new) }
             }
 
             unsafe fn grow(

@@ -80,6 +80,15 @@ unsafe impl ByteAllocator for Noting {
         self.note("resize_in_place", Err(AllocError::NotAllocated))
     }
 
+    unsafe fn alloc_for_move(
+        &mut self,
+        _: NonNull<u8>,
+        _: Layout,
+        _: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        self.note("alloc_for_move", REFUSED)
+    }
+
     unsafe fn grow(&mut self, _: NonNull<u8>, _: Layout, _: Layout) -> AllocResult<NonNull<u8>> {
         self.note("grow", REFUSED)
     }
@@ -118,6 +127,8 @@ fn call_all(mut heap: impl ByteAllocator, calls: &Calls) {
     // SAFETY: as above.
     assert_eq!(unsafe { heap.resize_in_place(block, layout, layout) }.ok(), None);
     // SAFETY: as above.
+    assert_eq!(unsafe { heap.alloc_for_move(block, layout, layout) }, REFUSED);
+    // SAFETY: as above.
     assert_eq!(unsafe { heap.grow(block, layout, layout) }, REFUSED);
     // SAFETY: as above.
     assert_eq!(unsafe { heap.shrink(block, layout, layout) }, REFUSED);
@@ -141,6 +152,7 @@ fn call_all(mut heap: impl ByteAllocator, calls: &Calls) {
             "alloc",
             "alloc_zeroed",
             "resize_in_place",
+            "alloc_for_move",
             "grow",
             "shrink",
             "realloc",
@@ -317,5 +329,94 @@ fn a_move_copies_what_both_blocks_hold() {
         let copied = heap.memory.iter().filter(|&&word| word == 0x0707_0707_0707_0707).count();
         let untouched = heap.memory.iter().filter(|&&word| word == u64::MAX).count();
         assert_eq!((copied, untouched), (2, 6), "{old_size} to {new_size}");
+    }
+}
+
+/// An allocator that has no memory for a move: a smaller block stays where it is.
+struct Staying {
+    outcome: AllocResult,
+    calls: Vec<&'static str>,
+}
+
+impl BaseAllocator for Staying {
+    unsafe fn add_region(&mut self, _: NonNull<[u8]>) -> Result<(), RegionError> {
+        Ok(())
+    }
+}
+
+// SAFETY: no block is ever handed out; the tests give it blocks of their own.
+unsafe impl ByteAllocator for Staying {
+    fn alloc(&mut self, _: Layout) -> AllocResult<NonNull<u8>> {
+        self.calls.push("alloc");
+        Err(AllocError::NoMemory)
+    }
+
+    unsafe fn dealloc(&mut self, _: NonNull<u8>, _: Layout) {
+        self.calls.push("dealloc");
+    }
+
+    unsafe fn resize_in_place(
+        &mut self,
+        block: NonNull<u8>,
+        _: Layout,
+        _: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        self.calls.push("resize_in_place");
+        self.outcome.map(|()| block)
+    }
+
+    unsafe fn alloc_for_move(
+        &mut self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        self.calls.push("alloc_for_move");
+        if new.size() <= old.size() { Ok(block) } else { self.alloc(new) }
+    }
+
+    fn total_bytes(&self) -> usize {
+        0
+    }
+
+    fn used_bytes(&self) -> usize {
+        0
+    }
+}
+
+#[test]
+fn a_block_that_may_stay_is_neither_copied_nor_freed() {
+    let mut memory = [7_u8; 8];
+    let block = NonNull::from(&mut memory).cast::<u8>();
+    let (small, large) = (Layout::new::<[u8; 2]>(), Layout::new::<[u8; 8]>());
+    let mut heap = Staying { outcome: Err(AllocError::NoMemory), calls: Vec::new() };
+    // SAFETY: the block has 8 bytes, and the heap takes it for one of its own, here and below.
+    let shrunk = unsafe { heap.shrink(block, large, small) };
+    // SAFETY: as above.
+    let reallocated = unsafe { heap.realloc(block, large, 2) };
+    assert_eq!((shrunk, reallocated), (Ok(block), Ok(block)));
+    assert_eq!(heap.calls, ["resize_in_place", "alloc_for_move"].repeat(2));
+    heap.calls.clear();
+    // SAFETY: as above.
+    assert_eq!(unsafe { heap.grow(block, small, large) }, Err(AllocError::NoMemory));
+    assert_eq!(heap.calls, ["resize_in_place", "alloc_for_move", "alloc"]);
+}
+
+#[test]
+fn only_a_lack_of_memory_leads_to_a_move() {
+    let mut memory = [7_u8; 8];
+    let block = NonNull::from(&mut memory).cast::<u8>();
+    let (small, large) = (Layout::new::<[u8; 2]>(), Layout::new::<[u8; 8]>());
+    let refusals = [AllocError::NotAllocated, AllocError::InvalidParam, AllocError::Damaged];
+    for outcome in refusals.map(Err).into_iter().chain([Ok(())]) {
+        let mut heap = Staying { outcome, calls: Vec::new() };
+        let expected = outcome.map(|()| block);
+        // SAFETY: the block has 8 bytes, and the heap takes it for one of its own, here and below.
+        assert_eq!(unsafe { heap.shrink(block, large, small) }, expected);
+        // SAFETY: as above.
+        assert_eq!(unsafe { heap.realloc(block, large, 2) }, expected);
+        // SAFETY: as above.
+        assert_eq!(unsafe { heap.grow(block, small, large) }, expected);
+        assert_eq!(heap.calls, ["resize_in_place"; 3]);
     }
 }
