@@ -11,6 +11,7 @@
 //! * [`Locked`] shares a `ByteAllocator` behind any [`lock_api::RawMutex`]; [`Local`] is the same
 //!   adapter for one thread. A [`Fault`] that the allocator finds ends the program; a
 //!   [`FaultHandler`] says how.
+//! * [`Refused`] hands back the value of a request that was refused, with the reason.
 //! * `StdSource` makes any allocator of [`core::alloc`] a memory source of crates that ask for
 //!   allocator-api2's trait, slab-typed and slab-cache among them.
 //!
@@ -114,6 +115,7 @@ mod allocator;
 mod error;
 mod fault;
 mod local;
+mod refused;
 mod report;
 mod source;
 #[cfg(core_allocator)]
@@ -124,6 +126,7 @@ pub use adapter::{Local, Locked, OomHook};
 pub use error::{AllocError, AllocResult, RegionError};
 pub use fault::Fault;
 pub use local::LocalMutex;
+pub use refused::Refused;
 pub use report::FaultHandler;
 pub use source::Global;
 #[cfg(core_allocator)]
