@@ -14,7 +14,7 @@ use core::ptr::NonNull;
 
 use super::shape::{CANARY_BYTES, SEAL_BYTES};
 use super::{Segment, Shape};
-use crate::{Mode, SlotIndex, SlotSpace, poison};
+use crate::{Mode, SlotIndex, SlotSpace, mix64, poison};
 
 /// A segment's slots, as its free list sees them.
 pub(super) struct Dead<'a, S: Shape<M, I>, M: Mode, I: SlotIndex>(pub(super) &'a Segment<S, M, I>);
@@ -117,7 +117,7 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
         // SAFETY: the caller's promise.
         let fill = unsafe { self.fill_of(slot) };
         // SAFETY: by S1 the rest of the slot is valid, and nobody needs it.
-        unsafe { poison::retire::<M>(fill, self.fill_bytes()) };
+        unsafe { poison::poison::<M>(fill, self.fill_bytes()) };
     }
 
     /// Returns the offset of the first byte of a dead slot known to have been written since, where
@@ -142,9 +142,9 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
         // SAFETY: listed slots are below `slot_count`.
         let fill = unsafe { self.fill_of(slot) };
         // SAFETY: the fill was retired when the slot came back.
-        let written = unsafe { poison::revive::<M>(fill, self.fill_bytes()) };
+        let written = unsafe { poison::unpoison::<M>(fill, self.fill_bytes()) };
         // SAFETY: the slot is still dead; `unearth` permits its use.
-        unsafe { poison::forbid(fill, self.fill_bytes()) };
+        unsafe { poison::deny_access(fill, self.fill_bytes()) };
         written.map(|offset| Self::FILL_OFFSET + offset)
     }
 
@@ -158,7 +158,7 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
         // SAFETY: the caller's promise.
         let fill = unsafe { self.fill_of(slot) };
         // SAFETY: by S1 the slot is valid.
-        unsafe { poison::permit(fill, self.fill_bytes()) };
+        unsafe { poison::allow_access(fill, self.fill_bytes()) };
     }
 
     /// Returns the seal that fits a dead slot's link as it is now.
@@ -173,7 +173,7 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
         // SAFETY: the link was written when the slot came back.
         let stored = unsafe { cell.read_unaligned() };
         let sealed = self.secret(slot, Purpose::Seal) ^ u64::from(stored.to_u32());
-        (scramble(sealed) >> 32) as u32
+        (mix64(sealed) >> 32) as u32
     }
 
     /// # Safety
@@ -211,7 +211,7 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
 
     fn secret(&self, slot: u32, purpose: Purpose) -> u64 {
         let place = self.base.addr().get() as u64;
-        scramble(place ^ (u64::from(slot) << 2 | purpose as u64).rotate_right(16))
+        mix64(place ^ (u64::from(slot) << 2 | purpose as u64).rotate_right(16))
     }
 }
 
@@ -220,22 +220,6 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Drop for Segment<S, M, I> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: by S1 all slots are valid as long as the segment is.
-        unsafe { poison::permit(self.base, self.slot_count as usize * self.shape.stride()) };
-    }
-}
-
-/// The finaliser of SplitMix64: each bit of the result depends on each bit of `word`.
-fn scramble(mut word: u64) -> u64 {
-    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ (word >> 31)
-}
-
-#[cfg(test)]
-mod tests {
-    /// The first number that a SplitMix64 generator seeded with zero gives, as published.
-    #[test]
-    fn scrambles_as_splitmix64_does() {
-        assert_eq!(super::scramble(0x9E37_79B9_7F4A_7C15), 0xE220_A839_7B1D_CDAF);
+        unsafe { poison::allow_access(self.base, self.slot_count as usize * self.shape.stride()) };
     }
 }
