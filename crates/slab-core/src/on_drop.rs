@@ -18,9 +18,9 @@ use core::ops::{Deref, DerefMut};
 /// use slab_core::OnDrop;
 ///
 /// let mut lists = vec![3, 2, 1];
-/// let mut rest = OnDrop::new(&mut lists, |lists| lists.sort());
-/// rest.push(0); // What may panic.
-/// drop(rest);
+/// let mut guarded = OnDrop::new(&mut lists, |lists| lists.sort());
+/// guarded.push(0); // If this panics, the vector is sorted all the same.
+/// drop(guarded);
 /// assert_eq!(lists, [0, 1, 2, 3]);
 ///
 /// let undo = OnDrop::new(&mut lists, |lists| lists.clear());

@@ -109,9 +109,9 @@ pub unsafe fn allow_access(block: NonNull<u8>, size: usize) {
 }
 
 #[doc(hidden)]
-pub use former::{forbid, permit, retire, revive};
+pub use former::*;
 
-/// The former names, until the crates above call the present ones.
+/// The former names, until the crates above use the present ones.
 mod former;
 
 /// The calls of the tool that watches this build.
