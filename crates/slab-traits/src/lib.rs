@@ -16,7 +16,7 @@
 //! * `forward`: pointers to allocators are allocators.
 //! * `source`: [`Global`], the default memory source of the other crates.
 //! * `report`: ends the program because of a fault, with one line.
-//! * `local`: [`LocalMutex`], the lock for one thread.
+//! * `local`, [`locks`]: [`LocalMutex`] and the other locks.
 //! * `adapter`: [`Locked`] puts a `ByteAllocator` behind a lock and makes it a `GlobalAlloc`; [`Local`] is
 //!   the same for one thread.
 //! * `allocator`: makes `Locked` an `Allocator`.
@@ -39,6 +39,8 @@
 //! |---|---|---|
 //! | `std` | yes | a [`Fault`] in a `Locked` heap is written to standard error before the program aborts |
 //! | `alloc` | with `std` | [`Global`] is the global allocator; [`ByteAllocator`] for `Box<A>` |
+//! | `spin` | no | `locks::Spin` |
+//! | `parking_lot` | no | `locks::ParkingLot`, and `std` |
 //!
 //! # Examples
 //!
@@ -129,6 +131,7 @@ mod error;
 mod fault;
 mod forward;
 mod local;
+pub mod locks;
 mod page;
 mod refused;
 mod report;
