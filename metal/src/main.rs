@@ -16,12 +16,12 @@ use core::panic::PanicInfo;
 use core::ptr::NonNull;
 
 use machine::{Console, exit};
-use masked::Masked;
+use masked::Lock;
 use slab_bytes::SlabByteAllocator;
 use slab_traits::Locked;
 
 /// The heap's type.
-pub type Heap = Locked<Masked, SlabByteAllocator>;
+pub type Heap = Locked<Lock, SlabByteAllocator>;
 
 /// Bytes given to the heap at the start, and where memory does not grow once more when a request finds
 /// none. What fits the smallest of the machines, which has 16 KiB.

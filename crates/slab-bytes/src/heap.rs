@@ -461,54 +461,26 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
         unsafe { self.resize(block.addr().get(), old, new, Keep::WhereItBelongs) }
     }
 
-    /// Makes a block larger, in place or by moving it. *O*(`old.size()`) if it moves.
+    /// Returns a new block; in a full heap the block itself, which then keeps the larger slot or run that it
+    /// has. A shrink so fails only for an alignment that the block's address does not have.
     ///
     /// # Errors
     ///
     /// As [`alloc`](Self::alloc) and [`resize_in_place`](Self::resize_in_place).
-    unsafe fn grow(
+    unsafe fn alloc_for_move(
         &mut self,
         block: NonNull<u8>,
         old: Layout,
         new: Layout,
     ) -> AllocResult<NonNull<u8>> {
-        if new.size() < old.size() {
-            return Err(AllocError::InvalidParam);
+        match self.alloc(new) {
+            Err(AllocError::NoMemory) => {
+                // SAFETY: the caller promises a live block with layout `old`, and the refused request has
+                // changed no block.
+                unsafe { self.resize(block.addr().get(), old, new, Keep::WhereItFits) }
+            }
+            outcome => outcome,
         }
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.resize_or_move(block, old, new) }
-    }
-
-    /// Makes a block smaller, in place or by moving it to a slot of its size. In a full heap it stays where it
-    /// is: with an alignment that its address has, a shrink never fails for want of memory.
-    ///
-    /// # Errors
-    ///
-    /// As [`grow`](ByteAllocator::grow); [`AllocError::NoMemory`] only for an alignment that the address has not.
-    unsafe fn shrink(
-        &mut self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> AllocResult<NonNull<u8>> {
-        if new.size() > old.size() {
-            return Err(AllocError::InvalidParam);
-        }
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.resize_or_move(block, old, new) }
-    }
-
-    /// As [`grow`](ByteAllocator::grow) and [`shrink`](ByteAllocator::shrink), the alignment unchanged.
-    unsafe fn realloc(
-        &mut self,
-        block: NonNull<u8>,
-        layout: Layout,
-        new_size: usize,
-    ) -> AllocResult<NonNull<u8>> {
-        let new = Layout::from_size_align(new_size, layout.align())
-            .map_err(|_| AllocError::InvalidParam)?;
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.resize_or_move(block, layout, new) }
     }
 
     /// Returns the bytes of the slot or run in which the block lies, which may be a larger class's;

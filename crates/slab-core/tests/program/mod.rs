@@ -1,5 +1,5 @@
-//! Any program of pops, pushes and misuse, against a model of what is live and what it holds; shared
-//! with the fuzz target.
+//! Programs of pops, pushes and misuse, checked against a model of the live slots and their content. The fuzz
+//! target uses them too.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -12,12 +12,12 @@ use slab_core::{
 };
 use slab_testkit::{Arena, Shadow};
 
-/// What a run did.
+/// How often the steps of a run did something.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
-    /// Steps that reached the segment; of several, that which the fewest reached.
+    /// Steps that used the segment; of several segments, the smallest number.
     pub executed: usize,
-    /// Steps that reached a segment, over all of them.
+    /// Steps that used a segment, summed over all segments.
     pub executed_anywhere: usize,
     pub popped: usize,
     pub pushed: usize,
@@ -25,7 +25,7 @@ pub struct Tally {
     pub misuse_found: usize,
 }
 
-/// Runs a program of two bytes an operation; every byte string is one.
+/// Runs a program of two bytes per operation. Every byte string is a program.
 fn run<S: Shape<M, I>, M: Mode, I: SlotIndex>(
     mut slots: Segment<S, M, I>,
     arena: &Arena,
@@ -42,7 +42,7 @@ fn run<S: Shape<M, I>, M: Mode, I: SlotIndex>(
             (0..=6, _) => match slots.try_pop_slot() {
                 Ok(slot) => {
                     let start = slot.as_ptr().cast();
-                    shadow.insert(start, layout).expect("a slot of its own");
+                    shadow.insert(start, layout).expect("overlaps no live slot");
                     // SAFETY: the token owns that many bytes.
                     unsafe { shadow.fill(start) }.expect("just inserted");
                     live.push(slot);
@@ -58,7 +58,7 @@ fn run<S: Shape<M, I>, M: Mode, I: SlotIndex>(
                 let slot = live.swap_remove(nth);
                 let start = slot.as_ptr().cast();
                 // SAFETY: the token owns the bytes, which were filled.
-                unsafe { shadow.check_content(start) }.expect("nobody else wrote there");
+                unsafe { shadow.check_content(start) }.expect("only the owner writes there");
                 shadow.remove(start).expect("it was live");
                 if step[0] % 2 == 0 {
                     slots.push(slot).expect("it came from here");
@@ -67,7 +67,7 @@ fn run<S: Shape<M, I>, M: Mode, I: SlotIndex>(
                     // SAFETY: the slot is live and its token was given up.
                     unsafe { slots.try_push_slot(slot) }.expect("it came from here");
                     if M::CHECKED {
-                        // SAFETY: nobody uses the slot; the mode finds out that it is dead.
+                        // SAFETY: the slot is not used, and a tracking mode refuses a dead slot.
                         let again = unsafe { slots.try_push_slot(slot) };
                         assert!(matches!(again, Err(SlotError::DoubleFree { .. })), "{again:?}");
                         tally.misuse_found += 1;
@@ -98,7 +98,7 @@ fn run<S: Shape<M, I>, M: Mode, I: SlotIndex>(
     }
     for slot in live {
         // SAFETY: the token owns the bytes, which were filled.
-        unsafe { shadow.check_content(slot.as_ptr().cast()) }.expect("nobody else wrote there");
+        unsafe { shadow.check_content(slot.as_ptr().cast()) }.expect("only the owner writes there");
         slots.push(slot).expect("it came from here");
     }
     assert_eq!(slots.state(), SlotsState::Free);
