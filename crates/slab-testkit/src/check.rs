@@ -10,12 +10,11 @@ use std::slice;
 
 use slab_traits::{AllocError, AllocResult};
 
+use crate::program::{self, Failure, Machine};
 use crate::{Arena, Fault, Op, Report, Shadow, Subject, Violation};
 
 /// Freed blocks remembered for [`Op::DoubleFree`].
 const FREED_MAX: usize = 64;
-/// The number of times that a run validates the subject. A shorter run does so after every operation.
-const VALIDATIONS_MAX: usize = 1024;
 /// The largest size class of all allocators that are checked.
 const CLASS_BYTES_MAX: usize = 64 * 1024;
 
@@ -53,14 +52,13 @@ pub fn try_check(
     let mut run = Run::new(subject, &arenas);
     let outside = |fault| Violation { step: 0, op: None, fault };
     run.begin().map_err(outside)?;
-    let validate_every = ops.len().div_ceil(VALIDATIONS_MAX).max(1);
-    for (step, &op) in ops.iter().enumerate() {
-        let at_step = |fault| Violation { step, op: Some(op), fault };
-        run.step(op).map_err(at_step)?;
-        if step % validate_every == 0 {
-            run.validate().map_err(at_step)?;
-        }
-    }
+    let counts = program::run(&mut run, ops).map_err(|Failure { step, op, fault }| Violation {
+        step,
+        op: Some(op),
+        fault,
+    })?;
+    run.report.executed += counts.executed;
+    run.report.skipped += counts.skipped;
     run.finish().map_err(|fault| Violation { step: ops.len(), op: None, fault })?;
     arenas.iter().for_each(Arena::check_guards);
     Ok(run.report)
@@ -107,15 +105,6 @@ impl<'a, S: Subject> Run<'a, S> {
         self.add_region();
         self.check_statistics()?;
         self.validate()
-    }
-
-    fn step(&mut self, op: Op) -> Result<(), Fault> {
-        if self.execute(op)?.is_some() {
-            self.report.executed += 1;
-        } else {
-            self.report.skipped += 1;
-        }
-        self.check_statistics()
     }
 
     /// Frees every block. No byte may be in use afterwards.
@@ -376,6 +365,16 @@ impl<'a, S: Subject> Run<'a, S> {
             return Err(Fault::UsedWithoutBlocks { used });
         }
         Ok(())
+    }
+}
+
+impl<S: Subject> Machine<Op> for Run<'_, S> {
+    type Fault = Fault;
+
+    fn step(&mut self, op: Op) -> Result<bool, Fault> {
+        let executed = self.execute(op)?.is_some();
+        self.check_statistics()?;
+        Ok(executed)
     }
 
     fn validate(&mut self) -> Result<(), Fault> {

@@ -5,7 +5,9 @@
 //! * `random`: random numbers that are the same in every run.
 //! * `arena`: [`Arena`] is memory to give to an allocator, at any address, with guard bytes on both sides.
 //! * `shadow`: [`Shadow`] is a model of the live blocks: where they lie, and what they contain.
-//! * `op`: [`Op`] is the operation language of byte allocators, for proptest, fuzz targets and Miri.
+//! * [`program`]: reads, generates and runs programs of any operation language, for proptest, fuzz targets and
+//!   Miri.
+//! * `op`: [`Op`] is the operation language of byte allocators.
 //! * `report`: [`Report`] counts what a check did; a [`Violation`] is what it found.
 //! * `subject`: [`Subject`] is an allocator under test.
 //! * `check`: [`check`] runs operations on a [`Subject`] and compares every result with the model.
@@ -28,6 +30,7 @@ mod failing;
 mod history;
 mod misuse;
 mod op;
+pub mod program;
 mod race;
 mod random;
 mod report;
@@ -42,6 +45,7 @@ pub use failing::{FailingSource, for_each_failure};
 pub use history::{HistoryReport, history};
 pub use misuse::Misuse;
 pub use op::{OP_BYTES, Op};
+pub use program::{Machine, Operation};
 pub use race::{Contender, Results, race, race_reporting};
 pub use report::{Fault, Report, Violation};
 pub use shadow::{Shadow, ShadowError};

@@ -3,6 +3,8 @@
 //! An operation is encoded in [`OP_BYTES`] bytes, and every byte string is a program. Zeros encode the smallest
 //! operation, so that shrinking a byte string shrinks the program.
 
+use crate::program::{self, Operation};
+
 /// Bytes that encode one operation.
 pub const OP_BYTES: usize = 7;
 
@@ -97,12 +99,7 @@ impl Op {
     /// assert_eq!(Op::decode(&[7; 20]).len(), 3);
     /// ```
     pub fn decode(bytes: &[u8]) -> Vec<Op> {
-        let widen = |chunk: &[u8]| {
-            let mut code = [0; OP_BYTES];
-            code[..chunk.len()].copy_from_slice(chunk);
-            Self::from_bytes(code)
-        };
-        bytes.chunks(OP_BYTES).map(widen).collect()
+        program::decode(bytes)
     }
 
     /// Returns `count` random operations, always the same for a seed, which must not be zero. *O*(count). The
@@ -117,17 +114,7 @@ impl Op {
     /// assert_eq!(Op::program(100, 7), Op::program(100, 7));
     /// ```
     pub fn program(count: usize, seed: u64) -> Vec<Op> {
-        let mut state = seed;
-        let bytes: Vec<u8> = (0..OP_BYTES * count)
-            .map(|_| {
-                // Marsaglia's xorshift; its upper half is more random.
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 32) as u8
-            })
-            .collect();
-        Self::decode(&bytes)
+        program::random(count, seed)
     }
 
     /// Returns the operation that some bytes encode.
@@ -156,9 +143,15 @@ impl Op {
     /// Returns a proptest strategy for programs of up to `ops_max` operations, distributed as in real programs.
     #[cfg(feature = "proptest")]
     pub fn strategy(ops_max: usize) -> impl proptest::strategy::Strategy<Value = Vec<Op>> {
-        use proptest::prelude::*;
+        program::strategy(ops_max)
+    }
+}
 
-        proptest::collection::vec(any::<[u8; OP_BYTES]>().prop_map(Op::from_bytes), 1..=ops_max)
+impl Operation for Op {
+    type Code = [u8; OP_BYTES];
+
+    fn from_code(code: [u8; OP_BYTES]) -> Self {
+        Self::from_bytes(code)
     }
 }
 
