@@ -220,8 +220,9 @@ fn a_handle_leaves_the_lock_before_the_core_is_freed() {
     let unlocks = at_each_unlock(|source| {
         let cache = Cache::<_, Checked>::new_in(source).expect("memory");
         // Twice, so that the cache keeps several empty chunks.
-        drop(fill(&cache, 100));
-        drop(fill(&cache, 100));
+        let count = if cfg!(miri) { 40 } else { 100 };
+        drop(fill(&cache, count));
+        drop(fill(&cache, count));
         let held = fill(&cache, 1);
         (Box::new(|| drop(cache)), Box::new(|| drop(held)))
     });
@@ -323,14 +324,15 @@ unsafe impl RawMutex for Fragile {
 /// before, and at most `lost_max` slots stay in use that no box owns.
 fn at_each_panic<M: Mode>(make: impl Fn(Source) -> Cache<Fragile, M>, lost_max: u64) {
     std::panic::set_hook(Box::new(|_| {}));
-    let step = if cfg!(miri) { 40 } else { 1 };
+    // A chunk has 11 slots, so that there are several chunks in either case.
+    let (count, step) = if cfg!(miri) { (13, 20) } else { (40, 1) };
     for nth in (1..).step_by(step) {
         let owner = SourceOwner::new();
         let cache = make(owner.get());
         let mut held: Vec<_> = Vec::new();
         CALLS_LEFT.set(nth);
         for round in 0..2 {
-            for number in 0..40 {
+            for number in 0..count {
                 let alloc = || cache.alloc([number; 40]).expect("memory");
                 held.extend(catch_unwind(AssertUnwindSafe(alloc)));
             }

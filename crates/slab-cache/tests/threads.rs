@@ -124,27 +124,32 @@ fn stress<R: RawMutex + Send + Sync + 'static, M: Mode>() {
 #[test]
 fn exchanged_boxes_keep_their_values() {
     stress::<Spin, Checked>();
-    stress::<Spin, Unchecked>();
-    stress::<Waiting, Checked>();
     stress::<Waiting, Hardened>();
+    // Under Miri both locks are the same, and the modes differ in what they check alone.
+    if !cfg!(miri) {
+        stress::<Spin, Unchecked>();
+        stress::<Waiting, Checked>();
+    }
 }
 
 #[test]
 fn boxes_dropped_elsewhere_come_home() {
     let cache = Cache::<[u64; 8], Spin>::new().expect("memory");
+    let count: u64 = if cfg!(miri) { 40 } else { 100 };
     for _ in 0..3 {
-        let held: Vec<_> = (0..100).map(|n| cache.alloc([n; 8]).expect("memory")).collect();
+        let held: Vec<_> = (0..count).map(|n| cache.alloc([n; 8]).expect("memory")).collect();
         thread::spawn(move || drop(held)).join().expect("no panic");
         assert_eq!(cache.stats().live, 0);
     }
-    assert!(cache.stats().slabs_used_peak <= 9, "the slots were used again");
+    let slabs_max = count.div_ceil(12) as usize;
+    assert!(cache.stats().slabs_used_peak <= slabs_max, "the slots were used again");
     assert!(cache.reclaim() > 0);
     assert_eq!(cache.stats().slabs, 0);
 }
 
 #[test]
 fn the_last_box_on_any_thread_ends_the_cache() {
-    for _ in 0..if cfg!(miri) { 3 } else { 300 } {
+    for _ in 0..if cfg!(miri) { 2 } else { 300 } {
         let source = FailingSource::new(Global);
         let cache = Cache::<u64, Spin, _>::new_in(&source).expect("memory");
         let mut held: Vec<_> = (0..40).map(|n| cache.alloc(n).expect("memory")).collect();
@@ -181,6 +186,9 @@ fn handles_and_boxes_are_sent_where_the_lock_permits() {
 mod thread_caches {
     use super::*;
 
+    /// More boxes than a thread keeps slots.
+    const COUNT: u64 = if cfg!(miri) { 40 } else { 90 };
+
     #[test]
     fn exchanged_boxes_keep_their_values() {
         let owner = Source::new();
@@ -198,7 +206,8 @@ mod thread_caches {
         let cache = Cache::<u64, Spin>::with_thread_caches().expect("memory");
         thread::scope(|scope| {
             let work = || {
-                for n in 0..200 {
+                let count = if cfg!(miri) { 40 } else { 200 };
+                for n in 0..count {
                     drop(cache.alloc(n));
                 }
                 assert!(cache.stats().live > 0, "the thread keeps some");
@@ -211,8 +220,9 @@ mod thread_caches {
 
     #[test]
     fn several_caches_used_in_turn_keep_theirs() {
+        let count = if cfg!(miri) { 4 } else { 20 };
         let caches: Vec<_> =
-            (0..20).map(|_| Cache::<u64, Spin>::with_thread_caches().expect("memory")).collect();
+            (0..count).map(|_| Cache::<u64, Spin>::with_thread_caches().expect("memory")).collect();
         for cache in &caches {
             drop(cache.alloc(0));
         }
@@ -244,7 +254,7 @@ mod thread_caches {
                     if is_first {
                         HELD.with_borrow_mut(Vec::clear);
                     }
-                    let held: Vec<_> = (0..90).map(|n| cache.alloc(n).expect("memory")).collect();
+                    let held: Vec<_> = (0..COUNT).map(|n| cache.alloc(n).expect("memory")).collect();
                     HELD.with_borrow_mut(|all| all.extend(held));
                 };
                 scope.spawn(work).join().expect("no panic");
@@ -258,7 +268,7 @@ mod thread_caches {
         let cache = Cache::<u64, Spin>::with_thread_caches().expect("memory");
         let outcome = thread::scope(|scope| {
             let work = || {
-                let _held: Vec<_> = (0..90).map(|n| cache.alloc(n).expect("memory")).collect();
+                let _held: Vec<_> = (0..COUNT).map(|n| cache.alloc(n).expect("memory")).collect();
                 std::panic::resume_unwind(Box::new(()));
             };
             scope.spawn(work).join()
