@@ -3,6 +3,8 @@
 #![cfg(all(feature = "std", not(loom)))]
 #![expect(unsafe_code, reason = "a global allocator")]
 
+mod config;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
@@ -10,6 +12,7 @@ use std::sync::OnceLock;
 use std::thread;
 
 use allocator_api2::alloc::{AllocError, Allocator};
+use config::With;
 use slab_cache::{SlabBox, SlabCache};
 
 /// The system's allocator, as a memory source.
@@ -34,9 +37,9 @@ unsafe impl Allocator for Pages {
 type Middling = MaybeUninit<[u64; 512]>;
 const LEAST_BYTES: usize = 512;
 type Spin = spin::Mutex<()>;
-type Held = SlabBox<Middling, Spin, Pages, 16_384>;
+type Held = SlabBox<Middling, With<Spin, Pages, 16_384>>;
 
-static CACHE: OnceLock<SlabCache<Middling, Spin, Pages, 16_384>> = OnceLock::new();
+static CACHE: OnceLock<SlabCache<Middling, With<Spin, Pages, 16_384>>> = OnceLock::new();
 
 struct Middle;
 
@@ -72,7 +75,7 @@ static GLOBAL: Middle = Middle;
 fn lists_of_magazines_grow_on_an_allocator_that_has_some() {
     let cache = SlabCache::with_thread_caches_in(Pages).expect("memory");
     assert!(CACHE.set(cache).is_ok());
-    let caches: Vec<SlabCache<u64, Spin>> =
+    let caches: Vec<SlabCache<u64, With<Spin>>> =
         (0..40).map(|_| SlabCache::with_thread_caches().expect("memory")).collect();
     thread::scope(|scope| {
         let work = || {
