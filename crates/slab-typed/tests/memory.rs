@@ -1,4 +1,4 @@
-//! Where memory is refused, and where it goes.
+//! Memory: requested, refused and released.
 
 use allocator_api2::alloc::Global;
 use slab_testkit::FailingSource;
