@@ -1,4 +1,4 @@
-//! A lock for one core: interrupts stay out while it is held. It needs no compare-and-swap.
+//! A lock for one core, which masks interrupts while it is held. It needs no compare-and-swap.
 #![expect(unsafe_code, reason = "RawMutex is an unsafe trait")]
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -7,38 +7,39 @@ use lock_api::{GuardNoSend, RawMutex};
 
 use crate::machine;
 
-/// A lock that keeps interrupts out.
+/// A lock that masks interrupts while it is held.
 pub struct Masked {
     locked: AtomicBool,
-    /// Whether interrupts were let in before.
-    let_in: AtomicBool,
+    /// Whether interrupts were unmasked before the lock was taken.
+    were_unmasked: AtomicBool,
 }
 
-// SAFETY: there is one core, and who runs on it is alone while interrupts are masked; a second lock
-// within the first panics.
+// SAFETY: there is one core, so no other code runs while interrupts are masked. A `lock` while the lock is held
+// panics, and `try_lock` returns false.
 unsafe impl RawMutex for Masked {
-    const INIT: Self = Self { locked: AtomicBool::new(false), let_in: AtomicBool::new(false) };
+    const INIT: Self =
+        Self { locked: AtomicBool::new(false), were_unmasked: AtomicBool::new(false) };
     type GuardMarker = GuardNoSend;
 
     fn lock(&self) {
-        assert!(self.try_lock(), "the heap was entered while it was in use");
+        assert!(self.try_lock(), "the lock of the heap was taken while it was held");
     }
 
     fn try_lock(&self) -> bool {
-        let let_in = machine::mask_interrupts();
+        let were_unmasked = machine::mask_interrupts();
         if self.locked.load(Ordering::Relaxed) {
-            // Whoever holds the lock masked the interrupts, and unmasks them.
+            // Interrupts stay masked until the holder of the lock unlocks it.
             return false;
         }
         self.locked.store(true, Ordering::Relaxed);
-        self.let_in.store(let_in, Ordering::Relaxed);
+        self.were_unmasked.store(were_unmasked, Ordering::Relaxed);
         true
     }
 
     unsafe fn unlock(&self) {
         self.locked.store(false, Ordering::Relaxed);
-        if self.let_in.load(Ordering::Relaxed) {
-            // SAFETY: the critical section is over.
+        if self.were_unmasked.load(Ordering::Relaxed) {
+            // SAFETY: the lock is released, so the critical section is over.
             unsafe { machine::unmask_interrupts() };
         }
     }
