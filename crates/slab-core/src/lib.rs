@@ -10,6 +10,7 @@
 //! * `on_drop`: [`OnDrop`] runs a last step, also when code of the user unwinds.
 //! * `mode`: [`Mode`] is a type parameter that says how much an allocator checks.
 //! * [`poison`]: tells Miri and the sanitizers which memory is dead; [`Hardened`] mode fills it.
+//! * [`canary`]: a word behind a block, by which a write past the end of the block is found.
 //! * `slot_word`: [`VacantWord`] and [`LiveWord`], the vacant or live slots among at most 64 as one word.
 //! * `live_map`: [`LiveMap`], one bit per slot for any number of slots, in memory from the caller.
 //! * `free_list`: [`FreeList`] links dead slots through their own memory, which a [`SlotSpace`] finds.
@@ -30,6 +31,7 @@ extern crate std;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod canary;
 mod free_list;
 mod inconsistency;
 pub mod layout;

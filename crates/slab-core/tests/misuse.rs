@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ptr::NonNull;
 
 use common::{FEW_BYTES, Unaligned, link_of, pop_all, slots_in};
-use slab_core::{Checked, Hardened, Mode, Slot, SlotError, SlotIndex, Tracking, Unchecked};
+use slab_core::{Checked, Hardened, Mode, Slot, SlotError, SlotIndex, Tracking, Unchecked, canary};
 use slab_testkit::Arena;
 
 const REGION_BYTES: usize = 1000;
@@ -218,9 +218,12 @@ fn hardened_finds_a_write_past_the_end_and_hands_the_slot_back() {
         let (token, _next) = (slots.try_pop_slot().expect("free"), slots.try_pop_slot());
         for past in 0..8 {
             // SAFETY: the byte lies in the canary, which is initialised. Writing to it is the mistake to be
-            // found. The slot is not used while the push is refused.
+            // found; the address sanitizer would report it at once. The slot is not used while the push is
+            // refused.
             let (byte, content, outcome) = unsafe {
-                let byte = token.as_ptr().cast::<u8>().add(size_of::<T>() + past);
+                let cell = token.as_ptr().cast::<u8>().add(size_of::<T>());
+                canary::remove(cell);
+                let byte = cell.add(past);
                 let content = byte.read();
                 byte.write(!content);
                 (byte, content, slots.try_push_slot(token.as_ptr()))
@@ -228,7 +231,10 @@ fn hardened_finds_a_write_past_the_end_and_hands_the_slot_back() {
             assert_eq!(outcome, Err(SlotError::Overrun { slot: 0 }));
             assert_eq!(slots.validate(), Err(SlotError::Overrun { slot: 0 }));
             // SAFETY: the byte lies in the canary; this undoes the mistake.
-            unsafe { byte.write(content) };
+            unsafe {
+                canary::remove(token.as_ptr().cast::<u8>().add(size_of::<T>()));
+                byte.write(content);
+            }
         }
         slots.push(token).expect("the canary is intact again");
     }
@@ -286,11 +292,15 @@ fn hardened_refuses_the_canary_of_another_slot() {
     let arena = Arena::new(REGION_BYTES, 0);
     let mut slots = slots_in::<u64, Hardened, u16>(&arena);
     let [token, next] = [(); 2].map(|()| slots.try_pop_slot().expect("free"));
-    let canary = |token: &Slot<u64>| {
+    let accessible = |token: &Slot<u64>| {
         // SAFETY: the canary lies behind the block.
-        unsafe { token.as_ptr().add(1) }
+        unsafe {
+            let cell = token.as_ptr().add(1);
+            canary::remove(cell.cast());
+            cell
+        }
     };
-    let (to, from) = (canary(&token), canary(&next));
+    let (to, from) = (accessible(&token), accessible(&next));
     // SAFETY: both canaries are initialised.
     let (own, other) = unsafe { (to.read_unaligned(), from.read_unaligned()) };
     assert_ne!(own, other);
@@ -302,7 +312,7 @@ fn hardened_refuses_the_canary_of_another_slot() {
     };
     assert_eq!(outcome, Err(SlotError::Overrun { slot: 0 }));
     // SAFETY: the canary lies in the buffer; this undoes the mistake.
-    unsafe { to.write_unaligned(own) };
+    unsafe { accessible(&token).write_unaligned(own) };
     slots.push(token).expect("its canary is intact again");
     slots.push(next).expect("its canary was intact all the time");
 }

@@ -14,7 +14,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use super::shape::{CANARY_BYTES, SEAL_BYTES, Shape};
-use crate::{LiveMap, Mode, SlotIndex, SlotSpace, mix64, poison};
+use crate::{LiveMap, Mode, SlotIndex, SlotSpace, canary, mix64, poison};
 
 /// The memory of a segment's slots.
 ///
@@ -96,9 +96,22 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Cells<S, M, I> {
     #[inline]
     pub(super) unsafe fn write_canary(&mut self, slot: u32) {
         if M::HARDENED {
-            let canary = self.secret(slot, Purpose::Canary);
+            let word = self.secret(slot, Purpose::Canary);
             // SAFETY: the caller guarantees a slot of this segment without an owner; its cell is valid by S1.
-            unsafe { self.canary_cell(slot).write_unaligned(canary) };
+            unsafe { canary::write(self.canary_cell(slot), word) };
+        }
+    }
+
+    /// Makes the canary of a slot accessible, before the slot is listed: the link may overlap the canary.
+    ///
+    /// # Safety
+    ///
+    /// `slot < slot_count`.
+    #[inline]
+    pub(super) unsafe fn remove_canary(&mut self, slot: u32) {
+        if M::HARDENED {
+            // SAFETY: the caller guarantees a slot of this segment; its cell is valid by S1.
+            unsafe { canary::remove(self.canary_cell(slot)) };
         }
     }
 
@@ -114,8 +127,10 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Cells<S, M, I> {
         }
         // SAFETY: live slots are below `slot_count`. By S4 the canary was written when the slot was handed
         // out, and its owner may not write there.
-        let canary = unsafe { self.canary_cell(slot).read_unaligned() };
-        canary != self.secret(slot, Purpose::Canary)
+        let changed = unsafe {
+            canary::first_changed(self.canary_cell(slot), self.secret(slot, Purpose::Canary))
+        };
+        changed.is_some()
     }
 
     /// Seals the link of a slot that was just listed as free, and poisons its content.
@@ -224,10 +239,10 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Cells<S, M, I> {
     ///
     /// `slot < slot_count`, and the mode is `Hardened`.
     #[inline]
-    unsafe fn canary_cell(&self, slot: u32) -> NonNull<u64> {
+    unsafe fn canary_cell(&self, slot: u32) -> NonNull<u8> {
         // SAFETY: the caller guarantees a slot of this segment, and a stride of this mode holds the block
         // and its canary.
-        unsafe { self.start_of(slot).add(self.shape.block_bytes()) }.cast()
+        unsafe { self.start_of(slot).add(self.shape.block_bytes()) }
     }
 
     /// # Safety

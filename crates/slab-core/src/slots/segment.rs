@@ -237,6 +237,8 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
         if M::CHECKED {
             self.live.set_dead(slot);
         }
+        // SAFETY: the slot was live, so it is below `slot_count`.
+        unsafe { self.cells.remove_canary(slot) };
         let dead = Dead { cells: &self.cells, carved: self.carved, live: &self.live };
         // SAFETY: the list is used with the dead slots of this segment alone. The slot was live, so it is below
         // `carved` and not listed; its bit is cleared, and its owner gives it up.

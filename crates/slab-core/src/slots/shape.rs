@@ -9,10 +9,10 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::layout::{Reciprocal, align_up};
-use crate::{Mode, SlotIndex};
+use crate::{Mode, SlotIndex, canary};
 
 /// Bytes of the canary behind a slot in `Hardened` mode.
-pub(super) const CANARY_BYTES: usize = 8;
+pub(super) const CANARY_BYTES: usize = canary::BYTES;
 /// Bytes of the seal behind the link of a dead slot in `Hardened` mode.
 pub(super) const SEAL_BYTES: usize = 4;
 /// Bytes of one word of the live map, and its alignment.
