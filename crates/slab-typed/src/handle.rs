@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
-use core::num::NonZeroU64;
+use core::num::NonZeroU32;
 
 /// Names one value of one [`SlabAllocator`](crate::SlabAllocator). It takes 8 bytes, and so does its `Option`.
 ///
@@ -28,11 +28,11 @@ use core::num::NonZeroU64;
 /// assert_eq!(SlotHandle::from_bits(handle.to_bits()), Some(handle));
 /// assert_eq!(size_of::<Option<SlotHandle>>(), 8);
 /// ```
-// One word: a `Result<SlotHandle, T>` with a handle aligned to 4 copies `T` in pieces that overlap its fields, and the
-// loads that follow cannot be forwarded from those stores.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-pub struct SlotHandle(NonZeroU64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotHandle {
+    index: u32,
+    generation: NonZeroU32,
+}
 
 impl SlotHandle {
     /// Returns the handle with these bits, or `None` if no value ever had it: the generation is even, or the last one,
@@ -60,13 +60,13 @@ impl SlotHandle {
     /// Returns the bits: the generation above, the index below. Never zero.
     #[inline]
     pub const fn to_bits(self) -> u64 {
-        self.0.get()
+        (self.generation.get() as u64) << u32::BITS | self.index as u64
     }
 
     /// Returns the generation: odd, and higher for each value that fills the slot.
     #[inline]
     pub const fn generation(self) -> u32 {
-        (self.0.get() >> u32::BITS) as u32
+        self.generation.get()
     }
 
     #[inline]
@@ -80,8 +80,8 @@ impl SlotHandle {
     /// The handle of the value that fills a slot now, at an odd `generation`, or fills it next, at an even one.
     #[inline]
     pub(crate) const fn live(index: u32, generation: u32) -> Self {
-        match NonZeroU64::new((generation as u64 | 1) << u32::BITS | index as u64) {
-            Some(bits) => Self(bits),
+        match NonZeroU32::new(generation | 1) {
+            Some(generation) => Self { index, generation },
             None => unreachable!(),
         }
     }
@@ -89,27 +89,12 @@ impl SlotHandle {
     /// The handle of the next slot, in the same generation. The caller knows that there is one.
     #[inline]
     pub(crate) const fn following(self) -> Self {
-        Self::live(self.index() + 1, self.generation())
+        Self { index: self.index + 1, generation: self.generation }
     }
 
     #[inline]
     pub(crate) const fn index(self) -> u32 {
-        self.0.get() as u32
-    }
-}
-
-impl PartialOrd for SlotHandle {
-    #[inline]
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for SlotHandle {
-    /// Compares the indices, then the generations.
-    #[inline]
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.to_bits().rotate_left(u32::BITS).cmp(&other.to_bits().rotate_left(u32::BITS))
+        self.index
     }
 }
 

@@ -140,6 +140,8 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     pub fn insert(&mut self, value: T) -> K {
         if !self.storage.has_vacant() {
             self.prepare_or_panic();
+            // Not joined with the fast path, which then tests each condition once and needs no stack frame.
+            return K::from_handle(self.storage.fill(value));
         }
         K::from_handle(self.storage.fill(value))
     }
@@ -156,10 +158,12 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// See [`InsertError`].
     #[inline]
     pub fn try_insert(&mut self, value: T) -> Result<K, InsertError<T>> {
-        if !self.storage.has_vacant()
-            && let Err(reason) = self.storage.prepare()
-        {
-            return Err(InsertError::new(value, reason));
+        if !self.storage.has_vacant() {
+            // Not joined with the fast path, as in `insert`.
+            return match self.storage.prepare() {
+                Ok(()) => Ok(K::from_handle(self.storage.fill(value))),
+                Err(reason) => Err(InsertError::new(value, reason)),
+            };
         }
         Ok(K::from_handle(self.storage.fill(value)))
     }
