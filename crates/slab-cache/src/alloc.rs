@@ -3,6 +3,7 @@
 
 use core::ptr::NonNull;
 
+#[cfg(feature = "std")]
 use slab_core::Mode;
 
 use crate::config::Config;

@@ -1,4 +1,4 @@
-//! What threads know of a cache that they keep slots of. It lies at the start of the core.
+//! The part of a cache that its threads need to keep slots of it. It lies at the start of the core.
 //!
 //! | state | means | left by |
 //! |---|---|---|

@@ -7,6 +7,7 @@ use core::mem::MaybeUninit;
 
 use allocator_api2::alloc::Allocator;
 use slab_core::Mode;
+#[cfg(feature = "alloc")]
 use slab_traits::Global;
 
 use crate::alloc::take_slot;
@@ -75,7 +76,7 @@ pub type SharedCache<T> = SlabCache<T, SharedConfig>;
 pub type SharedBox<T> = SlabBox<T, SharedConfig>;
 
 // SAFETY: the lock protects what is shared, and the source may be used by several threads. Values do not move with
-// the cache: boxes have bounds of their own.
+// the cache: boxes have their own bounds.
 unsafe impl<T, C: Config> Send for SlabCache<T, C>
 where
     C::Lock: Send + Sync,

@@ -1,4 +1,4 @@
-//! What a cache is made of: lock, mode, memory source and slab size, as one type.
+//! The configuration of a cache: lock, mode, memory source and slab size, as one type.
 
 use core::marker::PhantomData;
 
@@ -59,7 +59,7 @@ pub trait Config {
     ///
     /// The lock lies in memory of the source, which is deallocated once no thread is inside `unlock`.
     type Lock: RawMutex + 'static;
-    /// What is checked; see the [crate](crate#checks).
+    /// The checks; see the [crate](crate#checks).
     type Mode: Mode;
     /// Where the memory comes from. The cache calls it without holding the lock.
     type Source: Allocator;

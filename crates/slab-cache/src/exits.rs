@@ -28,7 +28,7 @@ use slab_core::sync::atomic::{AtomicUsize, Ordering};
 const IS_DEAD: usize = 1;
 const ONE: usize = 2;
 
-/// What a thread adds to the word when it exits.
+/// The number that a thread adds to the word when it exits.
 #[derive(Debug, Clone, Copy)]
 pub struct Exit(usize);
 

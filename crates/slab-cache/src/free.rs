@@ -60,7 +60,7 @@ impl<T, C: Config> Drop for EmptySlot<T, C> {
 ///
 /// # Safety
 ///
-/// B1 holds for the slot. What is reported is a violation of B1.
+/// B1 holds for the slot. A report means that B1 does not hold.
 #[inline(always)]
 pub unsafe fn check_before_drop<T, C: Config>(slot: NonNull<u8>) {
     if C::Mode::HARDENED {

@@ -1,4 +1,4 @@
-//! What a mode checks beyond the live bits: the checksum of a header, that free slots stay untouched, and
+//! The checks of a mode beyond the live bits: the checksum of a header, that free slots stay untouched, and
 //! that no write passes the end of a value.
 //!
 //! | slot | `Hardened` |

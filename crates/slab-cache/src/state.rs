@@ -1,4 +1,4 @@
-//! What the lock of a cache protects: which slab is allocated from next, and which chunks leave. Safe code.
+//! The state behind the lock of a cache: which slab is allocated from next, and which chunks leave. Safe code.
 //!
 //! A cache counts the used slots of a slab in one of two ways:
 //!
@@ -33,7 +33,7 @@ pub enum Freed {
     NotLive,
 }
 
-/// What a thread that has entered the cache does after it has released the lock.
+/// The work of a thread that has entered the cache, after it has released the lock.
 #[derive(Debug)]
 pub struct Deferred {
     /// A chunk to return to the source. Afterwards [`State::next_deferred`] finds the next one.

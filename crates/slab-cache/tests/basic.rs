@@ -1,4 +1,4 @@
-//! What one thread sees of a cache.
+//! A cache on one thread.
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "raw pointers become boxes again")]
 
@@ -25,7 +25,7 @@ fn fill<T: Clone + PartialEq + std::fmt::Debug, const SLAB_SIZE: usize, M: Mode>
     let mut held: Vec<_> =
         (0..count).map(|_| cache.alloc(value.clone()).expect("memory")).collect();
     let places: HashSet<_> = held.iter().map(|held| SlabBox::as_ptr(held).addr()).collect();
-    assert_eq!(places.len(), held.len(), "each has a place of its own");
+    assert_eq!(places.len(), held.len(), "no two have the same place");
     for held in &held {
         assert_eq!(SlabBox::as_ptr(held).addr().get() % align_of::<T>(), 0);
         assert_eq!(**held, value);

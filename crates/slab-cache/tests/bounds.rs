@@ -1,4 +1,4 @@
-//! Which caches and boxes may go where, and how long what they lend lives.
+//! Which caches and boxes are `Send` and `Sync`, and how long their borrows live.
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "a memory source of one thread")]
 
@@ -28,7 +28,7 @@ unsafe impl<X> Allocator for Bound<X> {
     }
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and `Global` allocated it.
         unsafe { Global.deallocate(block, layout) };
     }
 }

@@ -77,7 +77,7 @@ fn each_operation<R: RawMutex + 'static, M: Mode>() {
             }
             assert_eq!(cache.stats().live, before.live, "{name}");
             assert!((0..).zip(&held).all(|(number, held)| **held == [number; 25]), "{name}");
-            // And it works again, unless nothing is to be had for ever.
+            // The cache works again, unless the source refuses everything.
             let again = cache.alloc([0; 25]).is_ok();
             assert!(again || source.failures() > 1, "{name}");
             // Boxes may be the last.

@@ -28,12 +28,12 @@ unsafe impl Allocator for Pages {
     }
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and the system allocated it.
         unsafe { System.dealloc(block.as_ptr(), layout) };
     }
 }
 
-/// What the cache serves: lists of magazines are that long.
+/// The size that the cache serves: lists of magazines are that long.
 type Middling = MaybeUninit<[u64; 512]>;
 const LEAST_BYTES: usize = 512;
 type Spin = spin::Mutex<()>;
@@ -52,7 +52,7 @@ unsafe impl GlobalAlloc for Middle {
                 Ok(held) => SlabBox::into_raw(held).as_ptr().cast(),
                 Err(_) => std::ptr::null_mut(),
             },
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the precondition is that of this function, which the caller meets.
             _ => unsafe { System.alloc(layout) },
         }
     }

@@ -41,12 +41,12 @@ unsafe impl GlobalAlloc for Using {
             CACHES_MADE.set(CACHES_MADE.get() + 1);
             MAKES_CACHES.set(true);
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the precondition is that of this function, which the caller meets.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and the system allocated it.
         unsafe { System.dealloc(block, layout) };
     }
 }
@@ -93,7 +93,7 @@ unsafe impl Allocator for Panicking {
 fn caches_that_were_refused_cost_a_thread_nothing() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let refusals = if cfg!(miri) { 100 } else { 100_000 };
-    // A thread of its own, which has no magazines yet.
+    // A new thread, which has no magazines yet.
     let work = move || {
         let pointer = NonNull::from(Box::leak(Box::new(FailingSource::failing_from(Global, 1))));
         // SAFETY: the source is freed below, when no cache uses it.

@@ -1,4 +1,4 @@
-//! What a program writes to get a cache: inference, aliases and configurations.
+//! Ways to make a cache: inference, aliases and configurations.
 #![cfg(not(loom))]
 
 use std::thread;

@@ -79,7 +79,7 @@ impl Drop for SourceOwner {
         // SAFETY: made by `new`. No handle and no box of a cache is left.
         let source = unsafe { Box::from_raw(self.0.as_ptr()) };
         for (_, (Block(block), layout)) in source.blocks().drain() {
-            // SAFETY: the block is live, and nobody uses it.
+            // SAFETY: the block is live, and no cache uses it any more.
             unsafe { Global.deallocate(block, layout) };
         }
     }
@@ -130,7 +130,7 @@ unsafe impl RawMutex for Lingering {
             stop.stopped.send(()).expect("the test waits");
             let _ = stop.go_on.recv();
         }
-        // Valid: the caller lends the lock until this returns.
+        // Valid: the caller borrows the lock until this returns.
         self.releases.fetch_add(1, Ordering::Relaxed);
     }
 }

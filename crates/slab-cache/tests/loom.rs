@@ -33,7 +33,7 @@ loom::lazy_static! {
     static ref LOCK_MEMORY: LockMemory = LockMemory(UnsafeCell::new(()));
 }
 
-/// A spin lock that loom knows. What it consists of lies outside, because loom's types are not constants.
+/// A spin lock that loom knows. Its parts lie outside, because loom's types are not constants.
 struct Watched;
 
 // SAFETY: the flag goes from clear to set for one thread at a time.
@@ -80,7 +80,7 @@ unsafe impl Allocator for Counting {
             // The core, in which the lock lies.
             LOCK_MEMORY.0.with_mut(|_| ());
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and `Global` allocated it.
         unsafe { Global.deallocate(block, layout) };
     }
 }
@@ -91,7 +91,7 @@ type Cache = SlabCache<Value, With<Watched, Counting, SLAB_BYTES, Checked>>;
 type Held = SlabBox<Value, With<Watched, Counting, SLAB_BYTES, Checked>>;
 const SLAB_BYTES: usize = 1024;
 
-/// What the owners of slots write, by the slot's place in its slab; loom watches each for accesses that
+/// Cells that the owners of slots write, by the slot's place in its slab; loom watches each for accesses that
 /// nothing keeps apart.
 struct Contents([UnsafeCell<u64>; SLAB_BYTES / 320 + 1]);
 
@@ -169,7 +169,7 @@ fn frees_meet_a_slab_that_is_given_back() {
         other.join().expect("no panic");
         drop(front);
         cache.reclaim();
-        assert_eq!(cache.stats().slabs, 0, "nobody has a value");
+        assert_eq!(cache.stats().slabs, 0, "there is no value left");
     });
 }
 

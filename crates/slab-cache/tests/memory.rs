@@ -75,7 +75,7 @@ fn chunks_shrink_where_the_source_has_little_room() {
             if layout.size() > self.0 { Err(AllocError) } else { Global.allocate(layout) }
         }
         unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller passes a live block with its layout, and `Global` allocated it.
             unsafe { Global.deallocate(block, layout) };
         }
     }
@@ -185,7 +185,7 @@ unsafe impl Allocator for Unlocked {
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         assert!(!HOLDS_LOCK.get(), "gave memory back under the lock");
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and `Global` allocated it.
         unsafe { Global.deallocate(block, layout) };
     }
 }
@@ -261,7 +261,7 @@ fn any_lock_will_do() {
 fn a_cache_lives_in_a_region_of_the_callers() {
     let arena = Arena::new(if cfg!(miri) { 32 * 1024 } else { 256 * 1024 }, 8);
     let heap: Locked<Spin, SlabByteAllocator> = Locked::new(SlabByteAllocator::new());
-    // SAFETY: the arena outlives the heap, and nobody else uses it.
+    // SAFETY: the arena outlives the heap, and only the heap uses it.
     unsafe { heap.add_region(arena.region()) }.expect("a region");
     let used_before = heap.used_bytes();
     let cache = SlabCache::<[u64; 8], With<Spin, _>>::with_config_in(&heap).expect("memory");

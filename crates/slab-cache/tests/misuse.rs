@@ -22,7 +22,7 @@ type Value = [u64; 8];
 type Cache<R, M> = SlabCache<Value, With<R, Global, 4096, M>>;
 type Held<R, M> = SlabBox<Value, With<R, Global, 4096, M>>;
 
-/// What a program does wrong with a raw box.
+/// A mistake with a raw box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Misuse {
     DoubleFree,
@@ -120,10 +120,11 @@ fn shifted(pointer: NonNull<Value>, bytes: usize) -> NonNull<Value> {
 /// Writes one byte, as a program would that forgot whose it is.
 fn poke(pointer: NonNull<Value>, offset: usize) {
     let byte = shifted(pointer, offset).cast::<u8>();
-    // SAFETY: within the slab. The sanitizer would report it, and is told to let it pass.
-    unsafe { slab_core::poison::permit(byte, 1) };
-    // SAFETY: as above.
-    unsafe { byte.write(0x5A) };
+    // SAFETY: the byte lies within the slab. The sanitizer would report the write, and is told to let it pass.
+    unsafe {
+        slab_core::poison::permit(byte, 1);
+        byte.write(0x5A);
+    }
 }
 
 /// As [`poke`], of a byte of a canary, which may be any: it is another one afterwards.
@@ -148,7 +149,7 @@ impl Page {
     }
 }
 
-/// Makes a mistake with a box of `cache`, and looks where it is documented to be found. What is to be
+/// Makes a mistake with a box of `cache`, and looks where it is documented to be detected. The step to be
 /// reported is the [`mistake`].
 fn act_out<R: RawMutex + 'static, M: Mode>(misuse: Misuse, cache: &Cache<R, M>) {
     let make = |number| cache.alloc([number; 8]).expect("memory");
@@ -183,7 +184,7 @@ fn act_out<R: RawMutex + 'static, M: Mode>(misuse: Misuse, cache: &Cache<R, M>) 
             mistake(|| free::<R, M>(inside));
         }
         Misuse::Interior | Misuse::Unaligned => {
-            // Nobody looks at the address: this frees the box around it, whose owner finds out.
+            // This mode does not check the address: this frees the box around it, whose owner finds out.
             free::<R, M>(inside);
             mistake(|| free::<R, M>(pointer));
         }
@@ -266,7 +267,7 @@ fn every_mistake_is_named_when_it_is_documented_to_be() {
     let mut cells = 0;
     each_cell(&mut |cell| {
         cells += 1;
-        // What is lost is a leak, and left to the children.
+        // Lost memory is a leak, and left to the child processes.
         if !cell.loses {
             let report = report_of(cell.act_out);
             assert!(report.contains(cell.words), "{}: {report}", cell.name);
@@ -297,7 +298,7 @@ fn every_mistake_ends_a_program_that_does_not_catch_it() {
     assert_eq!(cells, CELLS);
 }
 
-/// Where a box is looked at first: a value with a destructor would do damage of its own.
+/// Where a box is looked at first: a value with a destructor would do damage.
 #[test]
 fn the_value_of_a_box_that_is_freed_wrongly_is_not_dropped() {
     fn run<R: RawMutex + 'static, M: Mode>() {
@@ -326,7 +327,7 @@ fn the_value_of_a_box_that_is_freed_wrongly_is_not_dropped() {
 /// A list that names a slot twice ends there, and the slots of others stay theirs.
 #[test]
 fn a_slot_freed_twice_behind_a_lock_takes_no_other_with_it() {
-    /// The cache has lost a slab, and never ends. What is reachable from here is no leak.
+    /// The cache has lost a slab, and never ends. Memory that is reachable from here is no leak.
     static CACHES: Mutex<Vec<Cache<Spin, Checked>>> = Mutex::new(Vec::new());
     let cache = Cache::<Spin, Checked>::with_config().expect("memory");
     let _others = [1, 2, 3].map(|number| cache.alloc([number; 8]).expect("memory"));
@@ -416,22 +417,23 @@ fn an_overflow_is_found_at_each_byte_behind_values_of_any_size() {
                 // SAFETY: it comes from `into_raw`; a drop that reports frees nothing.
                 unsafe { SlabBox::<_, With<NoLock, Global, 1024, Hardened>>::from_raw(pointer) }
             };
-            // SAFETY: within the slab.
-            let byte = unsafe { pointer.cast::<u8>().add(offset) };
-            // SAFETY: as above. The sanitizer is told to let it pass.
-            unsafe { slab_core::poison::permit(byte, 1) };
-            // SAFETY: as above.
-            let before = unsafe { byte.read() };
+            // SAFETY: the byte lies within the slab and is initialised. The sanitizer is told to let it pass.
+            let (byte, before) = unsafe {
+                let byte = pointer.cast::<u8>().add(offset);
+                slab_core::poison::permit(byte, 1);
+                (byte, byte.read())
+            };
             // SAFETY: none: this is the mistake.
             unsafe { byte.write(!before) };
             let report = report_of(&|| drop(owned()));
             let address = pointer.addr().get();
             let error = CacheError::Overrun { address, size: BYTES, offset };
             assert_eq!(report, format!("slab-cache: {error}"));
-            // SAFETY: as it was; the sanitizer is told again.
-            unsafe { slab_core::poison::permit(byte, 1) };
-            // SAFETY: as above.
-            unsafe { byte.write(before) };
+            // SAFETY: this restores the byte; the sanitizer is told again.
+            unsafe {
+                slab_core::poison::permit(byte, 1);
+                byte.write(before);
+            }
             drop(owned());
             assert_eq!(cache.stats().live, 3);
         }

@@ -18,7 +18,7 @@ type Value = [u64; 40];
 type Cache<R, M> = SlabCache<Value, With<R, Reentrant, 1024, M>>;
 type Held<R, M> = SlabBox<Value, With<R, Reentrant, 1024, M>>;
 
-/// What a source or a lock does with the cache while it is called.
+/// The action that a source or a lock does with the cache while it is called.
 type Use = Box<dyn FnMut()>;
 
 thread_local! {
@@ -48,7 +48,7 @@ unsafe impl Allocator for Reentrant {
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         use_cache();
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and the inner source allocated it.
         unsafe { self.0.deallocate(block, layout) };
         use_cache();
     }

@@ -42,7 +42,7 @@ fn the_source_may_use_the_cache_that_asks_it() {
             Global.allocate(layout)
         }
         unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller passes a live block with its layout, and `Global` allocated it.
             unsafe { Global.deallocate(block, layout) };
         }
     }
@@ -98,7 +98,7 @@ fn small_and_aligned_values_work() {
     }
 }
 
-/// Handles and boxes end in any order, and the last of them ends the cache.
+/// Handles and boxes are dropped in any order, and the last one frees the cache.
 #[test]
 fn either_the_handle_or_the_box_may_be_last() {
     for handle_first in [true, false] {

@@ -27,7 +27,7 @@ unsafe impl Allocator for Counting {
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and the system allocated it.
         unsafe { System.deallocate(block, layout) };
     }
 }

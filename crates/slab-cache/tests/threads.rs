@@ -58,9 +58,8 @@ where
     const THREADS: usize = 3;
     let drops = Arc::new(());
     type Ends<T> = (Vec<std::sync::mpsc::Sender<T>>, Vec<std::sync::mpsc::Receiver<T>>);
-    let (senders, receivers): Ends<
-        SlabBox<Stamped, With<R, &'static FailingSource<Global>, 1024, M>>,
-    > = (0..THREADS).map(|_| channel()).unzip();
+    type Held<R, M> = SlabBox<Stamped, With<R, &'static FailingSource<Global>, 1024, M>>;
+    let (senders, receivers): Ends<Held<R, M>> = (0..THREADS).map(|_| channel()).unzip();
     thread::scope(|scope| {
         for (id, inbox) in receivers.into_iter().enumerate() {
             let (senders, drops, cache) = (senders.clone(), Arc::clone(&drops), cache.clone());
@@ -107,7 +106,7 @@ impl Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        // SAFETY: made by `new`, and with no block left nobody uses it.
+        // SAFETY: made by `new`, and without a live block no cache uses it.
         let source = unsafe { Box::from_raw(self.0.as_ptr()) };
         assert!(std::thread::panicking() || source.live_blocks() == 0);
     }
@@ -182,7 +181,7 @@ fn handles_and_boxes_are_sent_where_the_lock_permits() {
     fn shared<T: Send + Sync>() {}
     shared::<Cache<u64, Spin>>();
     shared::<SlabBox<u64, With<Spin>>>();
-    // A cache holds no value of its own: one for values of a single thread may be anywhere.
+    // A cache owns no value: one for values of a single thread may be anywhere.
     shared::<Cache<*const u64, Spin>>();
 }
 

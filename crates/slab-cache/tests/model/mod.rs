@@ -66,7 +66,7 @@ impl Op {
     }
 }
 
-/// What a program did.
+/// The counts of a program that ran.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Report {
     pub executed: usize,
@@ -197,7 +197,7 @@ impl<'a, R: RawMutex + 'static, M: Mode, const WORDS: usize> Subject<'a, R, M, W
         let Some(held) = self.remove(which) else { return };
         let leaked: &mut Value<WORDS> = SlabBox::leak(held);
         let pointer = NonNull::from(leaked);
-        // SAFETY: the reference is not used any more, and nobody else has the value.
+        // SAFETY: the reference is not used any more, and the value has no other owner.
         let back = unsafe { self.cache.adopt(pointer) }.expect("it is live");
         self.next += 1;
         let mut back = back;
