@@ -339,6 +339,7 @@ impl<T: Linked> Drop for Depot<T> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::magazine::Cache;
 
     #[derive(Debug)]
     struct Item(Option<Box<Self>>);
@@ -380,5 +381,24 @@ mod tests {
         depot.unreserve(0, 8);
         assert_eq!(depot.reserve(1, 9), 6);
         assert_eq!([depot.available_items(0), depot.available_items(1)], [8, 0]);
+    }
+
+    /// A sync that cannot store magazines loads one. The take behind it must use that.
+    #[test]
+    fn an_item_that_a_sync_has_loaded_is_taken_while_the_depot_is_busy() {
+        let depot: Depot<Item> = Depot::new(&[SHAPE], usize::MAX, 1);
+        let busy = &depot.classes[0].shards[0];
+        let mut cache = Cache::new(&depot);
+        for _ in 0..4 {
+            assert!(cache.put(&depot, 0, Box::new(Item(None))).is_ok());
+        }
+        assert!(cache.pop(0).is_some() && cache.pop(0).is_some() && cache.pop(0).is_none());
+        depot.sweep(true);
+        busy.with(|_| cache.sync(&depot));
+        depot.sweep(true);
+        busy.with(|_| assert!(cache.take(&depot, 0).is_some()));
+        assert_eq!(cache.held(0).0, 1);
+        cache.flush(&depot);
+        assert_eq!((depot.idle(0), depot.available_items(0)), (1, 7));
     }
 }
