@@ -36,7 +36,7 @@ impl Config for Static {
 static HEAP: Heap = Locked::new(SlabByteAllocator::new());
 static mut REGION: [u64; REGION_BYTES / 8] = [0; REGION_BYTES / 8];
 
-/// What is known of a peer.
+/// A peer, and the bytes received from it.
 struct Connection {
     peer: u32,
     received: usize,

@@ -223,7 +223,7 @@ fn a_handle_leaves_the_lock_before_the_core_is_freed() {
     let unlocks = at_each_unlock(|source| {
         let cache = Cache::<_, Checked>::with_config_in(source).expect("memory");
         // Twice, so that the cache keeps several empty chunks.
-        let count = if cfg!(miri) { 40 } else { 100 };
+        let count = 100;
         drop(fill(&cache, count));
         drop(fill(&cache, count));
         let held = fill(&cache, 1);
@@ -328,7 +328,7 @@ unsafe impl RawMutex for Fragile {
 fn at_each_panic<M: Mode>(make: impl Fn(Source) -> Cache<Fragile, M>, lost_max: u64) {
     std::panic::set_hook(Box::new(|_| {}));
     // A chunk has 11 slots, so that there are several chunks in either case.
-    let (count, step) = if cfg!(miri) { (13, 20) } else { (40, 1) };
+    let (count, step) = if cfg!(miri) { (13, 50) } else { (40, 1) };
     for nth in (1..).step_by(step) {
         let owner = SourceOwner::new();
         let cache = make(owner.get());
