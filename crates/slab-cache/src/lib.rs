@@ -46,7 +46,7 @@
 //! slab's header by one compare-and-swap. The same word counts down to the threshold: about every sixteenth free
 //! takes the lock to relist the slab. Targets without compare-and-swap free under the lock.
 //!
-//! **With thread caches** (feature `std`, [`SlabCache::with_thread_caches`]), each thread keeps up to 32 slots of each
+//! **With thread caches** (feature `std`, `SlabCache::with_thread_caches`), each thread keeps up to 32 slots of each
 //! cache in a *magazine*, and moves 16 at a time under the lock.
 //!
 //! **The end**: handles and slabs point to the *core*. Under the lock the core counts handles, used slabs, and

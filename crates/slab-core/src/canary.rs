@@ -31,7 +31,7 @@ pub unsafe fn write(cell: NonNull<u8>, canary: u64) {
 ///
 /// # Safety
 ///
-/// [`write`] has written a canary at `cell`, and `cell` is still valid for reads.
+/// [`write()`] has written a canary at `cell`, and `cell` is still valid for reads.
 #[inline]
 pub unsafe fn first_changed(cell: NonNull<u8>, canary: u64) -> Option<usize> {
     // SAFETY: the caller guarantees that the bytes are readable and initialised. Only the allocator uses them.
