@@ -29,7 +29,7 @@ pub unsafe fn init(slab: SlabRef, geometry: &Geometry) {
     // the first on.
     unsafe {
         cell.write(checksum(slab));
-        poison::retire::<Hardened>(geometry.slot_start(slab, 0), bytes);
+        poison::poison::<Hardened>(geometry.slot_start(slab, 0), bytes);
     }
     for slot in 0..slab.slots() {
         // SAFETY: nothing uses the slot, and a hardened slot has room for a canary.
@@ -63,7 +63,7 @@ pub fn is_counted(slab: SlabRef, geometry: &Geometry) -> bool {
 pub unsafe fn poison<M: Mode>(start: NonNull<u8>, value_bytes: usize) {
     let (offset, bytes) = poisoned_part::<M>(value_bytes);
     // SAFETY: the part lies in the slot, which the caller gives up.
-    unsafe { poison::retire::<M>(start.add(offset), bytes) };
+    unsafe { poison::poison::<M>(start.add(offset), bytes) };
 }
 
 /// Unpoisons a slot, and returns the first byte that was written since it was freed, where the mode can
@@ -77,7 +77,7 @@ pub unsafe fn unpoison<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Optio
     let (offset, bytes) = poisoned_part::<M>(value_bytes);
     // SAFETY: the part lies in the slot, which is the caller's and of this mode.
     unsafe {
-        let written = poison::revive::<M>(start.add(offset), bytes).map(|at| at + offset);
+        let written = poison::unpoison::<M>(start.add(offset), bytes).map(|at| at + offset);
         written.or_else(|| overrun::<M>(start, value_bytes))
     }
 }
@@ -96,9 +96,9 @@ pub unsafe fn overrun<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Option
     // accesses.
     let found = unsafe {
         let cell = start.add(value_bytes);
-        poison::permit(cell, CANARY_BYTES);
+        poison::allow_access(cell, CANARY_BYTES);
         let found = cell.cast::<u64>().read_unaligned();
-        poison::forbid(cell, CANARY_BYTES);
+        poison::deny_access(cell, CANARY_BYTES);
         found
     };
     first_difference(found, canary(start)).map(|at| value_bytes + at)
@@ -127,9 +127,9 @@ unsafe fn set_canary(start: NonNull<u8>, value_bytes: usize) {
     // SAFETY: the canary lies in the slot, which is the caller's; values do not reach it.
     unsafe {
         let cell = start.add(value_bytes);
-        poison::permit(cell, CANARY_BYTES);
+        poison::allow_access(cell, CANARY_BYTES);
         cell.cast::<u64>().write_unaligned(canary(start));
-        poison::forbid(cell, CANARY_BYTES);
+        poison::deny_access(cell, CANARY_BYTES);
     }
 }
 

@@ -203,7 +203,7 @@ impl<C: Config> CoreRef<C> {
         let layout = chunk::layout(slabs, &core.geometry).unwrap_or(Layout::new::<()>());
         // SAFETY: `allocate_chunk` got the block with that layout, and nothing uses it any more.
         unsafe {
-            poison::permit(start, layout.size());
+            poison::allow_access(start, layout.size());
             core.source.deallocate(start, layout);
         }
         layout.size()

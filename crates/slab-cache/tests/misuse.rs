@@ -122,7 +122,7 @@ fn poke(pointer: NonNull<Value>, offset: usize) {
     let byte = shifted(pointer, offset).cast::<u8>();
     // SAFETY: the byte lies within the slab. The sanitizer would report the write, and is told to let it pass.
     unsafe {
-        slab_core::poison::permit(byte, 1);
+        slab_core::poison::allow_access(byte, 1);
         byte.write(0x5A);
     }
 }
@@ -131,7 +131,7 @@ fn poke(pointer: NonNull<Value>, offset: usize) {
 fn flip(pointer: NonNull<Value>, offset: usize) {
     let byte = shifted(pointer, offset).cast::<u8>();
     // SAFETY: within the slab. The sanitizer would report it, and is told to let it pass.
-    unsafe { slab_core::poison::permit(byte, 1) };
+    unsafe { slab_core::poison::allow_access(byte, 1) };
     // SAFETY: a canary is initialised.
     let before = unsafe { byte.read() };
     // SAFETY: none: this is the mistake.
@@ -420,7 +420,7 @@ fn an_overflow_is_found_at_each_byte_behind_values_of_any_size() {
             // SAFETY: the byte lies within the slab and is initialised. The sanitizer is told to let it pass.
             let (byte, before) = unsafe {
                 let byte = pointer.cast::<u8>().add(offset);
-                slab_core::poison::permit(byte, 1);
+                slab_core::poison::allow_access(byte, 1);
                 (byte, byte.read())
             };
             // SAFETY: none: this is the mistake.
@@ -431,7 +431,7 @@ fn an_overflow_is_found_at_each_byte_behind_values_of_any_size() {
             assert_eq!(report, format!("slab-cache: {error}"));
             // SAFETY: this restores the byte; the sanitizer is told again.
             unsafe {
-                slab_core::poison::permit(byte, 1);
+                slab_core::poison::allow_access(byte, 1);
                 byte.write(before);
             }
             drop(owned());

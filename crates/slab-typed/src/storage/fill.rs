@@ -161,7 +161,7 @@ unsafe fn write_value<T>(slot: NonNull<Slot<T>>, value: T) {
     // SAFETY: the slot is in bounds. It holds no value by S1 and no link, since it is on no list, so the storage owns
     // its bytes.
     unsafe {
-        poison::revive::<Checked>(slot.cast(), size_of::<Slot<T>>());
+        poison::unpoison::<Checked>(slot.cast(), size_of::<Slot<T>>());
         slot.cast::<T>().write(value);
     }
 }

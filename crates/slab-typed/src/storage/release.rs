@@ -115,7 +115,7 @@ impl<T, A: Allocator> Storage<T, A> {
         // SAFETY: by S2 the block came from this source with this layout. The directory no longer names it, so the
         // storage is its only owner.
         unsafe {
-            poison::permit(base.cast(), layout.size());
+            poison::allow_access(base.cast(), layout.size());
             self.source.deallocate(base.cast(), layout);
         }
     }

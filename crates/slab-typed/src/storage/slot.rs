@@ -51,7 +51,7 @@ pub(super) union Slot<T> {
 pub(super) unsafe fn retire_bytes<T>(slot: NonNull<Slot<T>>) {
     // SAFETY: the caller owns the slot's bytes, and a slot begins with its link.
     unsafe {
-        poison::retire::<Checked>(slot.cast(), size_of::<Slot<T>>());
-        poison::permit(slot.cast(), size_of::<Link>());
+        poison::poison::<Checked>(slot.cast(), size_of::<Slot<T>>());
+        poison::allow_access(slot.cast(), size_of::<Link>());
     }
 }
