@@ -75,6 +75,7 @@ fn a_slab_in_pieces_is_found() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri takes ten seconds for each damage")]
 fn a_chunk_of_wrong_generations_is_found() {
     for padding in [6, 1023] {
         broken("padding has generation zero", [0, 2], |values| {
@@ -94,6 +95,7 @@ fn a_chunk_of_wrong_generations_is_found() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri takes ten seconds for each damage")]
 fn a_sum_that_is_not_that_of_the_chunks_is_found() {
     broken("the live slots", [LIVE + 1, LIVE], |values| values.carved += 1);
     broken("the live slots", [LIVE, LIVE + 1], |values| {
@@ -114,6 +116,7 @@ fn a_sum_that_is_not_that_of_the_chunks_is_found() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri takes ten seconds for each damage")]
 fn a_list_that_leads_astray_is_found() {
     broken("a listed slot is vacant", [1, 0], |values| {
         values.set_generation(5, 3);
