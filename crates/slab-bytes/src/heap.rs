@@ -25,7 +25,7 @@ const ADVANCE_MIN: u32 = 16;
 const RECLAIM_MIN: usize = 16;
 
 /// ...and more than one of so many granules in use.
-const RECLAIM_SHARE: usize = 32;
+const RECLAIM_SHARE: usize = 16;
 
 /// A byte heap over raw memory regions.
 ///
@@ -42,7 +42,7 @@ const RECLAIM_SHARE: usize = 32;
 /// |---|---|---|
 /// | `alloc`, `dealloc` to 4096 bytes | *O*(1) | looks at no user memory |
 /// | larger blocks | *O*(1) | |
-/// | any of them before `NoMemory` | *O*(classes) | returns unused segments, then looks at 256 free runs at most |
+/// | any of them before `NoMemory` | *O*(classes) | returns unused segments, then looks at 128 free runs at most |
 /// | `dealloc` with many regions | *O*(log regions) expected | *O*(1) in the region used last |
 /// | `Hardened`, any | + *O*(block size) | fills and inspects blocks |
 ///
@@ -471,7 +471,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     /// Returns the bytes of the largest block at an alignment to 16 that can be had without
-    /// reclaiming anything; 0 if there is none. *O*(classes + regions), and at most 256 free runs are looked at.
+    /// reclaiming anything; 0 if there is none. *O*(classes + regions), and at most 128 free runs are looked at.
     pub fn largest_free(&self) -> usize {
         // SAFETY: the line behind the last granule in use.
         let before = |region: RegionRef| unsafe { self.runs.free_before(region.frontier()) };
