@@ -121,9 +121,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let more = new_len - len;
         // SAFETY: at worst the closing edge.
         let behind = unsafe { head.forward(len as usize) };
-        if behind.kind() == Kind::Kept {
+        if behind.kind() == Kind::Cached {
             self.runs.flush();
         }
+        self.advance_behind(head, len, more);
         // SAFETY: the caller promises a block.
         if !unsafe { self.runs.extend(head, len, more) } {
             return Err(AllocError::NoMemory);
