@@ -291,7 +291,7 @@ fn a_source_that_unwinds_from_deallocate_finds_everything_done() {
     // Under Miri slabs of several chunks are left to the test below: they take minutes here.
     for slab_capacity in if cfg!(miri) { &[2, 3][..] } else { &[2, 40, 2500] } {
         let slab_capacity = *slab_capacity;
-        for nth in (1..).step_by(if cfg!(miri) { 9 } else { 1 }) {
+        for nth in (1..).step_by(if cfg!(miri) { 19 } else { 1 }) {
             let source = FailingSource::panicking_at_release(Global, nth);
             let slab = SlabAllocator::new_in(slab_capacity, &source);
             let mut run = Unwinding { slab, live: Vec::new(), panics: 0 };
@@ -333,7 +333,7 @@ fn move_all(slab: &mut Slab<'_>, live: &mut [(SlotHandle, usize)]) {
 #[test]
 fn a_source_that_unwinds_while_half_a_slab_is_rolled_back_finds_everything_done() {
     without_backtraces();
-    let (slab_capacity, step) = if cfg!(miri) { (2050, 3) } else { (4000, 1) };
+    let (slab_capacity, step) = if cfg!(miri) { (2050, 5) } else { (4000, 1) };
     for refused in (1..9).step_by(step) {
         for release in (1..5).step_by(step) {
             let inner = FailingSource::panicking_at_release(Global, release);
