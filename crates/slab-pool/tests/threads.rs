@@ -210,7 +210,8 @@ fn a_pool_in_use_decays_by_itself() {
     let pool = builder.idle_decay(interval).capacity_per_class(1000).build().expect("sound");
     let burst = if MIRI { 70 } else { 500 };
     drop((0..burst).map(|_| pool.acquire(1)).collect::<Vec<_>>());
-    assert_eq!(pool.idle(0), burst);
+    // A slow machine may have swept once already.
+    assert!(pool.idle(0) > 0);
     let patience = Instant::now() + Duration::from_secs(30);
     while pool.idle(0) > 0 {
         assert!(Instant::now() < patience, "{} buffers are still idle", pool.idle(0));
