@@ -4,7 +4,7 @@
 use core::ptr::NonNull;
 
 #[cfg(feature = "std")]
-use slab_core::Mode;
+use slab_core::{Mode, OnDrop};
 
 use crate::config::Config;
 use crate::error::{CacheError, report, report_any};
@@ -12,7 +12,6 @@ use crate::geometry::Shape;
 use crate::guard;
 #[cfg(feature = "std")]
 use crate::magazine::{BATCH, Batch};
-use crate::on_drop::OnDrop;
 use crate::shared::CoreRef;
 use crate::state::State;
 #[cfg(feature = "std")]
@@ -69,7 +68,7 @@ fn take_slow<C: Config>(core: CoreRef<C>) -> Option<NonNull<u8>> {
     match core.allocate_chunk(slabs) {
         Some(chunk) => {
             // If the lock panics, the source gets its chunk back.
-            let unattached = OnDrop::new(|| _ = core.deallocate_chunk(chunk));
+            let unattached = OnDrop::new(chunk, |chunk| _ = core.deallocate_chunk(*chunk));
             core.with_state(|state| {
                 unattached.disarm();
                 state.attach(chunk);

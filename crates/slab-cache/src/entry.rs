@@ -2,9 +2,10 @@
 //! and exits. See [`exits`](crate::exits).
 #![expect(unsafe_code, reason = "frees the core")]
 
+use slab_core::OnDrop;
+
 use crate::config::Config;
 use crate::error::{CacheError, report_any};
-use crate::on_drop::OnDrop;
 use crate::shared::CoreRef;
 use crate::state::{Deferred, State};
 
@@ -56,7 +57,9 @@ impl<C: Config> Entry<C> {
         let mut bytes = 0;
         let Some(deferred) = self.deferred.as_mut() else { return (0, None) };
         while let Some(chunk) = deferred.chunk.take() {
-            let _next = OnDrop::new(|| core.with_state(|state| state.next_deferred(deferred)));
+            let _next = OnDrop::new(&mut *deferred, |deferred| {
+                core.with_state(|state| state.next_deferred(deferred));
+            });
             bytes += core.deallocate_chunk(chunk);
         }
         let Some(Deferred { exit, fault, .. }) = self.deferred.take() else { return (0, None) };

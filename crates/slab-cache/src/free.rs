@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use core::mem::{self, ManuallyDrop};
 use core::ptr::NonNull;
 
-use slab_core::{Mode, poison};
+use slab_core::{Mode, OnDrop, poison};
 
 use crate::config::{Config, Invariant};
 use crate::entry::enter;
@@ -15,7 +15,6 @@ use crate::geometry::Shape;
 use crate::guard;
 #[cfg(feature = "std")]
 use crate::magazine::Batch;
-use crate::on_drop::OnDrop;
 use crate::remote;
 use crate::shared::CoreRef;
 use crate::slab::SlabRef;
@@ -198,7 +197,7 @@ fn defer(state: &mut State, slab: SlabRef, slot: NonNull<u8>, freed: Freed) -> D
 #[inline(never)]
 fn relist<C: Config>(core: CoreRef<C>, slab: SlabRef) {
     // If the lock panics, the next free of the slab claims it.
-    let claim = OnDrop::new(|| slab.remote().abandon_claim());
+    let claim = OnDrop::new(slab, |slab| slab.remote().abandon_claim());
     enter(core, |state| {
         claim.disarm();
         state.relist(slab);

@@ -7,8 +7,8 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use slab_core::Mode;
 use slab_core::layout::align_up;
+use slab_core::{Mode, canary};
 
 use crate::config::Config;
 use crate::remote;
@@ -16,9 +16,6 @@ use crate::slab::{HEADER_BYTES, SLOTS_PER_WORD, SlabRef, WORD_BYTES};
 
 /// Bytes of the header's checksum in `Hardened` mode.
 const CHECKSUM_BYTES: usize = size_of::<u64>();
-/// Bytes of the canary behind each value in `Hardened` mode: the width of the commonest overrun, a write
-/// of one word too many.
-pub const CANARY_BYTES: usize = size_of::<u64>();
 /// Bytes of the link in a slot of a remote free list.
 pub const LINK_BYTES: usize = size_of::<u16>();
 /// The most slots of a slab: a remote free list numbers and counts them in 15 bits.
@@ -96,7 +93,8 @@ impl Geometry {
         checked: bool,
         hardened: bool,
     ) -> Option<Self> {
-        let canary_bytes = if hardened { CANARY_BYTES } else { 0 };
+        // A write of one word too many, the commonest overrun, ends in the canary.
+        let canary_bytes = if hardened { canary::BYTES } else { 0 };
         let Some(guarded) = size.checked_add(canary_bytes) else { return None };
         let least = if guarded < LINK_BYTES { LINK_BYTES } else { guarded };
         let Some(stride) = align_up(least, align) else { return None };

@@ -12,9 +12,9 @@
 
 use core::ptr::NonNull;
 
-use slab_core::{Hardened, Mode, poison};
+use slab_core::{Hardened, Mode, canary, mix64, poison};
 
-use crate::geometry::{CANARY_BYTES, Geometry, LINK_BYTES};
+use crate::geometry::{Geometry, LINK_BYTES};
 use crate::slab::SlabRef;
 
 /// Writes the checksum of a slab's header, the fill and the canaries.
@@ -32,8 +32,11 @@ pub unsafe fn init(slab: SlabRef, geometry: &Geometry) {
         poison::poison::<Hardened>(geometry.slot_start(slab, 0), bytes);
     }
     for slot in 0..slab.slots() {
-        // SAFETY: nothing uses the slot, and a hardened slot has room for a canary.
-        unsafe { set_canary(geometry.slot_start(slab, slot), geometry.value_bytes) };
+        // SAFETY: nothing uses the slot, and a hardened slot has room for a canary behind the value.
+        unsafe {
+            let start = geometry.slot_start(slab, slot);
+            canary::write(start.add(geometry.value_bytes), canary_of(start));
+        }
     }
 }
 
@@ -94,48 +97,13 @@ pub unsafe fn overrun<M: Mode>(start: NonNull<u8>, value_bytes: usize) -> Option
     }
     // SAFETY: a hardened slot holds the value and its canary, which `init` wrote and which only this module
     // accesses.
-    let found = unsafe {
-        let cell = start.add(value_bytes);
-        poison::allow_access(cell, CANARY_BYTES);
-        let found = cell.cast::<u64>().read_unaligned();
-        poison::deny_access(cell, CANARY_BYTES);
-        found
-    };
-    first_difference(found, canary(start)).map(|at| value_bytes + at)
-}
-
-/// Returns the place in memory of the first byte in which two words differ.
-#[inline(always)]
-fn first_difference(found: u64, expected: u64) -> Option<usize> {
-    #[cold]
-    fn search(found: u64, expected: u64) -> Option<usize> {
-        found
-            .to_ne_bytes()
-            .iter()
-            .zip(expected.to_ne_bytes())
-            .position(|(&one, other)| one != other)
-    }
-    if found == expected { None } else { search(found, expected) }
-}
-
-/// Writes the canary of a slot, and poisons it for the tools that can tell.
-///
-/// # Safety
-///
-/// The slot starts there, is the caller's, and has room for a canary behind the value.
-unsafe fn set_canary(start: NonNull<u8>, value_bytes: usize) {
-    // SAFETY: the canary lies in the slot, which is the caller's; values do not reach it.
-    unsafe {
-        let cell = start.add(value_bytes);
-        poison::allow_access(cell, CANARY_BYTES);
-        cell.cast::<u64>().write_unaligned(canary(start));
-        poison::deny_access(cell, CANARY_BYTES);
-    }
+    let changed = unsafe { canary::first_changed(start.add(value_bytes), canary_of(start)) };
+    changed.map(|at| value_bytes + at)
 }
 
 /// Returns the canary of a slot; each slot has another one.
-fn canary(start: NonNull<u8>) -> u64 {
-    scramble(!(start.addr().get() as u64))
+fn canary_of(start: NonNull<u8>) -> u64 {
+    mix64(!(start.addr().get() as u64))
 }
 
 /// Returns the offset and the length of the part of a free slot that is poisoned.
@@ -158,12 +126,5 @@ fn checksum_cell(slab: SlabRef, geometry: &Geometry) -> NonNull<u64> {
 fn checksum(slab: SlabRef) -> u64 {
     let words = [slab.core().addr(), slab.chunk().addr(), slab.start().addr()];
     let fields = u64::from(slab.slots()) << 8 | u64::from(slab.index());
-    words.iter().fold(scramble(fields), |sum, word| scramble(sum ^ word.get() as u64))
-}
-
-/// The finaliser of SplitMix64: each bit of the result depends on each bit of `word`.
-fn scramble(mut word: u64) -> u64 {
-    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ (word >> 31)
+    words.iter().fold(mix64(fields), |sum, word| mix64(sum ^ word.get() as u64))
 }

@@ -11,7 +11,6 @@
 //!
 //! | module | |
 //! |---|---|
-//! | `on_drop` | a guard for steps that have to run even if the user's code unwinds |
 //! | `error` | requests that are refused, and misuse that is detected |
 //! | `lock`, `config` | the locks of the crate; what a cache is made of |
 //! | `remote` | the *remote free list* of a slab: slots that any thread frees without the lock |
@@ -122,8 +121,6 @@
 
 #[cfg(test)]
 extern crate std;
-
-mod on_drop;
 
 mod error;
 

@@ -11,9 +11,10 @@ use core::cell::{Cell, UnsafeCell};
 use core::ptr::NonNull;
 use std::vec::Vec;
 
+use slab_core::OnDrop;
+
 use crate::anchor::{self, Anchor};
 use crate::magazine::{BATCH, Batch, CAPACITY, Magazine, Owner};
-use crate::on_drop::OnDrop;
 
 struct Magazines {
     list: UnsafeCell<Vec<Magazine>>,
@@ -130,7 +131,7 @@ pub fn flush_closed() {
     }
     // If a source panics, the thread looks at the other caches next time.
     let look_again =
-        OnDrop::new(|| _ = MAGAZINES.try_with(|magazines| magazines.closures.set(seen)));
+        OnDrop::new(seen, |seen| _ = MAGAZINES.try_with(|magazines| magazines.closures.set(*seen)));
     let count = with_list(|list| list.len()).unwrap_or(0);
     for id in 0..count {
         let is_closed = with_list(|list| {

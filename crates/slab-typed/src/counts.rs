@@ -1,8 +1,8 @@
 //! How many values and slots there are, and how many bytes they take.
 
 use allocator_api2::alloc::Allocator;
+use slab_core::Inconsistency;
 
-use crate::error::Inconsistency;
 use crate::slab::SlabAllocator;
 
 impl<T, K, A: Allocator> SlabAllocator<T, K, A> {

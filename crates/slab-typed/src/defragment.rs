@@ -1,9 +1,10 @@
 //! Moves values out of the emptiest slabs into the fullest.
 
 use allocator_api2::alloc::Allocator;
+use slab_core::OnDrop;
 
 use crate::handle::SlotHandle;
-use crate::storage::{Relisting, Storage};
+use crate::storage::Storage;
 
 /// Moves up to `max_moves` values and returns how many were moved.
 pub(crate) fn run<T, A: Allocator>(
@@ -12,8 +13,8 @@ pub(crate) fn run<T, A: Allocator>(
     on_move: &mut impl FnMut(&mut T, SlotHandle, SlotHandle) -> bool,
 ) -> usize {
     let mut moves = 0;
-    let relisting = Relisting(storage);
-    let storage = &mut *relisting.0;
+    let mut relisting = OnDrop::new(storage, |storage| storage.relist());
+    let storage = &mut **relisting;
     storage.count_live();
     while moves < max_moves {
         let Some(source) = emptiest(storage) else { break };

@@ -1,8 +1,6 @@
-//! Errors: refused operations, and inconsistent bookkeeping.
+//! Errors: refused operations.
 
-use core::error::Error;
-use core::fmt;
-
+use slab_traits::Refused;
 use thiserror::Error;
 
 /// Why an operation was refused. The allocator is unchanged.
@@ -96,62 +94,13 @@ pub enum SlabError {
 /// arena.set_allocation_limit(Some(0));
 /// let mut names: SlabAllocator<String, SlotHandle, _> = SlabAllocator::new_in(64, &arena);
 /// let error = names.try_insert("Ada".to_owned()).unwrap_err();
-/// assert!(matches!(error.reason(), SlabError::OutOfMemory { .. }));
+/// assert!(matches!(error.error(), SlabError::OutOfMemory { .. }));
 /// assert_eq!(error.into_value(), "Ada");
 /// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct InsertError<T> {
-    value: T,
-    reason: SlabError,
-}
+pub type InsertError<T> = Refused<T, SlabError>;
 
-impl<T> InsertError<T> {
-    #[cold]
-    pub(crate) fn new(value: T, reason: SlabError) -> Self {
-        Self { value, reason }
+impl<T> From<Refused<T, Self>> for SlabError {
+    fn from(refused: Refused<T, Self>) -> Self {
+        refused.into_error()
     }
-
-    /// Returns why the value was not stored.
-    pub fn reason(&self) -> &SlabError {
-        &self.reason
-    }
-
-    /// Returns the value.
-    pub fn into_value(self) -> T {
-        self.value
-    }
-}
-
-impl<T> From<InsertError<T>> for SlabError {
-    fn from(error: InsertError<T>) -> Self {
-        error.reason
-    }
-}
-
-impl<T> fmt::Debug for InsertError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InsertError").field("reason", &self.reason).finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Display for InsertError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reason.fmt(f)
-    }
-}
-
-impl<T> Error for InsertError<T> {}
-
-/// A broken invariant that [`validate`](crate::SlabAllocator::validate) found.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("invariant violated: {what}: expected {expected}, found {found} (at {at})")]
-pub struct Inconsistency {
-    /// The invariant.
-    pub(crate) what: &'static str,
-    /// The slot index or chunk at which it is broken; 0 for a sum.
-    pub(crate) at: usize,
-    /// The number it requires.
-    pub(crate) expected: usize,
-    /// The number found.
-    pub(crate) found: usize,
 }

@@ -111,11 +111,12 @@ pub mod sparse_secondary;
 mod storage;
 
 pub use entry::VacantEntry;
-pub use error::{Inconsistency, InsertError, SlabError};
+pub use error::{InsertError, SlabError};
 pub use handle::{Key, SlotHandle, TypedHandle};
 pub use iter::{Drain, Entries, IntoIter, Iter, IterMut};
 pub use secondary::SecondaryMap;
 pub use slab::SlabAllocator;
+pub use slab_core::Inconsistency;
 pub use slab_traits::Global;
 #[cfg(feature = "alloc")]
 pub use sparse_secondary::SparseSecondaryMap;

@@ -1,11 +1,12 @@
 //! Acquiring and releasing slabs: `try_reserve`, `compact`, `shrink_to`, `defragment`, `try_clone`.
 
 use allocator_api2::alloc::Allocator;
+use slab_core::OnDrop;
 
 use crate::error::SlabError;
 use crate::handle::Key;
 use crate::slab::SlabAllocator;
-use crate::storage::{Relisting, Storage};
+use crate::storage::Storage;
 
 impl<T, K, A: Allocator> SlabAllocator<T, K, A> {
     /// Acquires memory for `additional` more values. *O*(slots acquired).
@@ -125,9 +126,9 @@ impl<T, K, A: Allocator> SlabAllocator<T, K, A> {
     pub fn shrink_to(&mut self, slots: usize) {
         let needed = slots.div_ceil(self.slab_capacity());
         let releasable = self.slab_count().saturating_sub(needed).min(self.empty_slabs());
-        let relisting = Relisting(&mut self.storage);
-        release_empty(relisting.0, releasable);
-        relisting.0.forget_vacant_tail();
+        let mut relisting = OnDrop::new(&mut self.storage, |storage| storage.relist());
+        release_empty(&mut relisting, releasable);
+        relisting.forget_vacant_tail();
     }
 
     /// Releases all empty slabs, as [`shrink_to`](Self::shrink_to) with 0.
@@ -168,8 +169,8 @@ impl<T, K, A: Allocator> SlabAllocator<T, K, A> {
     /// Releases `count` empty slabs, as last counted, from the last one down.
     fn release_empty(&mut self, count: usize) -> usize {
         if count > 0 {
-            let relisting = Relisting(&mut self.storage);
-            release_empty(relisting.0, count);
+            let mut relisting = OnDrop::new(&mut self.storage, |storage| storage.relist());
+            release_empty(&mut relisting, count);
         }
         count
     }

@@ -145,7 +145,7 @@ fn a_refused_value_comes_back() {
     let mut arena: SlabAllocator<_, SlotHandle, _> = SlabAllocator::new_in(1, &source);
     let first = arena.try_insert(42).unwrap();
     let refused = arena.try_insert(43).unwrap_err();
-    assert!(matches!(refused.reason(), SlabError::OutOfMemory { .. }));
+    assert!(matches!(refused.error(), SlabError::OutOfMemory { .. }));
     assert_eq!((refused.into_value(), arena.len()), (43, 1));
     assert!(arena.try_insert_with(|_| unreachable!("not called without memory")).is_err());
     assert!(arena.try_vacant_entry().is_err());

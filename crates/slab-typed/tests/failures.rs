@@ -42,7 +42,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("allocate", |slab| match slab.allocate(Box::new(70)) {
         Ok(handle) => *slab.take(handle).unwrap() != 70,
         Err(error) => {
-            assert!(matches!(error.reason(), SlabError::OutOfMemory { .. }));
+            assert!(matches!(error.error(), SlabError::OutOfMemory { .. }));
             assert_eq!(*error.into_value(), 70, "the value comes back");
             true
         }
@@ -97,7 +97,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
         with_map(slab, |map, handle, number| match map.try_insert(handle, Box::new(number)) {
             Ok(_) => false,
             Err(error) => {
-                assert!(matches!(error.reason(), SlabError::OutOfMemory { .. }));
+                assert!(matches!(error.error(), SlabError::OutOfMemory { .. }));
                 assert_eq!(*error.into_value(), number, "the value comes back");
                 true
             }

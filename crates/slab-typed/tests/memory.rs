@@ -37,7 +37,7 @@ fn spare_slabs_are_kept_until_shrink() {
 fn a_slab_too_large_for_handles_or_addresses_is_refused() {
     let mut slab = SlabAllocator::new(usize::MAX);
     let refused = slab.allocate(1_u64).unwrap_err();
-    assert!(matches!(refused.reason(), SlabError::IndexSpaceExhausted { slab: 0, .. }));
+    assert!(matches!(refused.error(), SlabError::IndexSpaceExhausted { slab: 0, .. }));
     // A chunk of 1024 would have four times the bytes that an address space has.
     const VALUE_BYTES: usize = isize::MAX as usize >> 7;
     let mut slab: SlabAllocator<[u8; VALUE_BYTES]> = SlabAllocator::new(1024);

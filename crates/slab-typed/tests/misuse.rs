@@ -115,7 +115,7 @@ fn a_handle_of_a_generation_that_never_lives_is_refused() {
         let Some(handle) = SlotHandle::from_bits(bits) else { continue };
         let mut map = SecondaryMap::new(8);
         map.set_slots_max(1 << 20);
-        map.try_insert(handle, "value").expect_err("nothing lives there");
+        let _refused = map.try_insert(handle, "value").expect_err("nothing lives there");
         map.try_get_or_insert_with(handle, || "value").expect_err("nothing lives there");
     }
 }

@@ -17,11 +17,11 @@ fn follows_the_handle_and_not_the_slot() {
     assert_eq!(map.try_insert(late, "late").unwrap(), None);
     assert_eq!((map.get(early), map.get(late), map.len()), (None, Some(&"late"), 1));
     let refused = map.try_insert(early, "too late").unwrap_err();
-    assert!(matches!(refused.reason(), SlabError::StaleHandle { .. }));
+    assert!(matches!(refused.error(), SlabError::StaleHandle { .. }));
     assert_eq!(refused.into_value(), "too late");
     assert_eq!(map.remove(late), Some("late"));
     let refused = map.try_insert(early, "too late").unwrap_err();
-    assert!(matches!(refused.reason(), SlabError::StaleHandle { .. }));
+    assert!(matches!(refused.error(), SlabError::StaleHandle { .. }));
     assert_eq!(map.try_insert(late, "removed, and not stale").unwrap(), None);
     map.validate().unwrap();
 }
@@ -58,7 +58,7 @@ fn stores_values_again_under_live_handles() {
         // Stale handles stay refused, and `extend` skips them.
         for &key in &stale {
             assert!(matches!(
-                map.try_insert(key, 9).unwrap_err().reason(),
+                map.try_insert(key, 9).unwrap_err().error(),
                 SlabError::StaleHandle { .. }
             ));
         }
@@ -120,7 +120,7 @@ fn a_handle_of_another_geometry_is_refused() {
     let mut map = SecondaryMap::new(4);
     let forged = SlotHandle::from_bits(1 << 32 | 5).unwrap();
     let refused = map.try_insert(forged, ()).unwrap_err();
-    assert_eq!(refused.reason(), &SlabError::SlotIndexOutOfRange(5, 0, 4));
+    assert_eq!(refused.error(), &SlabError::SlotIndexOutOfRange(5, 0, 4));
     let last = SlotHandle::from_bits(1 << 32 | u64::from(u32::MAX)).unwrap();
     assert!(map.try_insert(last, ()).is_err() && map.get(last).is_none());
 }
@@ -139,7 +139,7 @@ fn a_bound_keeps_forged_handles_from_growing_the_directory() {
     let bytes = source.live_bytes();
     for index in [3 << 10, 1 << 31, u64::from(u32::MAX) - 1024] {
         let refused = map.try_insert(handle(index), 7).unwrap_err();
-        assert!(matches!(refused.reason(), SlabError::SlabIndexOutOfRange(_, 3)), "{refused}");
+        assert!(matches!(refused.error(), SlabError::SlabIndexOutOfRange(_, 3)), "{refused}");
         assert!(map.try_get_or_insert_with(handle(index), || unreachable!()).is_err());
     }
     assert_eq!(source.live_bytes(), bytes);

@@ -87,8 +87,8 @@ fn a_refused_value_is_named_and_comes_back() {
     assert_eq!(slab.spare_slabs(), 0);
     assert_eq!(slab.allocator().requests(), 0);
     let refused = slab.allocate("mine").unwrap_err();
-    assert!(format!("{refused:?}").starts_with("InsertError { reason: OutOfMemory"));
-    assert_eq!(refused.to_string(), refused.reason().to_string());
+    assert!(format!("{refused:?}").starts_with("Refused { error: OutOfMemory"));
+    assert_eq!(refused.to_string(), refused.error().to_string());
     let reason = SlabError::from(refused);
     assert!(matches!(reason, SlabError::OutOfMemory { .. }));
     let said = message(|| slab.extend(["mine"]));

@@ -83,7 +83,7 @@ impl<K: Key, V, A: Allocator> Extend<(K, V)> for SecondaryMap<K, V, A> {
         for (key, value) in entries {
             match self.try_insert(key, value) {
                 Ok(_) => {}
-                Err(refused) if matches!(refused.reason(), SlabError::StaleHandle { .. }) => {}
+                Err(refused) if matches!(refused.error(), SlabError::StaleHandle { .. }) => {}
                 Err(refused) => panic!("cannot extend: {refused}"),
             }
         }

@@ -8,8 +8,9 @@ use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 
 use allocator_api2::alloc::Allocator;
+use slab_core::Inconsistency;
 
-use crate::error::{Inconsistency, InsertError, SlabError};
+use crate::error::{InsertError, SlabError};
 use crate::geometry::CHUNK_SLOTS_MAX;
 use crate::handle::{Key, SlotHandle};
 use crate::storage::Storage;
@@ -122,7 +123,7 @@ impl<K, V, A: Allocator> SecondaryMap<K, V, A> {
     /// scores.set_slots_max(1 << 20);
     /// let forged = SlotHandle::from_bits(1 << 32 | 0xFFFF_FFFF).unwrap();
     /// let refused = scores.try_insert(forged, 7).unwrap_err();
-    /// assert_eq!(refused.reason(), &SlabError::SlabIndexOutOfRange(4_194_303, 1024));
+    /// assert_eq!(refused.error(), &SlabError::SlabIndexOutOfRange(4_194_303, 1024));
     /// ```
     pub const fn set_slots_max(&mut self, slots_max: usize) {
         let blocks = slots_max.div_ceil(self.storage.geometry.slab_capacity);
@@ -238,7 +239,7 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.try_insert(key, value) {
             Ok(previous) => previous,
-            Err(refused) if matches!(refused.reason(), SlabError::StaleHandle { .. }) => None,
+            Err(refused) if matches!(refused.error(), SlabError::StaleHandle { .. }) => None,
             Err(refused) => panic!("cannot insert: {refused}"),
         }
     }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use allocator_api2::alloc::Allocator;
 use serde::{Deserialize, Serialize};
+use slab_core::mix64;
 
 use crate::error::SlabError;
 use crate::geometry::{CHUNK_COUNT_MAX, Geometry, chunk_of, first_index, slot_of};
@@ -267,12 +268,5 @@ pub fn checksum_of<V>(entries: &[(SlotHandle, V)]) -> u64 {
 }
 
 fn checksum(numbers: impl Iterator<Item = u64>) -> u64 {
-    numbers.fold(SEED, |sum, number| scrambled(sum ^ number))
-}
-
-/// One-to-one mixing: the finaliser of splitmix64 (Steele, Lea and Flood 2014).
-const fn scrambled(mut word: u64) -> u64 {
-    word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    word = (word ^ word >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ word >> 31
+    numbers.fold(SEED, |sum, number| mix64(sum ^ number))
 }

@@ -6,33 +6,13 @@ use core::mem::MaybeUninit;
 use core::slice;
 
 use allocator_api2::alloc::Allocator;
+use slab_core::OnDrop;
 
 use super::directory::Record;
 use super::slot::Slot;
 use super::{RETIRED, Storage};
 use crate::error::SlabError;
 use crate::geometry::{CHUNK_COUNT_MAX, Geometry};
-
-/// A slab of which some chunks are acquired. Its drop releases them, because a slab is held whole or not at all.
-struct HalfHeld<'a, T, A: Allocator> {
-    storage: &'a mut Storage<T, A>,
-    slab: u32,
-    /// The directory's length before.
-    known: u32,
-}
-
-impl<T, A: Allocator> Drop for HalfHeld<'_, T, A> {
-    fn drop(&mut self) {
-        let storage = &mut *self.storage;
-        for chunk in storage.chunks_of(self.slab) {
-            if storage.record(chunk).is_held() {
-                let floor = storage.generations(chunk)[0];
-                storage.directory.set_record(chunk, Record::vacant(floor));
-            }
-        }
-        storage.deallocate(self.slab, self.known);
-    }
-}
 
 impl<T, A: Allocator> Storage<T, A> {
     /// Acquires the memory of one more slab. If that is refused nothing changes.
@@ -66,13 +46,25 @@ impl<T, A: Allocator> Storage<T, A> {
         if self.is_exhausted(slab) {
             return Err(exhausted);
         }
-        let half_held = HalfHeld { storage: self, slab, known };
-        for chunk in half_held.storage.chunks_of(slab) {
-            half_held.storage.acquire(chunk)?;
+        let mut half_held = OnDrop::new(self, |storage| storage.release_half_held(slab, known));
+        for chunk in half_held.chunks_of(slab) {
+            half_held.acquire(chunk)?;
         }
-        half_held.storage.held_slabs += 1;
-        core::mem::forget(half_held);
+        half_held.held_slabs += 1;
+        half_held.disarm();
         Ok(())
+    }
+
+    /// Releases the chunks of a slab of which not all could be acquired, because a slab is held whole or not at all.
+    /// `known` is the directory's length before.
+    fn release_half_held(&mut self, slab: u32, known: u32) {
+        for chunk in self.chunks_of(slab) {
+            if self.record(chunk).is_held() {
+                let floor = self.generations(chunk)[0];
+                self.directory.set_record(chunk, Record::vacant(floor));
+            }
+        }
+        self.deallocate(self.chunks_of(slab), known);
     }
 
     /// Makes a vacant chunk a fresh one.

@@ -17,15 +17,6 @@ use super::fill::Untouched;
 use super::slot::{Link, retire_bytes};
 use super::{NONE, RETIRED, Storage, WORN};
 
-/// Rebuilds the lists when it is dropped: for operations that empty them and may panic.
-pub(crate) struct Relisting<'a, T, A: Allocator>(pub &'a mut Storage<T, A>);
-
-impl<T, A: Allocator> Drop for Relisting<'_, T, A> {
-    fn drop(&mut self) {
-        self.0.relist();
-    }
-}
-
 impl<T, A: Allocator> Storage<T, A> {
     /// Makes a slot vacant, and acquires a slab if necessary. If memory is refused nothing changes.
     #[cold]

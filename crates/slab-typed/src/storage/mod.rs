@@ -51,7 +51,6 @@ use allocator_api2::alloc::Allocator;
 use crate::geometry::{CHUNK_SLOTS_MAX, Geometry};
 use directory::Directory;
 use fill::Untouched;
-pub(crate) use lists::Relisting;
 use slot::{Link, Slot};
 pub use walk::Borrowed;
 pub(crate) use walk::{Span, Walk};

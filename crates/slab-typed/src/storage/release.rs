@@ -5,40 +5,11 @@ use core::alloc::Layout;
 use core::ops::Range;
 
 use allocator_api2::alloc::Allocator;
-use slab_core::poison;
+use slab_core::{OnDrop, poison};
 
 use super::directory::{Record, State};
 use super::slot::Slot;
 use super::{RETIRED, Storage, WORN};
-
-/// Chunks whose blocks are deallocated, after all bookkeeping. Its drop finishes the work if the source panics. If the
-/// source panics again meanwhile, the program aborts.
-struct Deallocation<'a, T, A: Allocator> {
-    storage: &'a mut Storage<T, A>,
-    chunks: Range<u32>,
-    /// The directory's length afterwards.
-    known: u32,
-}
-
-impl<T, A: Allocator> Deallocation<'_, T, A> {
-    fn run(&mut self) {
-        let Self { storage, chunks, .. } = self;
-        while let Some(chunk) = storage.directory.held().first_from(chunks.start) {
-            if chunk >= chunks.end {
-                break;
-            }
-            chunks.start = chunk + 1;
-            storage.deallocate_block(chunk);
-        }
-    }
-}
-
-impl<T, A: Allocator> Drop for Deallocation<'_, T, A> {
-    fn drop(&mut self) {
-        self.run();
-        self.storage.directory.truncate(self.known);
-    }
-}
 
 impl<T, A: Allocator> Storage<T, A> {
     /// Releases the memory of a slab without live values, and keeps its highest generation as the floor for the next
@@ -61,7 +32,7 @@ impl<T, A: Allocator> Storage<T, A> {
             self.directory.set_record(chunk, Record::vacant(highest));
         }
         self.held_slabs -= 1;
-        self.deallocate(slab, self.directory.len());
+        self.deallocate(self.chunks_of(slab), self.directory.len());
     }
 
     /// Forgets the ids after the last one that is held or worn, and shrinks the directory. New ids start above the
@@ -86,27 +57,35 @@ impl<T, A: Allocator> Storage<T, A> {
     /// Releases all memory. Live values are forgotten. If the source panics, the remaining memory is released all the
     /// same.
     pub(super) fn release_all(&mut self) {
-        struct Table<'a, T, A: Allocator>(&'a mut Storage<T, A>);
+        let mut table = OnDrop::new(self, |storage| storage.directory.release(&storage.source));
+        let chunks = 0..table.directory.len();
+        table.deallocate(chunks, 0);
+    }
 
-        impl<T, A: Allocator> Drop for Table<'_, T, A> {
-            fn drop(&mut self) {
-                self.0.directory.release(&self.0.source);
+    /// Deallocates the blocks of chunks whose records already say that they are vacant, and shortens the directory to
+    /// `known` chunks. If the source panics, the remaining blocks are deallocated all the same. If it panics again
+    /// meanwhile, the program aborts.
+    pub(super) fn deallocate(&mut self, chunks: Range<u32>, known: u32) {
+        let mut left = OnDrop::new((self, chunks), |(storage, chunks)| {
+            storage.deallocate_blocks(chunks);
+            storage.directory.truncate(known);
+        });
+        let (storage, chunks) = &mut *left;
+        storage.deallocate_blocks(chunks);
+    }
+
+    /// Deallocates the blocks of chunks, each after it left the range.
+    fn deallocate_blocks(&mut self, chunks: &mut Range<u32>) {
+        while let Some(chunk) = self.directory.held().first_from(chunks.start) {
+            if chunk >= chunks.end {
+                break;
             }
+            chunks.start = chunk + 1;
+            self.deallocate_block(chunk);
         }
-
-        let table = Table(self);
-        let chunks = 0..table.0.directory.len();
-        Deallocation { storage: table.0, chunks, known: 0 }.run();
     }
 
-    /// Deallocates the blocks of a slab whose records already say that it is vacant, and shortens the directory to
-    /// `known` chunks. If the source panics, the remaining blocks are deallocated all the same.
-    pub(super) fn deallocate(&mut self, slab: u32, known: u32) {
-        let chunks = self.chunks_of(slab);
-        Deallocation { storage: self, chunks, known }.run();
-    }
-
-    /// Deallocates a chunk's block. Only a [`Deallocation`] calls this.
+    /// Deallocates a chunk's block. Only `deallocate_blocks` calls this.
     fn deallocate_block(&mut self, chunk: u32) {
         let Some(layout) = self.geometry.chunk_layout(chunk, Layout::new::<Slot<T>>()) else {
             return;

@@ -4,6 +4,7 @@
 use core::mem;
 
 use allocator_api2::alloc::Allocator;
+use slab_core::OnDrop;
 
 use super::access::Place;
 use super::slot::{Link, retire_bytes};
@@ -101,22 +102,16 @@ impl<T, A: Allocator> Drop for Vacating<'_, T, A> {
 impl<T, A: Allocator> Drop for Storage<T, A> {
     /// If a destructor panics, the other values are dropped and all memory is released all the same.
     fn drop(&mut self) {
-        /// Drops the values that remain and releases all memory, also if a destructor panicked.
-        struct Releasing<'a, T, A: Allocator>(&'a mut Storage<T, A>);
-
-        impl<T, A: Allocator> Drop for Releasing<'_, T, A> {
-            fn drop(&mut self) {
-                if mem::needs_drop::<T>() {
-                    self.0.drop_values();
-                }
-                self.0.release_all();
+        let drop_values = |storage: &mut Self| {
+            if mem::needs_drop::<T>() {
+                storage.drop_values();
             }
-        }
-
-        let releasing = Releasing(self);
-        if mem::needs_drop::<T>() {
-            releasing.0.drop_values();
-        }
+        };
+        let mut releasing = OnDrop::new(self, |storage| {
+            drop_values(storage);
+            storage.release_all();
+        });
+        drop_values(&mut releasing);
     }
 }
 

@@ -2,19 +2,16 @@
 #![expect(unsafe_code, reason = "reads links")]
 
 use allocator_api2::alloc::Allocator;
+use slab_core::Inconsistency;
 
 use super::directory::State;
 use super::slot::Link;
 use super::{NONE, Storage};
-use crate::error::Inconsistency;
 use crate::geometry::{chunk_of, first_index};
 use crate::handle::SlotHandle;
 
 fn equal(what: &'static str, at: u32, expected: usize, found: usize) -> Result<(), Inconsistency> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Inconsistency { what, at: at as usize, expected, found })
+    Inconsistency::check(what, at.into(), expected as u64, found as u64)
 }
 
 impl<T, A: Allocator> Storage<T, A> {
