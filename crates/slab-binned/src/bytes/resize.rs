@@ -80,11 +80,11 @@ impl BinnedByteAllocator {
         } else {
             self.alloc(new)?
         };
-        let kept_bytes = old.size().min(new.size());
-        // SAFETY: both blocks are live and hold `kept_bytes`: the old one by `find_as`, the new one as it was
+        let copied_bytes = old.size().min(new.size());
+        // SAFETY: both blocks are live and hold `copied_bytes`: the old one by `find_as`, the new one as it was
         // asked for. Live blocks do not overlap.
-        unsafe { moved.copy_from_nonoverlapping(own, kept_bytes) };
-        // SAFETY: the block was found live with this layout; by the caller's promise it is not used any more.
+        unsafe { moved.copy_from_nonoverlapping(own, copied_bytes) };
+        // SAFETY: the block was found live with this layout; the caller does not use it any more.
         unsafe { self.dealloc(own, old) };
         Ok(moved)
     }
