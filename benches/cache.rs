@@ -20,7 +20,7 @@ use std::time::Duration;
 use attachable_slab_allocator as attachable;
 use lock_api::RawMutex;
 use mimalloc::MiMalloc;
-use slab_cache::{Checked, Global, Mode, NoLock, SlabBox, SlabCache, Unchecked};
+use slab_cache::{Checked, Config, Global, Mode, NoLock, SlabBox, SlabCache, Unchecked, WithLock};
 use slab_testkit::{Contender, race};
 
 /// Rounds of a line, but for short rounds.
@@ -94,11 +94,20 @@ trait Heap {
     fn make(&mut self, value: Object) -> Self::Held;
 }
 
-struct Ours<R: RawMutex + 'static, M: Mode>(SlabCache<Object, R, Global, 4096, M>);
+/// A lock and a mode, over the global allocator.
+struct With<R, M>(std::marker::PhantomData<fn() -> (R, M)>);
+
+impl<R: RawMutex + 'static, M: Mode> Config for With<R, M> {
+    type Lock = R;
+    type Mode = M;
+    type Source = Global;
+}
+
+struct Ours<R: RawMutex + 'static, M: Mode>(SlabCache<Object, With<R, M>>);
 
 impl<R: RawMutex + 'static, M: Mode> Ours<R, M> {
     fn new() -> Self {
-        Self(SlabCache::new().expect("memory"))
+        Self(SlabCache::with_config().expect("memory"))
     }
 }
 
@@ -111,7 +120,7 @@ impl<M: Mode> Ours<Spin, M> {
 }
 
 impl<R: RawMutex + 'static, M: Mode> Heap for Ours<R, M> {
-    type Held = SlabBox<Object, R, Global, 4096, M>;
+    type Held = SlabBox<Object, With<R, M>>;
 
     #[inline(always)]
     fn make(&mut self, value: Object) -> Self::Held {
@@ -330,7 +339,7 @@ fn locked() -> Vec<Box<dyn Contender<Work>>> {
 /// Threads that all allocate and drop on one cache.
 struct Crowd<'a, R: RawMutex + Send + Sync + 'static> {
     name: String,
-    cache: &'a SlabCache<Object, R>,
+    cache: &'a SlabCache<Object, WithLock<R>>,
     threads: usize,
 }
 
@@ -419,8 +428,7 @@ unsafe impl allocator_api2::alloc::Allocator for Counting<'_> {
 fn memory() {
     for count in [1_000, 10_000, 100_000, HELD] {
         let bytes = AtomicUsize::new(0);
-        let cache: SlabCache<Object, NoLock, _> =
-            SlabCache::new_in(Counting(&bytes)).expect("memory");
+        let cache = SlabCache::new_in(Counting(&bytes)).expect("memory");
         let held: Vec<_> = (0..count).map(|n| cache.alloc(object(n)).expect("memory")).collect();
         let asked = bytes.load(Ordering::Relaxed) as f64;
         let needed = (held.len() * size_of::<Object>()) as f64;
@@ -466,7 +474,7 @@ fn main() {
 
 fn crowds(line: &str, threads: usize) {
     let cached = SlabCache::with_thread_caches().expect("memory");
-    let plain = SlabCache::new().expect("memory");
+    let plain = SlabCache::with_config().expect("memory");
     let crowd = |name: &str, cache, threads| {
         let name = format!("{name}, {threads}");
         Box::new(Crowd::<Spin> { name, cache, threads }) as Box<dyn Contender<()> + '_>

@@ -10,8 +10,8 @@ mod pool_rivals;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ fn pairs<S: Source>(source: &S, bytes: usize) -> Duration {
     start.elapsed() * (PAIRS / count) as u32
 }
 
-fn pool_of(zeroing: Zeroing) -> Arc<BufferPool> {
+fn pool_of(zeroing: Zeroing) -> BufferPool {
     BufferPool::builder().zeroing(zeroing).build().expect("sound")
 }
 

@@ -6,7 +6,6 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mimalloc::MiMalloc;
@@ -24,7 +23,7 @@ pub trait Source: Sync {
     fn acquire(&self, bytes: usize) -> Self::Buffer<'_>;
 }
 
-pub struct Clean(pub Arc<BufferPool>);
+pub struct Clean(pub BufferPool);
 
 impl Source for Clean {
     type Buffer<'a> = slab_pool::PooledBuffer;
@@ -35,7 +34,7 @@ impl Source for Clean {
     }
 }
 
-pub struct ForWrite(pub Arc<BufferPool>);
+pub struct ForWrite(pub BufferPool);
 
 impl Source for ForWrite {
     type Buffer<'a> = slab_pool::PooledBuffer;

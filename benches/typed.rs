@@ -63,15 +63,6 @@ trait Store<T>: Default {
     fn sum(&self) -> u64;
 }
 
-/// `SlabAllocator` has no default, because its slab capacity has none.
-struct Typed<T>(SlabAllocator<T>);
-
-impl<T> Default for Typed<T> {
-    fn default() -> Self {
-        Self(SlabAllocator::new(1024))
-    }
-}
-
 macro_rules! store {
     ($name:literal, $store:ty, $key:ty, $insert:expr, $get:expr, $remove:expr, $sum:expr) => {
         impl<T: Value> Store<T> for $store {
@@ -107,12 +98,12 @@ macro_rules! store {
 
 store!(
     "slab-typed",
-    Typed<T>,
+    SlabAllocator<T>,
     SlotHandle,
-    |store, value| store.0.allocate(value).expect("there is memory"),
-    |store, key| store.0.get(key),
-    |store, key| store.0.take(key),
-    |store| store.0.iter().map(|(_, value)| value.number()).sum()
+    |store, value| store.insert(value),
+    |store, key| store.get(key),
+    |store, key| store.remove(key),
+    |store| store.iter().map(|(_, value)| value.number()).sum()
 );
 store!(
     "slab",
@@ -176,16 +167,18 @@ enum Kind {
     Insert,
     InsertFresh,
     Churn,
+    TakeAndStore,
     RemoveAll,
     IterateFull,
     IterateSparse,
 }
 
-const KINDS: [(Kind, &str); 7] = [
+const KINDS: [(Kind, &str); 8] = [
     (Kind::Get, "random get"),
     (Kind::Insert, "insert into empty, and drop"),
     (Kind::InsertFresh, "insert into empty, memory fresh from the system, and drop"),
     (Kind::Churn, "remove + insert at random"),
+    (Kind::TakeAndStore, "take and store again, barrier between"),
     (Kind::RemoveAll, "remove all in random order"),
     (Kind::IterateFull, "iterate, all live"),
     (Kind::IterateSparse, "iterate, 10 % live"),
@@ -303,6 +296,18 @@ impl<S: Store<T>, T: Value> Contender<Work> for Racer<S, T> {
                     sum
                 })
             }
+            // The value itself moves out and in again. Without the barrier `slab`'s loop is elided.
+            Kind::TakeAndStore => {
+                let (mut store, mut keys) = Self::filled(work);
+                timed(work.repeats, || {
+                    for key in &mut keys {
+                        if let Some(value) = store.remove(*key) {
+                            *key = store.insert(black_box(value));
+                        }
+                    }
+                    0
+                })
+            }
             Kind::RemoveAll => (0..work.repeats)
                 .map(|_| {
                     let (mut store, keys) = Self::filled(work);
@@ -332,14 +337,14 @@ fn racer<S: Store<T> + 'static, T: Value>() -> Box<dyn Contender<Work>> {
 
 fn racers<T: Value>(kind: Kind) -> Vec<Box<dyn Contender<Work>>> {
     let mut racers = vec![
-        racer::<Typed<T>, T>(),
+        racer::<SlabAllocator<T>, T>(),
         racer::<slab::Slab<T>, T>(),
         racer::<slotmap::SlotMap<slotmap::DefaultKey, T>, T>(),
         racer::<thunderdome::Arena<T>, T>(),
         racer::<generational_arena::Arena<T>, T>(),
     ];
     // It never reuses a slot, so it only grows.
-    if kind != Kind::Churn {
+    if !matches!(kind, Kind::Churn | Kind::TakeAndStore) {
         racers.push(racer::<stable_vec::StableVec<T>, T>());
     }
     if matches!(kind, Kind::Get | Kind::Insert | Kind::InsertFresh | Kind::IterateFull) {
@@ -380,7 +385,7 @@ fn bytes_per_slot() {
     const COUNT: u32 = 1_000_000;
     let mut store = SlabAllocator::new(1024);
     for number in 0..u64::from(COUNT) {
-        store.allocate(number).expect("there is memory");
+        store.insert(number);
     }
-    println!("bytes per u64: {:.2}", store.memory_bytes() as f64 / f64::from(COUNT));
+    println!("bytes per u64: {:.2}", store.held_bytes() as f64 / f64::from(COUNT));
 }

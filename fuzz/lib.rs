@@ -1,14 +1,14 @@
-//! What the fuzz targets share: the count of operations, and the check of the parsers.
+//! Code that the fuzz targets share: the count of operations, and the check of the trace parsers.
 
 use std::cell::Cell;
 use std::io::Read;
 
 use slab_lab::trace::{self, OPERATIONS_MAX, Trace, TraceError, binary};
 
-/// Adds operations to the number that the process reports when it ends: an input that is refused at its
-/// first byte is a run too, and runs alone say little.
+/// Adds to the number of operations that the process reports when it ends. The number of runs says little,
+/// because an input that is refused at its first byte counts as a run.
 pub fn count(operations: usize) {
-    /// Reports as the main thread, which runs all inputs, ends.
+    /// Reports when the main thread ends, which runs all inputs.
     struct Operations(Cell<u64>);
     impl Drop for Operations {
         fn drop(&mut self) {
@@ -21,12 +21,11 @@ pub fn count(operations: usize) {
     OPERATIONS.with(|all| all.0.set(all.0.get() + operations as u64));
 }
 
-/// Reads a recording, which may be refused. One that is accepted has to survive the lab's own
-/// format: what is written is read as the same requests.
+/// Reads a recording. If the parser accepts it, writes it in the lab's own format and reads it again.
 ///
 /// # Panics
 ///
-/// If it does not, or if a refusal is not one line.
+/// If the second reading gives other requests, or if the text of an error is not one line.
 pub fn read_and_rewrite(recording: impl Read) {
     let first = match read(recording) {
         Ok(first) => first,
@@ -34,8 +33,9 @@ pub fn read_and_rewrite(recording: impl Read) {
     };
     count(first.ops().len());
     let mut written = Vec::new();
-    binary::write(&first, &mut written, binary::FAST).expect("a vector takes everything");
-    let second = read(&written[..]).expect("what was accepted once is accepted again");
+    binary::write(&first, &mut written, binary::FAST).expect("a write into a vector succeeds");
+    let second =
+        read(&written[..]).expect("an accepted recording is accepted again after it was written");
     assert_eq!(first.ops(), second.ops());
     assert_eq!(first.slots(), second.slots());
     assert_eq!(first.peak_live_bytes(), second.peak_live_bytes());

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use allocator_api2::alloc::Allocator;
 use slab_binned::{BinnedAllocator, Config};
 use slab_bytes::SlabByteAllocator;
-use slab_cache::{NoLock, SlabCache};
+use slab_cache::SlabCache;
 use slab_traits::{Locked, StdSource};
 use slab_typed::{SlabAllocator, SlotHandle};
 
@@ -18,8 +18,8 @@ fn work(source: impl Allocator + Copy + 'static) {
     let handles: Vec<_> =
         numbers.iter().map(|&number| slab.allocate(number).expect("there is memory")).collect();
     assert!(handles.iter().zip(&numbers).all(|(&handle, &number)| slab[handle] == number));
-    let cache: SlabCache<u64, NoLock, _> = SlabCache::new_in(source).expect("there is memory");
-    assert_eq!(*cache.alloc(7).expect("there is memory"), 7);
+    let cache = SlabCache::new_in(source).expect("there is memory");
+    assert_eq!(*cache.alloc(7_u64).expect("there is memory"), 7);
     let mut blocks = BinnedAllocator::new_in(Config::new(), source);
     let id = blocks.alloc(100).expect("there is memory");
     blocks.free(id).expect("live");

@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 
 use slab_bytes::SlabByteAllocator;
-use slab_cache::{CacheError, NoLock, SlabCache};
+use slab_cache::{CacheError, SlabCache};
 use slab_traits::Local;
 
 fn main() -> Result<(), CacheError> {
@@ -11,10 +11,10 @@ fn main() -> Result<(), CacheError> {
     let heap: Local<SlabByteAllocator> = Local::new(SlabByteAllocator::new());
     // SAFETY: the memory outlives the heap and is used through it alone.
     unsafe { heap.add_region(NonNull::from(&mut memory[..])) }.expect("large enough");
-    let requests: SlabCache<[u8; 200], NoLock, _> = SlabCache::new_in(&heap)?;
+    let requests = SlabCache::new_in(&heap)?;
     let mut open = Vec::new();
     let refused = loop {
-        match requests.alloc([7; 200]) {
+        match requests.alloc([7_u8; 200]) {
             Ok(request) => open.push(request),
             Err(full) => break full.0,
         }

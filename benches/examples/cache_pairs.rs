@@ -3,10 +3,19 @@
 
 use std::hint::black_box;
 
-use slab_cache::{Checked, Global, Hardened, Mode, NoLock, SlabCache, Unchecked};
+use slab_cache::{Checked, Config, Global, Hardened, Mode, NoLock, SlabCache, Unchecked};
 
 type Object = [u64; 8];
-type Cache<R, M> = SlabCache<Object, R, Global, 4096, M>;
+type Cache<R, M> = SlabCache<Object, With<R, M>>;
+
+/// A lock and a mode, over the global allocator.
+struct With<R, M>(std::marker::PhantomData<fn() -> (R, M)>);
+
+impl<R: lock_api::RawMutex + 'static, M: Mode> Config for With<R, M> {
+    type Lock = R;
+    type Mode = M;
+    type Source = Global;
+}
 
 fn pairs<R: lock_api::RawMutex + 'static, M: Mode>(cache: &Cache<R, M>, times: u64) {
     for number in 0..times {
@@ -20,10 +29,10 @@ fn main() {
     let times = times.parse().expect("TIMES is a number");
     type Spin = spin::Mutex<()>;
     match name.as_str() {
-        "unchecked" => pairs(&Cache::<NoLock, Unchecked>::new().expect("memory"), times),
-        "checked" => pairs(&Cache::<NoLock, Checked>::new().expect("memory"), times),
-        "hardened" => pairs(&Cache::<NoLock, Hardened>::new().expect("memory"), times),
-        "spin" => pairs(&Cache::<Spin, Checked>::new().expect("memory"), times),
+        "unchecked" => pairs(&Cache::<NoLock, Unchecked>::with_config().expect("memory"), times),
+        "checked" => pairs(&Cache::<NoLock, Checked>::with_config().expect("memory"), times),
+        "hardened" => pairs(&Cache::<NoLock, Hardened>::with_config().expect("memory"), times),
+        "spin" => pairs(&Cache::<Spin, Checked>::with_config().expect("memory"), times),
         "thread-caches" => {
             pairs(&Cache::<Spin, Checked>::with_thread_caches().expect("memory"), times);
         }

@@ -13,18 +13,18 @@ fn typed_get(store: &SlabAllocator<u64>, key: SlotHandle) -> Option<&u64> {
 
 #[inline(never)]
 fn typed_churn(store: &mut SlabAllocator<u64>, key: SlotHandle) -> SlotHandle {
-    let value = store.take(key).expect("it is live");
-    store.allocate(value).expect("there is a vacant slot")
+    let value = store.remove(key).expect("it is live");
+    store.insert(value)
 }
 
 #[inline(never)]
 fn typed_insert(store: &mut SlabAllocator<u64>, value: u64) -> SlotHandle {
-    store.allocate(value).expect("there is memory")
+    store.insert(value)
 }
 
 #[inline(never)]
 fn typed_take(store: &mut SlabAllocator<u64>, key: SlotHandle) -> Option<u64> {
-    store.take(key)
+    store.remove(key)
 }
 
 #[inline(never)]
@@ -53,7 +53,7 @@ fn main() {
     let [name, operation, times] = &arguments[..] else { panic!("handles CRATE OPERATION TIMES") };
     let times: u64 = times.parse().expect("TIMES is a number");
     let mut typed = SlabAllocator::new(1024);
-    let handles: Vec<_> = (0..times).map(|n| typed.allocate(n).expect("memory")).collect();
+    let handles: Vec<_> = (0..times).map(|n| typed.insert(n)).collect();
     let mut slab = Slab::new();
     let keys: Vec<_> = (0..times).map(|n| slab.insert(n)).collect();
     let (mut handle, mut key) = (handles[0], keys[0]);

@@ -14,7 +14,6 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -48,7 +47,7 @@ enum Bodies {
     Collect,
     Vec,
     BytesMut,
-    Pool(Arc<BufferPool>),
+    Pool(BufferPool),
 }
 
 impl Bodies {

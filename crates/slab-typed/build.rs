@@ -74,7 +74,7 @@ fn compiles(folder: &Path, for_target: bool, source: &str) -> bool {
         }
     }
     let accepted = compiler.status().is_ok_and(|status| status.success());
-    // What stays in the folder would differ from machine to machine.
+    // Remove both files: their content differs from machine to machine.
     for path in [&file, &result] {
         let _absent = fs::remove_file(path);
     }

@@ -1,7 +1,7 @@
-//! Programs of the operation language over a heap behind its adapter: through `Allocator` or through
-//! `GlobalAlloc`, with a hook that helps when memory runs out, or promises to and does not.
+//! Runs programs of the operation language on a heap behind its adapter, through `Allocator` or through
+//! `GlobalAlloc`. The adapter has no hook, or a hook that returns `true` although it may have added no memory.
 #![no_main]
-#![expect(unsafe_code, reason = "implements unsafe traits by the adapter's")]
+#![expect(unsafe_code, reason = "implements unsafe traits by calling the adapter")]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
@@ -18,24 +18,24 @@ struct Adapted {
 }
 
 fn reclaim(heap: &Local<SlabByteAllocator>, _: Layout) -> bool {
-    // SAFETY: gives back what is free.
+    // SAFETY: `reclaim` gives back free memory only and leaves the heap in place.
     unsafe { heap.with_inner(|heap| heap.reclaim()) };
     true
 }
 
-/// An adapter answers an empty layout by itself, with a block that lies in no region.
+/// Refuses an empty layout: for it the adapter returns a block in no region, without asking the heap.
 fn nonempty(layout: Layout) -> AllocResult {
     if layout.size() == 0 { Err(AllocError::InvalidParam) } else { Ok(()) }
 }
 
 impl BaseAllocator for Adapted {
     unsafe fn add_region(&mut self, region: NonNull<[u8]>) -> Result<(), RegionError> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller guarantees that the region is valid, unused by others and outlives the heap.
         unsafe { self.heap.add_region(region) }
     }
 }
 
-// SAFETY: the adapter's blocks are those of the heap.
+// SAFETY: the adapter returns blocks of the heap, which implements this trait.
 unsafe impl ByteAllocator for Adapted {
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         nonempty(layout)?;
@@ -62,10 +62,10 @@ unsafe impl ByteAllocator for Adapted {
 
     unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
         if self.global {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller guarantees that the block is live and has this layout.
             unsafe { GlobalAlloc::dealloc(&self.heap, block.as_ptr(), layout) };
         } else {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller guarantees that the block is live and has this layout.
             unsafe { (&self.heap).deallocate(block, layout) };
         }
     }
@@ -76,7 +76,7 @@ unsafe impl ByteAllocator for Adapted {
         old: Layout,
         new: Layout,
     ) -> AllocResult<NonNull<u8>> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller guarantees a live block of layout `old`, and that `new` is not smaller.
         let grown = unsafe { (&self.heap).grow(block, old, new) };
         grown.map(NonNull::cast).map_err(|_| AllocError::NoMemory)
     }
@@ -88,7 +88,7 @@ unsafe impl ByteAllocator for Adapted {
         new: Layout,
     ) -> AllocResult<NonNull<u8>> {
         nonempty(new)?;
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller guarantees a live block of layout `old`, and that `new` is not larger.
         let shrunk = unsafe { (&self.heap).shrink(block, old, new) };
         shrunk.map(NonNull::cast).map_err(|_| AllocError::NoMemory)
     }
@@ -102,7 +102,7 @@ unsafe impl ByteAllocator for Adapted {
         if new_size == 0 {
             return Err(AllocError::InvalidParam);
         }
-        // SAFETY: the caller's promise is the same, and the new size is not zero.
+        // SAFETY: the caller guarantees a live block of this layout; the new size is not zero.
         let moved = unsafe { GlobalAlloc::realloc(&self.heap, block.as_ptr(), layout, new_size) };
         NonNull::new(moved).ok_or(AllocError::NoMemory)
     }
@@ -124,14 +124,14 @@ unsafe impl ByteAllocator for Adapted {
     }
 }
 
-// SAFETY: the heap is reachable through the adapter alone, and misuse is not permitted.
+// SAFETY: only the adapter reaches the heap, and this subject allows no misuse.
 unsafe impl Subject for Adapted {
     fn heap(&mut self) -> &mut dyn ByteAllocator {
         self
     }
 
     fn validate(&self) -> Result<(), String> {
-        // SAFETY: the heap is looked at.
+        // SAFETY: `validate` only reads the heap.
         let outcome = unsafe { self.heap.with_inner(|heap| heap.validate()) };
         outcome.map_err(|inconsistency| inconsistency.to_string())
     }

@@ -1,4 +1,5 @@
-//! Programs over the deterministic allocator: the first byte picks the face and the configuration.
+//! Runs programs on the deterministic allocators. The first byte chooses between ids and raw blocks, and the
+//! configuration.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -22,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let ops = slab_testkit::Op::decode(program);
     let seed = usize::from(first / 4);
-    // Small regions are soon full, and soon walked.
+    // Small regions fill up fast, and `validate` walks them fast.
     let sizes = [20_000 + seed, 9000, 300, 400_000];
     let arenas = sizes.map(|size| Arena::new(size, size * seed % 4096)).into();
     let classes = if first & 2 == 0 { SizeClasses::Standard } else { SizeClasses::Fine };

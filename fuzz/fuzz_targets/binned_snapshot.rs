@@ -1,5 +1,5 @@
-//! Snapshots as somebody else may have made them: a real one, some numbers of which are replaced, or
-//! any text. Either it is refused, or what is restored is whole and works.
+//! Restores forged snapshots: a real one with some numbers replaced, or any text. `restore` must refuse the
+//! snapshot, or return an allocator that is consistent and works.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use slab_binned::{FingerprintedAllocator, Snapshot, SnapshotError};
 
 const BUDGET: usize = 4 << 20;
-/// Bytes of the program that is run before the snapshot is taken.
+/// The first bytes of the input are a program, which runs before the snapshot is taken.
 const PROGRAM_BYTES: usize = 24;
-/// Bytes that replace a number: which one, and by what.
+/// Bytes of input for one replaced number: they choose the number and its new value.
 const CHANGE_BYTES: usize = 7;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -36,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Gives a value that was changed the checksum of what it holds, so that the other checks are reached.
+/// Corrects the checksum of a changed snapshot, so that the other checks are reached.
 fn seal(value: &mut Value) {
     let Ok(snapshot) = serde_json::from_value::<Snapshot>(value.clone()) else { return };
     if let Err(SnapshotError::Checksum { found, .. }) =
@@ -46,7 +46,7 @@ fn seal(value: &mut Value) {
     }
 }
 
-/// Runs a short program and takes the snapshot.
+/// Runs a short program and returns a snapshot of the result.
 fn taken(program: &[u8]) -> Snapshot {
     let mut blocks = FingerprintedAllocator::new();
     let mut live = Vec::new();
@@ -66,7 +66,7 @@ fn taken(program: &[u8]) -> Snapshot {
     blocks.snapshot().expect("memory")
 }
 
-/// Finds the number of that place among all of a value's, or how many there are.
+/// Returns the number at the position `wanted` among all numbers of a value, or else `None` and their count.
 fn numbers(value: &mut Value, wanted: usize, mut seen: usize) -> (Option<&mut Value>, usize) {
     let children: Vec<&mut Value> = match value {
         Value::Array(items) => items.iter_mut().collect(),
@@ -86,14 +86,14 @@ fn numbers(value: &mut Value, wanted: usize, mut seen: usize) -> (Option<&mut Va
     (None, seen)
 }
 
-/// A snapshot that is accepted gives an allocator that holds together and goes on.
+/// Restores a snapshot. If it is accepted, checks that the allocator is consistent and works on.
 fn try_restore(snapshot: &Snapshot) {
     slab_fuzz::count(1);
     let Ok(mut blocks) = FingerprintedAllocator::restore(snapshot, BUDGET) else { return };
     assert!(blocks.storage_bytes() <= BUDGET);
-    blocks.validate().expect("what is accepted is whole");
+    blocks.validate().expect("an accepted snapshot restores a consistent allocator");
     let again = blocks.snapshot().expect("memory");
-    assert_eq!(&again, snapshot, "what is restored is what was saved");
+    assert_eq!(&again, snapshot, "the restored allocator gives the same snapshot");
     let mut live = Vec::new();
     for size in [1, 40, 600, 2000, 9000, 100_000, 40] {
         live.extend(blocks.alloc(size));
@@ -102,7 +102,7 @@ fn try_restore(snapshot: &Snapshot) {
         assert!(blocks.get(id).expect("live").iter().all(|&byte| byte == 0), "{id}");
         blocks.free(id).expect("live");
     }
-    blocks.validate().expect("it stays whole");
+    blocks.validate().expect("the allocator stays consistent");
     blocks.trim().expect("no log");
-    blocks.validate().expect("it stays whole");
+    blocks.validate().expect("the allocator stays consistent");
 }

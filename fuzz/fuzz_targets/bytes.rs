@@ -1,4 +1,4 @@
-//! Programs of the operation language over the byte heap; the first byte picks mode and addresses.
+//! Runs programs of the operation language on the byte heap. The first byte chooses the mode and the addresses.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((&first, program)) = bytes.split_first() else { return };
     let ops = Op::decode(program);
     let seed = usize::from(first / 3);
-    // Small regions are soon full, and soon walked.
+    // Small regions fill up fast, and `validate` walks them fast.
     let sizes = [20_000 + seed, 5000, 300, 400_000];
     let arenas = sizes.map(|size| Arena::new(size, size * seed % 4096)).into();
     let report = match first % 3 {

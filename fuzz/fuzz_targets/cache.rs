@@ -1,4 +1,4 @@
-//! Programs over object caches.
+//! Runs programs on object caches.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Programs over a pool's magazines and over its buffers: the first byte says which, two more set it up.
+//! Runs programs on a pool's magazines or on its buffers. The first byte chooses which; the next two configure the pool.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

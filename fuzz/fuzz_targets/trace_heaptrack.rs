@@ -1,4 +1,4 @@
-//! Any text as the lines of a heaptrack recording.
+//! Reads any text as the lines of a heaptrack recording.
 #![no_main]
 
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! Any text as the lines of a valgrind log.
+//! Reads any text as the lines of a valgrind log.
 #![no_main]
 
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! Programs over allocators of values: the first byte chooses the slab capacity.
+//! Runs programs on `SlabAllocator`s. The first byte chooses the slab capacity.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

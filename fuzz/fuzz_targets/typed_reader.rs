@@ -1,6 +1,6 @@
-//! Serialised allocators as a stranger may have written them: a real one, some numbers of which are replaced and
-//! the checksum made right again, or any text. Either it is refused, or what is read is whole and works; and memory is
-//! acquired in proportion to the input's length, which bounds time too.
+//! Deserialises forged allocators: a real one with some numbers replaced and the checksum corrected, or any text. The
+//! reader must refuse the input, or return an allocator that is consistent and works. It may request memory only in
+//! proportion to the input's length, which bounds the time too.
 #![no_main]
 #![expect(unsafe_code, reason = "a memory source is an unsafe trait")]
 
@@ -13,23 +13,23 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use slab_typed::{SlabAllocator, SlotHandle};
 
-/// Bytes of the program that is run before the allocator is written.
+/// The first bytes of the input are a program, which runs before the allocator is serialised.
 const PROGRAM_BYTES: usize = 24;
-/// Bytes that replace a number: which one, and by what.
+/// Bytes of input for one replaced number: they choose the number and its new value.
 const CHANGE_BYTES: usize = 8;
-/// Bytes that reading may acquire for each byte of input: a word of two bytes pays for 64 slots of 12 bytes, or for
+/// Bytes that the reader may request per byte of input. A word of two bytes can stand for 64 slots of 12 bytes, or for
 /// 64 entries of the directory.
-const PAID: usize = 800;
+const BYTES_PER_INPUT_BYTE: usize = 800;
 
 thread_local! {
     static REQUESTED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts the bytes that are asked for.
+/// Counts the bytes that are requested from `Global`.
 #[derive(Debug, Default, Clone, Copy)]
 struct Counting;
 
-// SAFETY: blocks are `Global`'s.
+// SAFETY: `Global` returns and frees the blocks, and implements this trait.
 unsafe impl Allocator for Counting {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         REQUESTED.set(REQUESTED.get() + layout.size());
@@ -37,7 +37,7 @@ unsafe impl Allocator for Counting {
     }
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller guarantees a live block of this layout, and `allocate` took it from `Global`.
         unsafe { Global.deallocate(block, layout) };
     }
 }
@@ -54,7 +54,8 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let (program, changes) = bytes.split_at(bytes.len().min(PROGRAM_BYTES));
-    let mut input = serde_json::to_value(written(program)).expect("whatever the history");
+    let mut input = serde_json::to_value(written(program))
+        .expect("an allocator with any history can be serialised");
     for change in changes.chunks_exact(CHANGE_BYTES) {
         let number = u64::from(u32::from_le_bytes([change[3], change[4], change[5], change[6]]));
         let number = match change[2] % 4 {
@@ -80,7 +81,7 @@ fuzz_target!(|bytes: &[u8]| {
     try_read(input.to_string().as_bytes());
 });
 
-/// Runs a short program.
+/// Runs a short program and returns the allocator.
 fn written(program: &[u8]) -> Subject {
     let Some((&capacity, program)) = program.split_first() else {
         return SlabAllocator::new_in(1, Counting);
@@ -100,6 +101,7 @@ fn written(program: &[u8]) -> Subject {
     slab
 }
 
+/// Collects all numbers of a value.
 fn numbers<'a>(value: &'a mut Value, found: &mut Vec<&'a mut Value>) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| numbers(item, found)),
@@ -109,7 +111,7 @@ fn numbers<'a>(value: &'a mut Value, found: &mut Vec<&'a mut Value>) {
     }
 }
 
-/// Puts the right checksum on an input, as who writes one can.
+/// Corrects the checksum of a changed input, as its author could.
 fn seal(input: &mut Value) {
     fn scrambled(mut word: u64) -> u64 {
         word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -134,25 +136,30 @@ fn seal(input: &mut Value) {
     }
 }
 
-/// What is accepted holds together, goes on, and is written as something that is accepted.
+/// Reads an allocator. If it is accepted, checks that it is consistent, works on, and can be written and read again.
 fn try_read(text: &[u8]) {
     slab_fuzz::count(1);
     REQUESTED.set(0);
     let read = serde_json::from_slice::<Subject>(text);
     let requested = REQUESTED.get();
-    assert!(requested <= 1024 + PAID * text.len(), "{requested} bytes for {}", text.len());
+    assert!(
+        requested <= 1024 + BYTES_PER_INPUT_BYTE * text.len(),
+        "{requested} bytes requested for {} bytes of input",
+        text.len()
+    );
     let Ok(mut slab) = read else { return };
-    slab.validate().expect("what is accepted is whole");
-    let again = serde_json::to_vec(&slab).expect("whatever the history");
-    let copy: Subject = serde_json::from_slice(&again).expect("what was written is read");
+    slab.validate().expect("an accepted input gives a consistent allocator");
+    let again = serde_json::to_vec(&slab).expect("an allocator with any history can be serialised");
+    let copy: Subject =
+        serde_json::from_slice(&again).expect("the reader accepts what the writer wrote");
     assert!(copy.iter().eq(slab.iter()));
     let before: Vec<_> = slab.keys().collect();
     for value in 0..20 {
-        let handle = slab.allocate(value).expect("there are ids");
+        let handle = slab.allocate(value).expect("slab ids are left");
         assert!(!before.contains(&handle) && slab.get(handle) == Some(&value));
     }
     slab.retain(|handle, _| !before.contains(&handle));
     slab.compact();
     assert!(before.iter().all(|&handle| !slab.contains(handle)));
-    slab.validate().expect("it stays whole");
+    slab.validate().expect("the allocator stays consistent");
 }

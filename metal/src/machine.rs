@@ -1,4 +1,4 @@
-//! The machine: start-up, interrupts, words to the host and its end.
+//! The machine: start-up, interrupts, output to the host, and exit.
 
 use core::fmt;
 

@@ -1,8 +1,8 @@
-//! A firmware whose global allocator is a heap over a static array. It works the heap, and ends with
-//! status 0 if all was as it should be, 1 after a panic and 2 after a processor fault.
+//! A firmware whose global allocator is a heap in a static array. It uses the heap and exits with status 0 if
+//! every check passed, 1 after a panic and 2 after a processor fault.
 #![no_std]
 #![no_main]
-#![expect(unsafe_code, reason = "gives a static array to the heap")]
+#![expect(unsafe_code, reason = "hands a static array over to the heap")]
 
 extern crate alloc;
 
@@ -16,18 +16,18 @@ use core::panic::PanicInfo;
 use core::ptr::NonNull;
 
 use machine::{Console, exit};
-use masked::Masked;
+use masked::Lock;
 use slab_bytes::SlabByteAllocator;
 use slab_traits::Locked;
 
 /// The heap's type.
-pub type Heap = Locked<Masked, SlabByteAllocator>;
+pub type Heap = Locked<Lock, SlabByteAllocator>;
 
-/// Bytes given to the heap at the start, and where memory does not grow once more when a request finds
-/// none. What fits the smallest of the machines, which has 16 KiB.
+/// Bytes of a region. The heap has one region at the start. When an allocation finds no memory, it gets a second one, or
+/// on WebAssembly new pages. Two regions fit the smallest machine, which has 16 KiB.
 pub const REGION_BYTES: usize = 4608;
 
-/// Aligned as granules are, so that a region holds as many on every machine.
+/// Aligned to the heap's granules of 1 KiB, so that a region holds the same number of granules on every machine.
 #[repr(align(1024))]
 #[expect(dead_code, reason = "read and written through the heap alone")]
 struct Region([u8; REGION_BYTES]);
@@ -36,21 +36,21 @@ static mut FIRST: Region = Region([0; REGION_BYTES]);
 #[global_allocator]
 static HEAP: Heap = Locked::with_hook(SlabByteAllocator::new(), more_memory);
 
-/// Gives the heap more memory when a request finds none.
+/// Gives the heap more memory when an allocation finds none.
 fn more_memory(heap: &Heap, _: Layout) -> bool {
     let Some(spare) = spare_memory(heap) else { return false };
-    // SAFETY: nobody else names the memory; the heap refuses what it has already.
+    // SAFETY: only the heap uses the memory, which lives until the program ends. The heap refuses memory that it has.
     unsafe { heap.add_region(spare) }.is_ok()
 }
 
-/// A second array, as a firmware would have it for other plans.
+/// Returns a second array, once.
 #[cfg(not(target_arch = "wasm32"))]
 fn spare_memory(heap: &Heap) -> Option<NonNull<[u8]>> {
     static mut SECOND: Region = Region([0; REGION_BYTES]);
     (heap.total_bytes() == REGION_BYTES).then(|| region(&raw mut SECOND))
 }
 
-/// A page after the other, right behind the one before, until the module's limit is reached.
+/// Returns the next page of the module's memory, until its limit is reached. The pages are contiguous.
 #[cfg(target_arch = "wasm32")]
 fn spare_memory(_: &Heap) -> Option<NonNull<[u8]>> {
     machine::grow()
@@ -61,26 +61,26 @@ fn region(array: *mut Region) -> NonNull<[u8]> {
     NonNull::slice_from_raw_parts(start, REGION_BYTES)
 }
 
-/// Where the start-up code goes.
+/// The start-up code calls this.
 #[unsafe(no_mangle)]
 extern "C" fn start() -> ! {
-    // SAFETY: nobody else names the array.
+    // SAFETY: only the heap uses `FIRST`, which lives until the program ends.
     let given = unsafe { HEAP.add_region(region(&raw mut FIRST)) };
     given.expect("the array is large enough");
     let report = work::run(&HEAP);
-    writeln!(Console, "{report}").expect("the console takes everything");
+    writeln!(Console, "{report}").expect("a write to the console succeeds");
     exit(0)
 }
 
-/// Where the processor goes when it can go no further.
+/// The processor jumps here on a fault.
 #[unsafe(no_mangle)]
 extern "C" fn fault() -> ! {
-    writeln!(Console, "the processor faulted").expect("the console takes everything");
+    writeln!(Console, "the processor faulted").expect("a write to the console succeeds");
     exit(2)
 }
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    writeln!(Console, "{info}").expect("the console takes everything");
+    writeln!(Console, "{info}").expect("a write to the console succeeds");
     exit(1)
 }

@@ -1,6 +1,6 @@
-//! What the firmware does with its heap: collections, strings, fragmentation, the end of memory, and a
-//! double free. Each part leaves the heap as empty as it was.
-#![expect(unsafe_code, reason = "looks at the heap behind its lock, and misuses it")]
+//! The work of the firmware: collections, strings, fragmentation, memory that runs out, and a double free. Each
+//! part frees all that it allocated.
+#![expect(unsafe_code, reason = "reads the heap behind its lock, and misuses it")]
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -14,7 +14,7 @@ use slab_traits::ByteAllocator;
 
 use crate::{Heap, REGION_BYTES};
 
-/// How much was done; a run that did nothing proves nothing.
+/// How much work was done, so that a run that did nothing is noticed.
 pub struct Report {
     entries: usize,
     words: usize,
@@ -40,16 +40,16 @@ pub fn run(heap: &Heap) -> Report {
     let entries = in_order(heap, collections);
     let words = in_order(heap, strings);
     let fragments = in_order(heap, || fragments(whole));
-    assert_eq!(heap.total_bytes(), REGION_BYTES, "one region was enough so far");
+    assert_eq!(heap.total_bytes(), REGION_BYTES, "one region is enough for the first parts");
     in_order(heap, || end_of_memory(heap));
     let refused = in_order(heap, || double_free(heap));
     Report { entries, words, fragments, largest_bytes: whole, refused }
 }
 
-/// Runs a part, after which the heap has to be sound and nothing may be left of it.
+/// Runs a part, then checks that the heap is consistent and that every block was freed.
 fn in_order<T>(heap: &Heap, part: impl FnOnce() -> T) -> T {
     let result = part();
-    // SAFETY: the heap is only looked at.
+    // SAFETY: the closure only reads the heap.
     let outcome = unsafe { heap.with_inner(|heap| heap.validate()) };
     assert_eq!(outcome, Ok(()));
     assert_eq!(heap.used_bytes(), 0, "everything was freed");
@@ -57,7 +57,7 @@ fn in_order<T>(heap: &Heap, part: impl FnOnce() -> T) -> T {
 }
 
 fn largest_free(heap: &Heap) -> usize {
-    // SAFETY: the heap is only looked at.
+    // SAFETY: the closure only reads the heap.
     unsafe { heap.with_inner(|heap| heap.largest_free()) }
 }
 
@@ -84,7 +84,7 @@ fn collections() -> usize {
     inserted
 }
 
-/// Strings that are cut, kept, sorted and joined.
+/// Strings that are split, sorted, joined and formatted.
 fn strings() -> usize {
     let text = "the quick brown fox jumps over the lazy dog while the heap looks on";
     let mut words: Vec<String> = text.split(' ').map(String::from).collect();
@@ -98,7 +98,7 @@ fn strings() -> usize {
     words.len()
 }
 
-/// Blocks of all sizes, freed in an order that leaves holes; in the end the heap is one piece again.
+/// Blocks of many sizes, freed in an order that leaves holes. Afterwards the free memory is one piece again.
 fn fragments(whole: usize) -> usize {
     let mut count = 0;
     for stride in [3, 5, 2] {
@@ -117,7 +117,7 @@ fn fragments(whole: usize) -> usize {
                 let block = blocks[place].take().expect("freed once");
                 assert!(
                     block.iter().all(|&byte| byte == block[0]),
-                    "a block was written by another"
+                    "a write to another block changed this one"
                 );
             }
         }
@@ -125,14 +125,14 @@ fn fragments(whole: usize) -> usize {
     let mut everything: Vec<u8> = Vec::new();
     everything
         .try_reserve_exact(whole)
-        .expect("what was free at the start is free again, in one piece");
+        .expect("the memory that was free at the start is free again, in one piece");
     everything.resize(whole, 0xA5);
     assert!(everything.iter().all(|&byte| byte == 0xA5));
     count
 }
 
-/// A request beyond the first region calls the hook, which gives more; when that is used up too the
-/// request is refused, and nothing is lost.
+/// Allocates until memory runs out. When the first region is full, the heap calls the hook, which adds memory. When
+/// that is full too, the allocation fails, and the contents of all blocks are intact.
 fn end_of_memory(heap: &Heap) {
     let mut blocks: Vec<Vec<u8>> = Vec::new();
     loop {
@@ -143,21 +143,24 @@ fn end_of_memory(heap: &Heap) {
         block.resize(900, blocks.len() as u8);
         blocks.push(block);
     }
-    assert!(heap.total_bytes() > REGION_BYTES, "the hook gave more memory");
+    assert!(heap.total_bytes() > REGION_BYTES, "the hook added memory");
     let filled_bytes = blocks.len() * 900;
     assert!(filled_bytes > heap.total_bytes() / 2, "{} blocks", blocks.len());
     for (nth, block) in blocks.iter().enumerate() {
-        assert!(block.iter().all(|&byte| byte == nth as u8), "a block was written by another");
+        assert!(
+            block.iter().all(|&byte| byte == nth as u8),
+            "a write to another block changed this one"
+        );
     }
 }
 
-/// A block is freed a second time, and a pointer into it: both are refused.
+/// Frees a pointer into a block, then frees the block twice. The heap must refuse the first and the last of these.
 fn double_free(heap: &Heap) -> usize {
     let layout = Layout::new::<[u8; 100]>();
-    // SAFETY: the heap stays in place, and frees only the block that it gives.
+    // SAFETY: the heap stays in place. `try_free` refuses the wrong frees, and the block is not used after its free.
     unsafe {
         heap.with_inner(|heap| {
-            let block: NonNull<u8> = heap.alloc(layout).expect("room");
+            let block: NonNull<u8> = heap.alloc(layout).expect("the heap has room for 100 bytes");
             let refused = heap.try_free(block.add(16), layout).is_err();
             heap.try_free(block, layout).expect("live");
             let refused_again = heap.try_free(block, layout).is_err();

@@ -97,6 +97,7 @@ pub struct ClassMap {
 
 impl ClassMap {
     const fn new(sizes: &'static [u32]) -> Self {
+        assert!(are_valid(sizes), "invalid size classes");
         let mut map = Self { sizes, classes: [0; CLASS_BYTES_MAX / GRANULE_BYTES] };
         let (mut step, mut class) = (0, 0);
         while step < map.classes.len() {
@@ -156,8 +157,6 @@ const fn are_valid(sizes: &[u32]) -> bool {
     }
     sizes[0] as usize == GRANULE_BYTES && sizes[sizes.len() - 1] as usize == CLASS_BYTES_MAX
 }
-
-const _: () = assert!(are_valid(&STANDARD_SIZES) && are_valid(&FINE_SIZES));
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@
 //! * [`BinnedByteAllocator`] is the allocator over raw memory regions, behind the traits of
 //!   [`slab_traits`].
 //!
-//! # What is deterministic
+//! # Determinism
 //!
 //! From the [`Config`] and the operations that succeeded, in their order, follow, on every platform
 //! and in every build:
@@ -76,7 +76,8 @@
 //! | `serde` | no | serialisation of ids, configurations, logs and snapshots; needs `alloc` |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(unstable_allocator, feature(allocator_api))]
+// Without allocator-api2's feature `nightly` the crate names no unstable trait.
+#![cfg_attr(unstable_allocator, feature(allocator_api), allow(unused_features))]
 #![warn(missing_debug_implementations)]
 
 #[cfg(test)]

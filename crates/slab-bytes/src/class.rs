@@ -1,4 +1,4 @@
-//! Size classes of slots: 16-byte steps to 128, then four per doubling to 4096.
+//! Size classes of slots: 16-byte steps to 128, four per doubling to 4096, and twice as many from 256 to 512.
 //!
 //! Rounding up to a class wastes at most a fifth of a block above 128 bytes and at most 15 bytes
 //! below. A class is found in one look into a table of 257 bytes.
@@ -27,7 +27,7 @@ pub struct SizeClass(u8);
 
 impl SizeClass {
     /// How many classes there are.
-    pub const COUNT: usize = Self::index_of(SLOT_BYTES_MAX - 1) + 1;
+    pub const COUNT: usize = SLOT_BYTES.len();
 
     /// Returns the smallest class whose slots hold `size` bytes at `align`, or `None` if only a run
     /// of granules does.
@@ -132,7 +132,7 @@ impl SizeClass {
     /// Returns the longest length up to this one that slots fill without a rest, or this one if none
     /// is so short.
     const fn filled(self, granules: u32) -> u32 {
-        // Slots are an odd factor of 1 to 7 times a power of two, granules a larger power of two or
+        // Slots are an odd factor of 1 to 15 times a power of two, granules a larger power of two or
         // the same: so many granules, or a multiple, are filled.
         let odd = (self.slot_bytes() >> self.slot_bytes().trailing_zeros()) as u32;
         if granules < odd { granules } else { granules - granules % odd }
@@ -153,29 +153,28 @@ impl SizeClass {
         self.slot_over(granules as usize * GRANULE_BYTES)
     }
 
-    /// Returns the class of sizes to `last + 1`: the three leading bits of `last` select it, and all
-    /// sizes to 128 share one shift.
-    const fn index_of(last: usize) -> usize {
-        let shift = (last | 64).ilog2() as usize - 2;
-        (last >> shift) + 4 * (shift - 4)
-    }
-
     const fn slot_bytes_of(index: usize) -> usize {
-        if index < 8 {
-            return (index + 1) * CLASS_STEP;
-        }
-        let (doubling, quarter) = ((index - 8) / 4, (index - 8) % 4);
-        (32 << doubling) * (quarter + 5)
+        SLOT_BYTES[index] as usize
     }
 }
 
+/// The slot size of each class. The four classes between 256 and 512 that make eight of this doubling save 7 % of
+/// the peak of a program of many such blocks; eight in every doubling would save 1 % more and cost 1 KiB of
+/// the allocator's own value.
+const SLOT_BYTES: [u16; 32] = [
+    16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480, 512,
+    640, 768, 896, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096,
+];
+
 /// The class of each size, in steps of 16 bytes: four cache lines, of which small blocks touch one.
-/// The arithmetic that it holds takes a bit scan, which is slow where it has no instruction.
 const BY_SIZE: [u8; SLOT_BYTES_MAX / CLASS_STEP + 1] = {
     let mut table = [0; SLOT_BYTES_MAX / CLASS_STEP + 1];
-    let mut steps = 1;
+    let (mut steps, mut index) = (1, 0);
     while steps < table.len() {
-        table[steps] = SizeClass::index_of(steps * CLASS_STEP - 1) as u8;
+        if SizeClass::slot_bytes_of(index) < steps * CLASS_STEP {
+            index += 1;
+        }
+        table[steps] = index as u8;
         steps += 1;
     }
     table
@@ -294,8 +293,8 @@ mod tests {
                 assert!(tail * 8 <= granules as usize * GRANULE_BYTES, "{class:?}: {tail}");
                 previous = granules;
             }
-            // Up to six granules are cut off for a length that slots fill.
-            let twice = 2 * (class.segment_granules(1 << 20) + 6);
+            // Up to 14 granules are cut off for a length that slots fill.
+            let twice = 2 * (class.segment_granules(1 << 20) + 14);
             let slots = twice as usize * GRANULE_BYTES / class.slot_bytes();
             assert!(
                 twice > SEGMENT_GRANULES_MAX || slots > VacantWord::SLOT_COUNT_MAX as usize,
@@ -309,8 +308,8 @@ mod tests {
     fn the_class_table_is_the_documented_one() {
         let table = SizeClass::all().map(SizeClass::slot_bytes);
         assert!(table.eq([
-            16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768,
-            896, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096,
+            16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448,
+            480, 512, 640, 768, 896, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096,
         ]));
     }
 
@@ -326,7 +325,8 @@ mod tests {
     fn the_shortest_segments_are_no_longer_than_they_have_to_be() {
         let granules = SizeClass::all().map(|class| SHORTEST_TIDY[class.index()]);
         assert!(granules.eq([
-            1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 2, 3, 1, 1, 4, 3, 2, 2, 5, 3, 4, 4,
+            1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 3, 2, 3, 1, 1, 1, 2, 3, 1, 1, 4, 3, 2, 2, 5,
+            3, 4, 4,
         ]));
     }
 

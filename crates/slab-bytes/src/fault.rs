@@ -56,7 +56,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     #[cold]
     pub(crate) fn fault_of(&self, address: usize, layout: Layout) -> Fault {
         let Some((view, offset)) = self.regions.look_up(address) else {
-            return Fault::Foreign { address };
+            return if self.is_fresh(address) {
+                Fault::NotLive { address }
+            } else {
+                Fault::Foreign { address }
+            };
         };
         let (head, in_run) = Self::line_over(&view, offset);
         // What a line outside of segments says of its head may be out of date.
@@ -76,13 +80,20 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             Kind::Block | Kind::Borrowed | Kind::Pages if in_run != 0 => {
                 Fault::Interior { address, block_address: address - in_run, block_bytes }
             }
-            Kind::Kept | Kind::Free if in_run == 0 => {
+            Kind::Cached | Kind::Free if in_run == 0 => {
                 // A free run may be longer than the block that was freed there.
                 let block_bytes = block_bytes.min(taken_bytes::<M>(layout));
                 Fault::DoubleFree { address, block_bytes }
             }
             _ => Fault::NotLive { address },
         }
+    }
+
+    /// Returns whether an address lies in a fresh granule.
+    fn is_fresh(&self, address: usize) -> bool {
+        let Some(region) = self.regions.region_at(address) else { return false };
+        let offset = address.wrapping_sub(region.granules().addr().get());
+        offset / GRANULE_BYTES < region.granule_count() as usize
     }
 
     /// Says why no run of pages of so many bytes was found at an address.

@@ -1,12 +1,12 @@
-//! The way of a block back: from its address to its slot or run, and to where that belongs now. What is
-//! wrong with a free that is refused is said in `fault`.
+//! Frees: from an address to the slot or run of a block, and from there to the list where it belongs now.
+//! `fault` says what is wrong with a free that is refused.
 #![expect(unsafe_code, reason = "walks lines from an address, and retires raw memory")]
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use slab_core::{Mode, poison};
-use slab_traits::{AllocError, AllocResult, Fault};
+use slab_traits::Fault;
 
 use crate::block;
 use crate::class::{GRANULE_BYTES, SizeClass};
@@ -31,13 +31,15 @@ pub(crate) enum Place {
     Run { head: LineRef, len: u32 },
 }
 
-/// What became of a slot that was to be freed.
-enum Slot {
-    Freed,
-    /// Freed, and its segment does not belong any more where it is.
-    Unsettled,
-    /// Untouched.
-    Unusual,
+/// What the fast path of a free leaves to do.
+enum Left {
+    Nothing,
+    /// The slot is freed; the segment with this head belongs to another list now.
+    Settle(LineRef),
+    /// Everything: the block is a run, or refused.
+    Run,
+    /// Everything: the block lies in another region, or is refused.
+    All,
 }
 
 impl Place {
@@ -73,128 +75,89 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         })
     }
 
-    /// Takes a block back and returns `done`, or whatever `rest` returns, which does all that
-    /// [`try_free`](Self::try_free) says and is asked whenever anything is unusual: a region that is
-    /// not the one used last, or something to refuse.
+    /// Takes a block back if it is a slot in the region used last and nothing is unusual, and says what is left
+    /// to do.
     ///
-    /// Calls are last calls, so that the usual way needs no stack frame.
-    ///
-    /// # Safety
-    ///
-    /// As [`try_free`](Self::try_free).
+    /// Callers do it in a tail call, so that the fast path needs no stack frame.
     #[inline(always)]
-    pub(crate) unsafe fn free_as<R>(
-        &mut self,
-        block: NonNull<u8>,
-        layout: Layout,
-        done: R,
-        rest: unsafe fn(&mut Self, usize, Layout) -> R,
-    ) -> R {
-        let address = block.addr().get();
+    fn free_fast(&mut self, address: usize, layout: Layout) -> Left {
         if block::dressed::<M>() {
-            // SAFETY: the caller's promise is the same.
-            return unsafe { rest(self, address, layout) };
+            return Left::All;
         }
-        let Some(offset) = self.regions.hot().offset_of(address) else {
-            // SAFETY: as above.
-            return unsafe { rest(self, address, layout) };
-        };
+        let Some(offset) = self.regions.hot().offset_of(address) else { return Left::All };
         let (head, offset) = Self::line_over(self.regions.hot(), offset);
         let kind = head.kind();
         if !kind.is_segment() {
-            // SAFETY: as above.
-            return unsafe { self.free_run(address, layout, done, rest) };
+            return Left::Run;
         }
-        match self.free_slot(head, kind, offset, layout) {
-            Slot::Freed => done,
-            Slot::Unsettled => {
-                self.settle(head);
-                done
-            }
-            // SAFETY: as above.
-            Slot::Unusual => unsafe { rest(self, address, layout) },
-        }
-    }
-
-    /// Makes the slot at an offset of a segment vacant, if it is live and the layout fits its class.
-    #[inline(always)]
-    fn free_slot(&mut self, head: LineRef, kind: Kind, offset: usize, layout: Layout) -> Slot {
         let front = self.fronts.of_line(head.class_index());
         if M::CHECKED && !front.takes(layout.size(), layout.align()) {
-            return Slot::Unusual;
+            return Left::All;
         }
-        // A slot beyond the segment's last is not live, by H4: the count needs no look.
-        let Some(slot) = front.slot_at(offset) else { return Slot::Unusual };
+        // A slot beyond the segment's last is not live (H4): the slot count is not needed.
+        let Some(slot) = front.slot_at(offset) else { return Left::All };
         let mut live = head.live();
-        if kind == Kind::Front {
-            if M::CHECKED && front.holds(slot) || !live.remove(slot) {
-                return Slot::Unusual;
-            }
-            // The front finds the slot when it runs out, and keeps its segment if it is unused.
-            head.set_live(live);
-            self.freed_bytes = self.freed_bytes.wrapping_add(front.slot_bytes());
-            return Slot::Freed;
-        }
-        if !live.remove(slot) {
-            return Slot::Unusual;
+        let is_front = kind == Kind::Front;
+        if M::CHECKED && is_front && front.holds(slot) || !live.remove(slot) {
+            return Left::All;
         }
         head.set_live(live);
         self.freed_bytes = self.freed_bytes.wrapping_add(front.slot_bytes());
-        if kind == Kind::Full || live.is_empty() { Slot::Unsettled } else { Slot::Freed }
+        // The front finds the slot when it runs out, and keeps its segment if it is unused.
+        if !is_front && (kind == Kind::Full || live.is_empty()) {
+            return Left::Settle(head);
+        }
+        Left::Nothing
     }
 
-    /// Takes a block back that is a run of its own, in the region used last.
+    /// Takes a block back and counts a refusal; [`ByteAllocator::dealloc`](slab_traits::ByteAllocator::dealloc).
+    ///
+    /// # Safety
+    ///
+    /// As [`try_free`](Self::try_free).
+    #[inline(always)]
+    pub(crate) unsafe fn free_or_count(&mut self, address: usize, layout: Layout) {
+        match self.free_fast(address, layout) {
+            Left::Nothing => {}
+            Left::Settle(head) => self.settle(head),
+            // SAFETY: the caller's promise is the same.
+            Left::Run => unsafe { self.free_run_or_count(address, layout) },
+            // SAFETY: the caller's promise is the same.
+            Left::All => unsafe { self.free_slow_or_count(address, layout) },
+        }
+    }
+
+    /// Takes a block back that is a run in the region used last, and counts a refusal.
     ///
     /// # Safety
     ///
     /// As [`try_free`](Self::try_free).
     #[inline(never)]
-    unsafe fn free_run<R>(
-        &mut self,
-        address: usize,
-        layout: Layout,
-        done: R,
-        rest: unsafe fn(&mut Self, usize, Layout) -> R,
-    ) -> R {
-        let Some(offset) = self.regions.hot().offset_of(address) else {
-            // SAFETY: the caller's promise is the same.
-            return unsafe { rest(self, address, layout) };
-        };
-        let (head, offset) = Self::line_over(self.regions.hot(), offset);
-        let len = head.len();
-        let whole = head.kind() == Kind::Block && offset == 0;
-        if !whole || M::CHECKED && !block::fits_run::<M>(layout, address, len) {
-            // SAFETY: as above.
-            return unsafe { rest(self, address, layout) };
+    unsafe fn free_run_or_count(&mut self, address: usize, layout: Layout) {
+        if let Some(offset) = self.regions.hot().offset_of(address) {
+            let (head, offset) = Self::line_over(self.regions.hot(), offset);
+            let len = head.len();
+            let whole = head.kind() == Kind::Block && offset == 0;
+            if whole && (!M::CHECKED || block::fits_run::<M>(layout, address, len)) {
+                self.freed_bytes = self.freed_bytes.wrapping_add(len as usize * GRANULE_BYTES);
+                // SAFETY: the run is a block's, which has just ended.
+                return unsafe { self.runs.give_back(head, len) };
+            }
         }
-        self.freed_bytes = self.freed_bytes.wrapping_add(len as usize * GRANULE_BYTES);
-        // SAFETY: the run is a block's, which has just ended.
-        unsafe { self.runs.give_back(head, len) };
-        done
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.free_slow_or_count(address, layout) };
     }
 
-    /// As [`try_free`](Self::try_free), without an answer.
+    /// Takes a block back and counts a refusal, without the fast path.
     ///
     /// # Safety
     ///
     /// As [`try_free`](Self::try_free).
     #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn free_or_count(&mut self, address: usize, layout: Layout) {
+    unsafe fn free_slow_or_count(&mut self, address: usize, layout: Layout) {
         // SAFETY: the caller's promise is the same. A refusal is counted and its fault stored.
         let _ = unsafe { self.free_slow(address, layout) };
-    }
-
-    /// As [`try_free`](Self::try_free), without the numbers.
-    ///
-    /// # Safety
-    ///
-    /// As [`try_free`](Self::try_free).
-    #[cold]
-    #[inline(never)]
-    pub(crate) unsafe fn free_or_refuse(&mut self, address: usize, layout: Layout) -> AllocResult {
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.free_slow(address, layout) }.map_err(AllocError::from)
     }
 
     /// Finds the live block of a layout at an address; [`fault_of`](Self::fault_of) says why there is none.
@@ -268,8 +231,16 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// `Unchecked` mode it is such an address, and `layout` is the block's.
     #[inline]
     pub unsafe fn try_free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), Fault> {
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.free_as(block, layout, Ok(()), Self::free_slow) }
+        let address = block.addr().get();
+        match self.free_fast(address, layout) {
+            Left::Nothing => Ok(()),
+            Left::Settle(head) => {
+                self.settle(head);
+                Ok(())
+            }
+            // SAFETY: the caller's promise is the same.
+            Left::Run | Left::All => unsafe { self.free_slow(address, layout) },
+        }
     }
 
     /// Does all that [`try_free`](Self::try_free) says.
@@ -327,6 +298,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                     // Every slot is vacant, so that none is borrowed any more.
                     head.edit(|line| line.slots = line.slots.without_borrowed());
                     front.spare = Some(head);
+                    self.spare_granules += head.len() as usize;
                     return;
                 }
                 front.segment_count -= 1;

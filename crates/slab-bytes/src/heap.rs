@@ -17,6 +17,16 @@ use crate::region_set::RegionSet;
 use crate::resize::Keep;
 use crate::runs::RunBins;
 
+/// Fresh granules that are taken into use at a time, at least.
+const ADVANCE_MIN: u32 = 16;
+
+/// Cached runs and spare segments are made free before fresh granules are taken into use, if they have more
+/// granules than this...
+const RECLAIM_MIN: usize = 16;
+
+/// ...and more than one of so many granules in use.
+const RECLAIM_SHARE: usize = 16;
+
 /// A byte heap over raw memory regions.
 ///
 /// Blocks to 4096 bytes are slots of size-classed segments; larger ones, and those aligned beyond a
@@ -32,7 +42,7 @@ use crate::runs::RunBins;
 /// |---|---|---|
 /// | `alloc`, `dealloc` to 4096 bytes | *O*(1) | looks at no user memory |
 /// | larger blocks | *O*(1) | |
-/// | any of them before `NoMemory` | *O*(classes) | returns unused segments, then looks at 256 free runs at most |
+/// | any of them before `NoMemory` | *O*(classes) | returns unused segments, then looks at 128 free runs at most |
 /// | `dealloc` with many regions | *O*(log regions) expected | *O*(1) in the region used last |
 /// | `Hardened`, any | + *O*(block size) | fills and inspects blocks |
 ///
@@ -67,6 +77,8 @@ pub struct SlabByteAllocator<M: Mode = Checked, const PAGE: usize = 4096> {
     pub(crate) regions: RegionSet,
     pub(crate) total_bytes: usize,
     pub(crate) granule_total: usize,
+    /// Granules of the spare segments of all classes.
+    pub(crate) spare_granules: usize,
     pub(crate) page_total: usize,
     /// Bytes ever allocated, wrapping.
     pub(crate) allocated_bytes: usize,
@@ -94,6 +106,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             regions: RegionSet::new(),
             total_bytes: 0,
             granule_total: 0,
+            spare_granules: 0,
             page_total: 0,
             allocated_bytes: 0,
             freed_bytes: 0,
@@ -121,7 +134,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                         self.allocated_bytes = self.allocated_bytes.wrapping_add(slot_bytes);
                         Ok(slot)
                     }
-                    None => self.alloc_slot_slow(class, layout.align()),
+                    None => self.alloc_slot_partial(class, layout.align()),
                 }
             }
             Fitting::Run { len, align } => self.alloc_run(len, align),
@@ -129,7 +142,27 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         }
     }
 
-    /// Finds the class a slot when its front holds none.
+    /// Finds the class a slot in its partial segments when its front holds none. *O*(1).
+    ///
+    /// A program that frees blocks all over its segments comes here for every second block.
+    #[inline(never)]
+    fn alloc_slot_partial(&mut self, class: SizeClass, align: usize) -> AllocResult<NonNull<u8>> {
+        let front = &mut self.fronts[class];
+        let Some(segment) = front.partial.pop() else { return self.alloc_slot_slow(class, align) };
+        let Some(granule) = self.regions.hot().granule_of(segment) else {
+            front.partial.push(segment);
+            return self.alloc_slot_slow(class, align);
+        };
+        // SAFETY: a granule of the region used last.
+        let start = unsafe { self.regions.hot().granule_start(granule) };
+        // SAFETY: the segment is of this class, starts there, and is in no list.
+        unsafe { front.adopt(segment, start) };
+        let slot = front.take().ok_or(AllocError::NoMemory)?;
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(front.slot_bytes());
+        Ok(slot)
+    }
+
+    /// Finds the class a slot when neither its front nor a partial segment of the region used last has one.
     #[cold]
     #[inline(never)]
     fn alloc_slot_slow(&mut self, class: SizeClass, align: usize) -> AllocResult<NonNull<u8>> {
@@ -161,13 +194,13 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if !front.is_exhausted() {
             return true;
         }
-        let segment = match front.partial.first() {
-            Some(partial) => {
-                front.partial.remove(partial);
-                partial
-            }
+        let segment = match front.partial.pop() {
+            Some(partial) => partial,
             None => match front.spare.take() {
-                Some(spare) => spare,
+                Some(spare) => {
+                    self.spare_granules -= spare.len() as usize;
+                    spare
+                }
                 None => return false,
             },
         };
@@ -192,12 +225,14 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     /// Returns the bytes that lie in segments and kept runs and in no live block.
     fn idle_bytes(&self) -> usize {
-        let held = self.granule_total - self.runs.free_granules();
+        let held = self.granules_in_use() - self.runs.free_granules();
         held * GRANULE_BYTES - self.used_bytes()
     }
 
     fn carve_segment(&mut self, class: SizeClass, len: u32) -> bool {
-        let Some(head) = self.runs.take(len) else { return false };
+        let Some(head) = self.runs.take_cached(len).or_else(|| self.find_run(len, 1)) else {
+            return false;
+        };
         head.set(Line::segment(class, len));
         for back in 1..len {
             // SAFETY: within the run just taken.
@@ -224,11 +259,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         } else {
             if !self.runs.is_alone(len)
                 && self.used_bytes() == 0
-                && !self.runs.find_alone(len, self.granule_total)
+                && !self.runs.find_alone(len, self.granules_in_use())
             {
                 self.reclaim();
             }
-            if let Some(head) = self.runs.take_kept(len) {
+            if let Some(head) = self.runs.take_cached(len) {
                 // All else that a head says is true of it already.
                 head.set_kind(Kind::Block);
                 self.allocated_bytes =
@@ -294,18 +329,103 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         self.allocated_bytes = self.allocated_bytes.wrapping_add(len as usize * GRANULE_BYTES);
     }
 
+    /// Returns how many granules of all regions are in use, which fresh ones are not.
+    pub(crate) fn granules_in_use(&self) -> usize {
+        self.granule_total - self.regions.fresh_granules()
+    }
+
+    /// Carves a run out of the free ones, if need be after taking fresh granules into use.
     fn find_run(&mut self, len: u32, align: usize) -> Option<LineRef> {
+        if let Some(head) = self.carve_run(len, align) {
+            return Some(head);
+        }
+        // Memory that was in use before is used again before fresh memory is.
+        let cached = self.runs.cached_granules() + self.spare_granules;
+        if cached > RECLAIM_MIN.max(self.granules_in_use() / RECLAIM_SHARE) {
+            self.reclaim();
+            if let Some(head) = self.carve_run(len, align) {
+                return Some(head);
+            }
+        }
+        self.carve_fresh(len, align)
+    }
+
+    /// Carves a run out of the first region where fresh granules, with the free run before them, have room for
+    /// it. *O*(regions with fresh granules + granules taken into use).
+    fn carve_fresh(&mut self, len: u32, align: usize) -> Option<LineRef> {
+        for region in self.regions.fresh() {
+            let fresh = region.fresh_count();
+            // SAFETY: the line behind the last granule in use.
+            let before = unsafe { self.runs.free_before(region.frontier()) };
+            let start = region.frontier_address() - before as usize * GRANULE_BYTES;
+            let skip = (start.wrapping_neg() & (align.max(GRANULE_BYTES) - 1)) / GRANULE_BYTES;
+            let needed = skip.saturating_add(len as usize);
+            if needed > before as usize + fresh as usize {
+                continue;
+            }
+            let more = (needed as u32).saturating_sub(before);
+            if more > 0 {
+                self.advance(region, more.max(ADVANCE_MIN).min(fresh));
+            }
+            let frontier = region.frontier();
+            // SAFETY: the line behind the last granule in use.
+            let run_len = unsafe { self.runs.free_before(frontier) };
+            // SAFETY: the run that ends there is that long.
+            let head = unsafe { frontier.backward(run_len) };
+            // SAFETY: a free run of at least `needed` granules.
+            return Some(unsafe { self.runs.carve(head, skip as u32, len) });
+        }
+        None
+    }
+
+    /// Takes `more` fresh granules of a region into use, which become free. *O*(`more`).
+    pub(crate) fn advance(&mut self, region: RegionRef, more: u32) {
+        // SAFETY: the callers pass a region of the set and at most its fresh granules, and never zero.
+        let head = unsafe { self.regions.advance(region, more) };
+        if block::dressed::<M>() {
+            let start = self.start_of(head);
+            let bytes = more as usize * GRANULE_BYTES;
+            // SAFETY: the granules are the region's.
+            unsafe { poison::permit(start, bytes) };
+            // SAFETY: the granules are the region's, and were never handed out.
+            unsafe { poison::retire::<M>(start, bytes) };
+        }
+        // SAFETY: the granules are a run that is in no use and in no list yet.
+        unsafe { self.runs.release(head, more) };
+        self.runs.bound_cache(self.granules_in_use());
+    }
+
+    /// Takes fresh granules into use so that `more` free ones follow a run, if it reaches up to them or to
+    /// the free run before them.
+    pub(crate) fn advance_behind(&mut self, head: LineRef, len: u32, more: u32) {
+        // SAFETY: at worst the line behind the last granule in use.
+        let behind = unsafe { head.forward(len as usize) };
+        let free = if behind.kind() == Kind::Free { behind.len() } else { 0 };
+        // SAFETY: at worst the line behind the last granule in use.
+        let end = unsafe { behind.forward(free as usize) };
+        let Some(needed @ 1..) = more.checked_sub(free) else { return };
+        if end.kind() == Kind::Frontier
+            && let Some(region) = self.regions.region_at(end.addr())
+            && needed <= region.fresh_count()
+        {
+            self.advance(region, needed);
+        }
+    }
+
+    /// Carves a run out of the free ones.
+    fn carve_run(&mut self, len: u32, align: usize) -> Option<LineRef> {
         if align <= GRANULE_BYTES {
             return self.runs.take(len);
         }
         let slack = u32::try_from(align / GRANULE_BYTES - 1).ok()?;
         let sure_len = len.checked_add(slack)?;
-        let regions = &self.regions;
+        let (regions, hot) = (&self.regions, *self.regions.hot());
         let place = |head: LineRef| {
-            let (view, granule) = regions.granule_of(head);
-            // SAFETY: the set returned a granule of this region.
-            let start = unsafe { view.granule_start(granule) }.addr().get();
-            let skip = (start.wrapping_neg() & (align - 1)) / GRANULE_BYTES;
+            let (view, granule) = match hot.granule_of(head) {
+                Some(granule) => (hot, granule),
+                None => regions.granule_of(head),
+            };
+            let skip = (view.address_of(granule).wrapping_neg() & (align - 1)) / GRANULE_BYTES;
             let needed = skip.checked_add(len as usize)?;
             (needed <= head.len() as usize).then_some(skip as u32)
         };
@@ -336,7 +456,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 reclaimed_bytes += len as usize * GRANULE_BYTES;
             }
         }
-        reclaimed_bytes += self.runs.kept_granules() * GRANULE_BYTES;
+        self.spare_granules = 0;
+        reclaimed_bytes += self.runs.cached_granules() * GRANULE_BYTES;
         self.runs.flush();
         reclaimed_bytes
     }
@@ -350,9 +471,12 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     /// Returns the bytes of the largest block at an alignment to 16 that can be had without
-    /// reclaiming anything; 0 if there is none. *O*(classes), and at most 256 free runs are looked at.
+    /// reclaiming anything; 0 if there is none. *O*(classes + regions), and at most 128 free runs are looked at.
     pub fn largest_free(&self) -> usize {
-        let longest = self.runs.longest() as usize * GRANULE_BYTES;
+        // SAFETY: the line behind the last granule in use.
+        let before = |region: RegionRef| unsafe { self.runs.free_before(region.frontier()) };
+        let fresh = self.regions.fresh().map(|region| before(region) + region.fresh_count());
+        let longest = self.runs.longest().max(fresh.max().unwrap_or(0)) as usize * GRANULE_BYTES;
         let has_slot = |front: &&Front| {
             let own = front.segment.is_some_and(|segment| !segment.vacant().is_empty());
             own || !front.is_exhausted() || !front.partial.is_empty() || front.spare.is_some()
@@ -369,7 +493,7 @@ impl<M: Mode, const PAGE: usize> Default for SlabByteAllocator<M, PAGE> {
 }
 
 impl<M: Mode, const PAGE: usize> BaseAllocator for SlabByteAllocator<M, PAGE> {
-    /// Takes over a region. *O*(`size`): a 33rd of it is written, in `Hardened` mode all of it.
+    /// Takes over a region. *O*(log regions) expected: its memory is written when it is first used.
     unsafe fn add_region(&mut self, memory: NonNull<[u8]>) -> Result<(), RegionError> {
         let (start, size) = (memory.cast::<u8>().addr().get(), memory.len());
         if start.checked_add(size).is_none() {
@@ -381,18 +505,11 @@ impl<M: Mode, const PAGE: usize> BaseAllocator for SlabByteAllocator<M, PAGE> {
         }
         // SAFETY: the caller's promise is the same.
         let region = unsafe { RegionRef::create(memory) }?;
-        let view = region.view();
-        let granule_count = view.granule_count();
-        // SAFETY: a region has at least one granule.
-        let first = unsafe { view.granule_start(0) };
+        let (first, granule_count) = (region.granules(), region.granule_count());
         let usable_bytes = granule_count as usize * GRANULE_BYTES;
-        // SAFETY: the granules are the region's, and nobody has been handed any of them.
-        unsafe { poison::retire::<M>(first, usable_bytes) };
+        // SAFETY: the granules are the region's, and none is handed out before `advance` permits it.
+        unsafe { poison::forbid(first, usable_bytes) };
         self.regions.insert(region);
-        // SAFETY: a region has at least one line.
-        let head = unsafe { view.line(0) };
-        // SAFETY: between the two edges lies one run that nobody uses.
-        unsafe { self.runs.release(head, granule_count) };
         self.total_bytes += size;
         self.granule_total += granule_count as usize;
         let lead = first.addr().get().wrapping_neg() & (PAGE - 1);
@@ -423,7 +540,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     #[inline]
     unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller promises a live block and its layout.
-        unsafe { self.free_as(block, layout, (), Self::free_or_count) }
+        unsafe { self.free_or_count(block.addr().get(), layout) }
     }
 
     fn total_bytes(&self) -> usize {
@@ -461,54 +578,26 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
         unsafe { self.resize(block.addr().get(), old, new, Keep::WhereItBelongs) }
     }
 
-    /// Makes a block larger, in place or by moving it. *O*(`old.size()`) if it moves.
+    /// Returns a new block; in a full heap the block itself, which then keeps the larger slot or run that it
+    /// has. A shrink so fails only for an alignment that the block's address does not have.
     ///
     /// # Errors
     ///
     /// As [`alloc`](Self::alloc) and [`resize_in_place`](Self::resize_in_place).
-    unsafe fn grow(
+    unsafe fn alloc_for_move(
         &mut self,
         block: NonNull<u8>,
         old: Layout,
         new: Layout,
     ) -> AllocResult<NonNull<u8>> {
-        if new.size() < old.size() {
-            return Err(AllocError::InvalidParam);
+        match self.alloc(new) {
+            Err(AllocError::NoMemory) => {
+                // SAFETY: the caller promises a live block with layout `old`, and the refused request has
+                // changed no block.
+                unsafe { self.resize(block.addr().get(), old, new, Keep::WhereItFits) }
+            }
+            outcome => outcome,
         }
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.resize_or_move(block, old, new) }
-    }
-
-    /// Makes a block smaller, in place or by moving it to a slot of its size. In a full heap it stays where it
-    /// is: with an alignment that its address has, a shrink never fails for want of memory.
-    ///
-    /// # Errors
-    ///
-    /// As [`grow`](ByteAllocator::grow); [`AllocError::NoMemory`] only for an alignment that the address has not.
-    unsafe fn shrink(
-        &mut self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> AllocResult<NonNull<u8>> {
-        if new.size() > old.size() {
-            return Err(AllocError::InvalidParam);
-        }
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.resize_or_move(block, old, new) }
-    }
-
-    /// As [`grow`](ByteAllocator::grow) and [`shrink`](ByteAllocator::shrink), the alignment unchanged.
-    unsafe fn realloc(
-        &mut self,
-        block: NonNull<u8>,
-        layout: Layout,
-        new_size: usize,
-    ) -> AllocResult<NonNull<u8>> {
-        let new = Layout::from_size_align(new_size, layout.align())
-            .map_err(|_| AllocError::InvalidParam)?;
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.resize_or_move(block, layout, new) }
     }
 
     /// Returns the bytes of the slot or run in which the block lies, which may be a larger class's;
@@ -525,7 +614,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     #[inline]
     unsafe fn try_dealloc(&mut self, block: NonNull<u8>, layout: Layout) -> AllocResult {
         // SAFETY: the caller's promise is the same.
-        unsafe { self.free_as(block, layout, Ok(()), Self::free_or_refuse) }
+        unsafe { self.try_free(block, layout) }.map_err(AllocError::from)
     }
 
     /// Returns the last [`Fault`] for which a request was refused, once.

@@ -17,6 +17,9 @@
 //! * a *free run*, marked at both ends, so that it merges with its neighbours in constant time, and
 //!   filed in a bin of runs of about its length.
 //!
+//! Granules that were never needed are *fresh*: they follow the region's *frontier*, and their lines are not
+//! initialised yet. A request that no free run serves moves the frontier.
+//!
 //! **An allocation** finds its class in a table and takes a bit from the class's *front*: a word of
 //! slots that the front has taken over from a segment. When the word is empty the front takes over
 //! what was freed in its segment meanwhile, else a segment of the class that has vacant slots,
@@ -25,8 +28,9 @@
 //! **A free** goes from the address to the region (the one used last, else a search), to the line,
 //! to the segment's head, to the slot: by a multiplication that fails for a pointer into a slot.
 //! The slot's bit in the live word is the double-free check. A segment whose last slot is freed
-//! becomes the class's spare one, or its granules go back to the free runs. Freed runs are kept
-//! whole for the next request of their length, a few of them, and merged when memory is short.
+//! becomes the class's spare one, or its granules go back to the free runs. A freed run is
+//! *cached* whole for the next request of its length; the cache is bounded in runs and in granules. Cached runs
+//! are merged before many fresh granules are taken into use, and when memory is short.
 //!
 //! **When memory is short** everything that is kept is returned, then segments are made as small as
 //! can be, then a block borrows a slot of a larger class; only then the answer is `NoMemory`. A block that

@@ -16,8 +16,10 @@ pub enum Kind {
     /// `back` never points before the region's first line.
     #[default]
     Inside,
-    /// Before the first or behind the last granule of a region.
+    /// Before the first granule of a region, or behind its last one.
     Edge,
+    /// Behind the last granule in use of a region that has fresh granules from here on.
+    Frontier,
     /// The first granule of a free run, linked into the run bins.
     Free,
     /// The last granule of a free run of two or more.
@@ -28,9 +30,9 @@ pub enum Kind {
     Borrowed,
     /// The first granule of a run handed out as pages.
     Pages,
-    /// The first granule of a run that was freed lately and is kept whole for the next request of
-    /// its length; to its neighbours it is not free.
-    Kept,
+    /// The first granule of a freed run that is kept whole for the next request of its length; to its
+    /// neighbours it is not free.
+    Cached,
     /// The first granule of a segment that is the front of its class.
     Front,
     /// The first granule of a segment with live and vacant slots, in its class's list.
@@ -52,7 +54,10 @@ impl Kind {
     /// Returns whether this is the first granule of a run of any use, or of none.
     pub const fn is_head(self) -> bool {
         self.is_segment()
-            || matches!(self, Self::Free | Self::Block | Self::Borrowed | Self::Pages | Self::Kept)
+            || matches!(
+                self,
+                Self::Free | Self::Block | Self::Borrowed | Self::Pages | Self::Cached
+            )
     }
 }
 
@@ -74,14 +79,14 @@ impl Kind {
 pub struct Line {
     /// Segments: slots that are live, or held by the front.
     pub live: LiveWord,
-    /// `Free`: the next run of the bin. `Partial`: the next in the class's list.
+    /// `Free`: the next run of the bin. `Cached`: the next of the stack. `Partial`: the next in the class's list.
     pub next: Option<LineRef>,
     /// The previous one of the same list; `None` for the first.
     pub prev: Option<LineRef>,
     /// Heads and `FreeEnd`: granules of the run.
     pub len: u32,
     pub kind: Kind,
-    /// Segments: index of the [`SizeClass`].
+    /// Segments: index of the [`SizeClass`]. `Cached`: how many runs the stack has from this one down.
     pub class: u8,
     /// Segments: how many slots there are, and whether a smaller class borrowed one.
     pub slots: Slots,
@@ -140,8 +145,8 @@ impl Line {
 ///
 /// # Invariants
 ///
-/// - **R1 (owned)**: the line lies in the initialised line array of a region that was given to the
-///   allocator holding the reference; whoever gave it keeps it valid and private to that allocator
+/// - **R1 (owned)**: the line lies in the initialised part (G3) of the line array of a region that was
+///   given to the allocator holding the reference; the giver keeps it valid and private to that allocator
 ///   for as long as the allocator is used. No Rust reference to a line ever outlives a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
@@ -205,6 +210,19 @@ impl LineRef {
         u32::from(unsafe { (*self.0.as_ptr()).back })
     }
 
+    /// Returns how many runs the stack of a cached one has from this one down.
+    #[inline]
+    pub fn depth(self) -> u8 {
+        // SAFETY: valid and initialised by R1.
+        unsafe { (*self.0.as_ptr()).class }
+    }
+
+    /// Makes a run the top of its stack of cached runs.
+    #[inline]
+    pub fn set_cached(self, below: Option<LineRef>, depth: u8) {
+        self.edit(|line| (line.kind, line.next, line.class) = (Kind::Cached, below, depth));
+    }
+
     /// Returns the index of the segment's class.
     #[inline]
     pub fn class_index(self) -> usize {
@@ -261,11 +279,24 @@ impl LineRef {
     ///
     /// # Safety
     ///
-    /// The line array reaches that far, its closing `Edge` included.
+    /// The initialised part of the line array reaches that far, its closing `Edge` or `Frontier` included.
     #[inline]
     pub unsafe fn forward(self, count: usize) -> Self {
         // SAFETY: the caller vouches for the array, so R1 holds for the result.
         Self(unsafe { self.0.add(count) })
+    }
+
+    /// Zeroes the lines of a range, counted from this one.
+    ///
+    /// # Safety
+    ///
+    /// The line array, initialised or not, has these lines, and nothing is known of them that a zeroed line
+    /// does not say.
+    pub unsafe fn initialise(self, range: core::ops::Range<usize>) {
+        // SAFETY: the caller vouches for the array.
+        let first = unsafe { self.0.add(range.start) };
+        // SAFETY: the caller vouches for the array, which is valid for writes by R1; a zeroed line is valid.
+        unsafe { first.write_bytes(0, range.len()) };
     }
 
     /// Returns the line `count` further back.
@@ -308,6 +339,17 @@ impl LineList {
         if let Some(next) = next {
             next.edit(|next| next.prev = Some(line));
         }
+    }
+
+    /// Takes out the newest line. *O*(1).
+    #[inline]
+    pub fn pop(&mut self) -> Option<LineRef> {
+        let line = self.first?;
+        self.first = line.next();
+        if let Some(next) = self.first {
+            next.edit(|next| next.prev = None);
+        }
+        Some(line)
     }
 
     /// Takes out a line that is in this list. *O*(1).

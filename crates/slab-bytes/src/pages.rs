@@ -48,6 +48,19 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         self.store(fault).into()
     }
 
+    /// Takes fresh granules into use up to `len` granules behind an address, if they are its region's.
+    fn advance_to(&mut self, address: usize, len: u32) {
+        let Some(region) = self.regions.region_at(address) else { return };
+        let offset = address.wrapping_sub(region.granules().addr().get()) / GRANULE_BYTES;
+        let used = region.granule_count() - region.fresh_count();
+        let end = u32::try_from(offset).ok().and_then(|first| first.checked_add(len));
+        if let Some(more @ 1..) = end.and_then(|end| end.checked_sub(used))
+            && more <= region.fresh_count()
+        {
+            self.advance(region, more);
+        }
+    }
+
     /// Returns the free run that covers a granule, and how far behind its head that lies.
     fn free_run_over(&mut self, address: usize) -> Option<(LineRef, u32)> {
         let (view, offset) = self.regions.locate(address)?;
@@ -121,8 +134,8 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
     /// Returns how many aligned pages the regions have, and how many the memory in use would fill.
     /// A byte heap on the same regions counts as using them.
     fn page_counts(&self) -> PageCounts {
-        let free_granules = self.runs.free_granules() + self.runs.kept_granules();
-        let used_granules = self.granule_total - free_granules;
+        let free_granules = self.runs.free_granules() + self.runs.cached_granules();
+        let used_granules = self.granules_in_use() - free_granules;
         let used = (used_granules * GRANULE_BYTES).div_ceil(PAGE);
         PageCounts { total: self.page_total, used: used.min(self.page_total) }
     }
@@ -140,6 +153,7 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
             return Err(AllocError::InvalidParam);
         }
         self.reclaim();
+        self.advance_to(start, len);
         let (head, skip) = self.free_run_over(start).ok_or(AllocError::NoMemory)?;
         if head.len() - skip < len {
             return Err(AllocError::NoMemory);

@@ -82,12 +82,16 @@ struct Region {
     /// All that was given.
     start: NonNull<u8>,
     size: usize,
-    /// The line of the first granule; an `Edge` lies before it, another behind the last.
+    /// The line of the first granule; an `Edge` lies before it.
     lines: LineRef,
     granules: NonNull<u8>,
     granule_count: u32,
+    /// Granules in use, from the first on: those that were part of a run at some time. The others are fresh.
+    used_count: u32,
     /// Children in the search tree of all regions.
     children: [Option<RegionRef>; 2],
+    /// The next region that has fresh granules.
+    next_fresh: Option<RegionRef>,
 }
 
 const _: () = assert!(align_of::<Region>().is_multiple_of(align_of::<Line>()));
@@ -100,22 +104,25 @@ const _: () = assert!(align_of::<Region>().is_multiple_of(align_of::<Line>()));
 ///   the allocator for as long as that is used.
 /// - **G2 (parts)**: `lines` and `granules` have `granule_count` elements inside the region, the
 ///   granules are aligned to their size, and nothing overlaps.
+/// - **G3 (initialised)**: the lines of the first `used_count <= granule_count` granules are initialised,
+///   and so are the `Edge` before them and the line behind them, which is an `Edge` if both counts are equal
+///   and else a `Frontier`. No [`View`] and no [`LineRef`] reaches further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegionRef(NonNull<Region>);
 
-/// What the way from an address to its line takes; copied out of the header of the region that was
-/// used last.
+/// The granules in use of a region, to get from an address to its line. A copy of what the region's header
+/// says; it is replaced when the region takes fresh granules into use.
 #[derive(Debug, Clone, Copy)]
 pub struct View {
     lines: LineRef,
     granules: NonNull<u8>,
-    /// Bytes of all granules.
+    /// Bytes of the granules in use.
     span_bytes: usize,
 }
 
 impl RegionRef {
-    /// Writes the header and the lines of a region: one free run of all granules, not yet linked
-    /// into any bin. *O*(`size`): a 33rd of the region is written.
+    /// Writes the header of a region whose granules are all fresh. *O*(1): the lines are initialised by
+    /// [`advance`](Self::advance).
     ///
     /// # Errors
     ///
@@ -142,23 +149,22 @@ impl RegionRef {
         let edge = unsafe { header.add(1) }.cast::<Line>();
         // SAFETY: the plan counts two lines more than granules, and the header's alignment, of which
         // its size is a multiple, serves a line too. A zeroed line is a valid one.
-        unsafe { edge.write_bytes(0, plan.granule_count as usize + 2) };
-        // SAFETY: R1 holds for the array just initialised: the caller vouches for the region.
+        unsafe { edge.write_bytes(0, 2) };
+        // SAFETY: R1 holds for the two lines just initialised: the caller vouches for the region.
         let opening = unsafe { LineRef::new(edge) };
-        // SAFETY: the array has `granule_count + 2` lines.
+        opening.set_kind(Kind::Edge);
+        // SAFETY: the second of the two lines.
         let lines = unsafe { opening.forward(1) };
-        // SAFETY: as above.
-        let closing = unsafe { lines.forward(plan.granule_count as usize) };
-        for line in [opening, closing] {
-            line.edit(|line| line.kind = Kind::Edge);
-        }
+        lines.set_kind(Kind::Frontier);
         let region = Region {
             start,
             size,
             lines,
             granules,
             granule_count: plan.granule_count,
+            used_count: 0,
             children: [None, None],
+            next_fresh: None,
         };
         // SAFETY: the header's place is aligned, within the plan, and ours to write.
         unsafe { header.write(region) };
@@ -186,8 +192,71 @@ impl RegionRef {
     /// Returns the copy of the header that addresses are looked up with.
     #[inline]
     pub fn view(self) -> View {
-        let Region { lines, granules, granule_count, .. } = self.header();
-        View { lines, granules, span_bytes: granule_count as usize * GRANULE_BYTES }
+        let Region { lines, granules, used_count, .. } = self.header();
+        View { lines, granules, span_bytes: used_count as usize * GRANULE_BYTES }
+    }
+
+    /// Returns how many granules the region has, fresh ones included.
+    pub fn granule_count(self) -> u32 {
+        self.header().granule_count
+    }
+
+    /// Returns how many granules are fresh.
+    pub fn fresh_count(self) -> u32 {
+        self.header().granule_count - self.header().used_count
+    }
+
+    /// Returns the first byte of the granules, fresh ones included.
+    pub fn granules(self) -> NonNull<u8> {
+        self.header().granules
+    }
+
+    /// Returns the address behind the last granule in use.
+    pub fn frontier_address(self) -> usize {
+        let Region { granules, used_count, .. } = self.header();
+        granules.addr().get() + used_count as usize * GRANULE_BYTES
+    }
+
+    /// Returns the line behind the last granule in use.
+    pub fn frontier(self) -> LineRef {
+        let Region { lines, used_count, .. } = self.header();
+        // SAFETY: by G3 the line behind the last granule in use is initialised.
+        unsafe { lines.forward(used_count as usize) }
+    }
+
+    /// Takes `more` fresh granules into use: initialises their lines and moves the frontier behind them.
+    /// Returns the first of the lines, the head of a run that is in no list yet. *O*(`more`).
+    ///
+    /// # Safety
+    ///
+    /// `0 < more <= fresh_count()`, and every [`View`] of this region is replaced before it is used again.
+    pub unsafe fn advance(self, more: u32) -> LineRef {
+        let Region { lines, granule_count, used_count, .. } = self.header();
+        debug_assert!(more > 0 && more <= granule_count - used_count);
+        let used = used_count as usize + more as usize;
+        // SAFETY: by G2 the array has `granule_count + 1` lines from `lines` on, of which those from the
+        // frontier to the new one are written here. No other line reference reaches them (G3) but the
+        // frontier's, and a zeroed line is a valid one.
+        unsafe { lines.initialise(used_count as usize..used + 1) };
+        // SAFETY: initialised just now.
+        let frontier = unsafe { lines.forward(used) };
+        let all = used == granule_count as usize;
+        frontier.set_kind(if all { Kind::Edge } else { Kind::Frontier });
+        // SAFETY: valid by G1; no reference into the header exists.
+        unsafe { (*self.0.as_ptr()).used_count = used as u32 };
+        // SAFETY: initialised just now.
+        unsafe { lines.forward(used_count as usize) }
+    }
+
+    /// Returns the next region that has fresh granules.
+    pub fn next_fresh(self) -> Option<Self> {
+        self.header().next_fresh
+    }
+
+    /// Replaces the next region that has fresh granules.
+    pub fn set_next_fresh(self, next: Option<Self>) {
+        // SAFETY: valid by G1; no reference into the header exists.
+        unsafe { (*self.0.as_ptr()).next_fresh = next };
     }
 
     /// Returns the children in the search tree, the lower one first.
@@ -211,13 +280,13 @@ impl View {
         span_bytes: 0,
     };
 
-    /// Returns how many granules the region has.
+    /// Returns how many granules are in use.
     #[inline]
     pub fn granule_count(&self) -> u32 {
         (self.span_bytes / GRANULE_BYTES) as u32
     }
 
-    /// Returns how far an address lies behind the first granule, if it lies in a granule.
+    /// Returns how far an address lies behind the first granule, if it lies in a granule in use.
     #[inline]
     pub fn offset_of(&self, address: usize) -> Option<usize> {
         let offset = address.wrapping_sub(self.granules.addr().get());
@@ -232,11 +301,11 @@ impl View {
     ///
     /// # Safety
     ///
-    /// `granule` is below the region's granule count.
+    /// `granule` is below the count of granules in use.
     #[inline]
     pub unsafe fn line(&self, granule: usize) -> LineRef {
         debug_assert!(granule < self.granule_count() as usize);
-        // SAFETY: by G2 the line array reaches that far.
+        // SAFETY: by G3 the initialised lines reach that far.
         unsafe { self.lines.forward(granule) }
     }
 
@@ -246,6 +315,12 @@ impl View {
         let offset = line.addr().wrapping_sub(self.lines.addr());
         let granule = offset / size_of::<Line>();
         (granule < self.granule_count() as usize).then_some(granule as u32)
+    }
+
+    /// Returns the address of a granule.
+    #[inline]
+    pub fn address_of(&self, granule: u32) -> usize {
+        self.granules.addr().get().wrapping_add(granule as usize * GRANULE_BYTES)
     }
 
     /// Returns the first byte of a granule.
@@ -271,7 +346,7 @@ impl View {
         unsafe { self.granules.add(offset) }
     }
 
-    /// Returns the lines of all granules, in address order.
+    /// Returns the lines of all granules in use, in address order.
     pub fn lines(&self) -> impl Iterator<Item = (u32, LineRef)> {
         // SAFETY: the range ends at the granule count.
         (0..self.granule_count()).map(|granule| (granule, unsafe { self.line(granule as usize) }))

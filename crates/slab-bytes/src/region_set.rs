@@ -1,6 +1,7 @@
 //! All regions of an allocator, found by address: a treap whose links lie in the region headers,
 //! so that any number of regions takes no memory of its own, and the region used last, which
 //! answers most look-ups.
+#![expect(unsafe_code, reason = "takes fresh granules of a region into use")]
 
 use crate::line::LineRef;
 use crate::region::{RegionRef, View};
@@ -9,11 +10,15 @@ use crate::region::{RegionRef, View};
 pub struct RegionSet {
     root: Option<RegionRef>,
     hot: View,
+    /// The regions that have fresh granules, newest first.
+    first_fresh: Option<RegionRef>,
+    /// Fresh granules of all regions.
+    fresh_granules: usize,
 }
 
 impl RegionSet {
     pub const fn new() -> Self {
-        Self { root: None, hot: View::EMPTY }
+        Self { root: None, hot: View::EMPTY, first_fresh: None, fresh_granules: 0 }
     }
 
     /// Returns the region that shares bytes with `size` bytes from `start`, if one does.
@@ -37,6 +42,51 @@ impl RegionSet {
     pub fn insert(&mut self, region: RegionRef) {
         self.root = Some(insert(self.root, region));
         self.hot = region.view();
+        region.set_next_fresh(self.first_fresh);
+        self.first_fresh = Some(region);
+        self.fresh_granules += region.fresh_count() as usize;
+    }
+
+    /// Returns the fresh granules of all regions.
+    #[inline]
+    pub fn fresh_granules(&self) -> usize {
+        self.fresh_granules
+    }
+
+    /// Returns the regions that have fresh granules, newest first.
+    pub fn fresh(&self) -> impl Iterator<Item = RegionRef> + use<> {
+        core::iter::successors(self.first_fresh, |region| region.next_fresh())
+    }
+
+    /// Takes `more` fresh granules of a region into use and returns the first line. *O*(`more`), and
+    /// *O*(regions with fresh granules) when they are the region's last.
+    ///
+    /// # Safety
+    ///
+    /// The region is in the set, and `0 < more <= region.fresh_count()`.
+    pub unsafe fn advance(&mut self, region: RegionRef, more: u32) -> LineRef {
+        // SAFETY: the caller promises the count; the only view that is kept is replaced here.
+        let first = unsafe { region.advance(more) };
+        self.hot = region.view();
+        self.fresh_granules -= more as usize;
+        if region.fresh_count() == 0 {
+            match self.fresh().find(|before| before.next_fresh() == Some(region)) {
+                Some(before) => before.set_next_fresh(region.next_fresh()),
+                None => self.first_fresh = region.next_fresh(),
+            }
+        }
+        first
+    }
+
+    /// Counts one fresh granule too many.
+    #[cfg(test)]
+    pub fn miscount_fresh(&mut self) {
+        self.fresh_granules += 1;
+    }
+
+    /// Returns the region to which an address belongs.
+    pub fn region_at(&self, address: usize) -> Option<RegionRef> {
+        self.find(address)
     }
 
     /// Returns the region used last.

@@ -1,11 +1,11 @@
-//! Blocks that change their size: where they lie, or by moving.
-#![expect(unsafe_code, reason = "walks lines of a run, and dresses and moves raw memory")]
+//! Blocks that change their size where they lie.
+#![expect(unsafe_code, reason = "walks lines of a run, and dresses raw memory")]
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use slab_core::Mode;
-use slab_traits::{AllocError, AllocResult, ByteAllocator};
+use slab_traits::{AllocError, AllocResult};
 
 use crate::block::{self, Fitting};
 use crate::class::GRANULE_BYTES;
@@ -23,53 +23,16 @@ pub(crate) enum Keep {
 }
 
 impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
-    /// Changes a live block from layout `old` to `new`: where it lies, else by moving it, else in the
-    /// larger slot or run that it has. A request whose size does not grow fails only if the address is
-    /// no multiple of a new alignment.
-    ///
-    /// # Errors
-    ///
-    /// As [`resize_in_place`](ByteAllocator::resize_in_place) and [`alloc`](ByteAllocator::alloc).
-    ///
-    /// # Safety
-    ///
-    /// As [`ByteAllocator::grow`].
-    pub(crate) unsafe fn resize_or_move(
-        &mut self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> AllocResult<NonNull<u8>> {
-        let address = block.addr().get();
-        // SAFETY: the caller's promise is the same.
-        match unsafe { self.resize(address, old, new, Keep::WhereItBelongs) } {
-            Err(AllocError::NoMemory) => {}
-            outcome => return outcome,
-        }
-        let moved = match self.alloc(new) {
-            Err(AllocError::NoMemory) => {
-                // SAFETY: as above: nothing has changed.
-                return unsafe { self.resize(address, old, new, Keep::WhereItFits) };
-            }
-            outcome => outcome?,
-        };
-        // SAFETY: both blocks are live and hold as many bytes; live blocks do not overlap.
-        unsafe { moved.copy_from_nonoverlapping(block, old.size().min(new.size())) };
-        // SAFETY: the caller gives the block up; it is live with this layout.
-        unsafe { self.dealloc(block, old) };
-        Ok(moved)
-    }
-
     /// Changes the live block at an address from layout `old` to `new` without moving it, and returns a
     /// pointer to it that is derived from the region.
     ///
     /// # Errors
     ///
-    /// As [`resize_in_place`](ByteAllocator::resize_in_place); a fault is stored.
+    /// As [`resize_in_place`](slab_traits::ByteAllocator::resize_in_place); a fault is stored.
     ///
     /// # Safety
     ///
-    /// As [`ByteAllocator::resize_in_place`].
+    /// As [`slab_traits::ByteAllocator::resize_in_place`].
     pub(crate) unsafe fn resize(
         &mut self,
         address: usize,
@@ -158,9 +121,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let more = new_len - len;
         // SAFETY: at worst the closing edge.
         let behind = unsafe { head.forward(len as usize) };
-        if behind.kind() == Kind::Kept {
+        if behind.kind() == Kind::Cached {
             self.runs.flush();
         }
+        self.advance_behind(head, len, more);
         // SAFETY: the caller promises a block.
         if !unsafe { self.runs.extend(head, len, more) } {
             return Err(AllocError::NoMemory);

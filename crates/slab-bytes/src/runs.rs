@@ -2,9 +2,9 @@
 //! a bin in a few steps, and coalescing through the lines at both ends of a run. Everything is
 //! *O*(1), the scan before a request is refused included: it looks at [`SCAN_MAX`] runs at most.
 //!
-//! A program that frees a run most often asks for one of the same length soon. A few runs are
-//! therefore kept as they were freed, one per length modulo [`KEPT_COUNT`], and merged only when
-//! another takes their place or memory is short.
+//! A program that frees a run most often asks for one of the same length soon. The *cache* keeps freed runs
+//! whole, in one stack per length, up to a bound on their number and their granules. Cached runs are merged
+//! with their neighbours when the bound is reached or memory is short.
 #![expect(unsafe_code, reason = "walks from line to line within a run")]
 
 use crate::line::{Kind, Line, LineList, LineRef};
@@ -16,25 +16,35 @@ const EXACT_LEN_MAX: u32 = 64;
 /// Runs that are looked at, at most, before a request is refused: those of the request's own bin,
 /// which holds lengths up to a quarter longer, and for large alignments those of the bins up to the
 /// one that is sure to serve. The rest of them may hold a run that fits; a bound was worth more.
-const SCAN_MAX: usize = 256;
+const SCAN_MAX: usize = 128;
 
 /// Runs up to this length, and the segments of small blocks among them, are cut from the far end of a
-/// free run, longer ones from the near end: what is small and stays does not part the free memory
-/// that large blocks need, and a large block has room to grow behind it. Over the recorded programs
-/// the smallest heap that suffices shrank from 1.11 to 1.09 × the best rival's in the geometric mean,
-/// and from 1.30 to 1.21 × at worst; 4, 16 and 32 did less.
+/// free run, longer ones from the near end: small runs that stay do not divide the free memory that large
+/// blocks need, and a large block has room to grow behind it. Over the recorded programs the smallest heap
+/// that suffices shrank from 1.11 to 1.09 × the best rival's in the geometric mean, and from 1.30 to 1.21 × at
+/// worst; 4, 16 and 32 did less. From a run that ends at fresh granules all are cut from the near end, so that
+/// the memory in use stays together.
 const FAR_LEN_MAX: u32 = 8;
 
 /// Bins: one for each short length, then four per doubling up to `u32::MAX`.
 const BIN_COUNT: usize = bin_of(u32::MAX) + 1;
 const WORD_COUNT: usize = BIN_COUNT.div_ceil(u64::BITS as usize);
 
-/// Runs kept, at most.
-const KEPT_COUNT: usize = 16;
+/// Granules of the longest cached run: longer ones are rare, and keeping one from its neighbours costs
+/// more memory than it saves time. One word says which lengths have a cached run.
+const CACHED_LEN_MAX: u32 = u64::BITS;
 
-/// Granules of the longest run kept: longer ones are rare, and keeping one from its neighbours costs
-/// more memory than it saves time.
-const KEPT_LEN_MAX: u32 = 64;
+/// Cached runs of one length, at most.
+const CACHED_DEPTH_MAX: u8 = 16;
+
+/// Cached runs of all lengths, at most: so many are merged at once when memory is short.
+const CACHED_COUNT_MAX: u32 = 64;
+
+/// Granules that the cache may hold in a heap of any size.
+const CACHED_GRANULES_MIN: usize = 64;
+
+/// The cache may hold one of so many granules in use.
+const CACHED_SHARE: usize = 8;
 
 /// Returns the bin that holds runs of this length.
 const fn bin_of(len: u32) -> usize {
@@ -60,13 +70,20 @@ const fn bin_at_least(len: u32) -> usize {
 /// - **B1 (linked)**: exactly the lines of kind `Free` are linked, each in the bin of its length.
 /// - **B2 (marked)**: a bit of `occupied` is set exactly if its bin is not empty.
 /// - **B3 (coalesced)**: no two free runs of a region touch.
-/// - **B4 (kept)**: exactly the lines of kind `Kept` are in `kept`, each at its length modulo the
-///   table's.
+/// - **B4 (cached)**: exactly the lines of kind `Cached` are in `cached`, linked by `next`, each in the stack
+///   of its length, and `depth` counts a line and those below it. A bit of `cached_lens` is set exactly if
+///   its stack is not empty.
 #[derive(Debug)]
 pub struct RunBins {
     occupied: [u64; WORD_COUNT],
     bins: [LineList; BIN_COUNT],
-    kept: [Option<LineRef>; KEPT_COUNT],
+    cached: [Option<LineRef>; CACHED_LEN_MAX as usize],
+    cached_lens: u64,
+    cached_count: u32,
+    /// Granules of the cached runs.
+    cached_granules: usize,
+    /// What `cached_granules` may be.
+    cached_granules_max: usize,
     /// Granules of the free runs.
     free_granules: usize,
     /// Length of the one run that is not free, in a heap without segments, if it lies where a fresh heap
@@ -79,7 +96,11 @@ impl RunBins {
         Self {
             occupied: [0; WORD_COUNT],
             bins: [LineList::EMPTY; BIN_COUNT],
-            kept: [None; KEPT_COUNT],
+            cached: [None; CACHED_LEN_MAX as usize],
+            cached_lens: 0,
+            cached_count: 0,
+            cached_granules: 0,
+            cached_granules_max: CACHED_GRANULES_MIN,
             free_granules: 0,
             alone_len: 0,
         }
@@ -91,48 +112,51 @@ impl RunBins {
         self.free_granules
     }
 
-    /// Returns the granules in runs that are kept.
-    pub fn kept_granules(&self) -> usize {
-        self.kept().map(|run| run.len() as usize).sum()
+    /// Returns the granules in cached runs.
+    #[inline]
+    pub fn cached_granules(&self) -> usize {
+        self.cached_granules
     }
 
-    /// Returns whether the run kept for requests of `len` granules is known to be the only one that is not
+    /// Bounds the cache for a heap with so many granules in use.
+    pub fn bound_cache(&mut self, granules: usize) {
+        self.cached_granules_max = (granules / CACHED_SHARE).max(CACHED_GRANULES_MIN);
+    }
+
+    /// Returns whether the cached run for requests of `len` granules is known to be the only one that is not
     /// free, and to lie where a fresh heap would carve it. *O*(1).
     #[inline]
     pub fn is_alone(&self, len: u32) -> bool {
         self.alone_len == len
     }
 
-    /// Forgets what [`is_alone`](Self::is_alone) knows: the run that was kept has become shorter.
+    /// Forgets what [`is_alone`](Self::is_alone) knows: the run has become shorter.
     pub fn forget_alone(&mut self) {
         self.alone_len = 0;
     }
 
-    /// Finds out whether [`is_alone`](Self::is_alone) holds in a heap in which nothing is used. *O*(1).
+    /// Finds out whether [`is_alone`](Self::is_alone) holds in a heap without live blocks, of whose regions so
+    /// many granules are in use. *O*(1).
     #[cold]
-    pub fn find_alone(&mut self, len: u32, granule_total: usize) -> bool {
-        let Some(run) = self.kept[len as usize % KEPT_COUNT] else { return false };
-        let neighbour = if len <= FAR_LEN_MAX {
-            // SAFETY: at worst the closing edge.
-            unsafe { run.forward(run.len() as usize) }
-        } else {
-            // SAFETY: at worst the opening edge.
-            unsafe { run.backward(1) }
-        };
-        let alone = run.len() == len && self.free_granules + len as usize == granule_total;
+    pub fn find_alone(&mut self, len: u32, granules: usize) -> bool {
+        let Some(run) = self.cached(len) else { return false };
+        // SAFETY: at worst the opening edge.
+        let neighbour = unsafe { run.backward(1) };
+        let alone = run.len() == len && self.free_granules + len as usize == granules;
         if alone && neighbour.kind() == Kind::Edge {
             self.alone_len = len;
         }
         self.alone_len == len
     }
 
-    /// Returns the length of the longest run, free or kept, that a request would find. *O*(1): as many
+    /// Returns the length of the longest run, free or cached, that a request would find. *O*(1): as many
     /// runs are looked at as a request looks at.
     pub fn longest(&self) -> u32 {
         let top = (0..WORD_COUNT).rev().find(|&word| self.occupied[word] != 0);
         let bin = top.map(|word| word * u64::BITS as usize + self.occupied[word].ilog2() as usize);
         let free = bin.into_iter().flat_map(|bin| self.bins[bin].iter().take(SCAN_MAX));
-        free.chain(self.kept()).map(LineRef::len).max().unwrap_or(0)
+        let cached = u64::BITS - self.cached_lens.leading_zeros();
+        free.map(LineRef::len).max().unwrap_or(0).max(cached)
     }
 
     /// Returns the head lines of all free runs, bin by bin.
@@ -140,25 +164,42 @@ impl RunBins {
         self.bins.iter().flat_map(LineList::iter)
     }
 
-    /// Returns the head lines of all runs kept.
-    pub fn kept(&self) -> impl Iterator<Item = LineRef> {
-        self.kept.iter().flatten().copied()
+    /// Returns the head lines of all cached runs.
+    pub fn iter_cached(&self) -> impl Iterator<Item = LineRef> {
+        let stacks = self.cached.iter().flatten().copied();
+        stacks.flat_map(|top| core::iter::successors(Some(top), |run| run.next()))
+    }
+
+    /// Returns the cached run of `len` granules that was freed last.
+    fn cached(&self, len: u32) -> Option<LineRef> {
+        self.cached.get((len as usize).wrapping_sub(1)).copied().flatten()
     }
 
     /// Takes a run of `len` granules. *O*(1); before `None` is returned [`SCAN_MAX`] runs are looked at.
     pub fn take(&mut self, len: u32) -> Option<LineRef> {
-        self.take_kept(len).or_else(|| self.take_free(len))
+        self.take_cached(len).or_else(|| self.take_free(len))
     }
 
-    /// Takes the run kept for requests of `len` granules; it still says that it is kept. *O*(1).
+    /// Takes the cached run of `len` granules that was freed last; its kind still is `Cached`. *O*(1).
     #[inline]
-    pub fn take_kept(&mut self, len: u32) -> Option<LineRef> {
-        self.kept[len as usize % KEPT_COUNT].take_if(|kept| kept.len() == len)
+    pub fn take_cached(&mut self, len: u32) -> Option<LineRef> {
+        let top = self.cached.get_mut((len as usize).wrapping_sub(1))?;
+        let run = (*top)?;
+        *top = run.next();
+        if top.is_none() {
+            self.cached_lens &= !(1 << (len - 1));
+        }
+        self.cached_count -= 1;
+        self.cached_granules -= len as usize;
+        Some(run)
     }
 
     fn take_free(&mut self, len: u32) -> Option<LineRef> {
         let head = self.find(len, len, |head| (head.len() >= len).then_some(0))?.0;
-        let skip = if len <= FAR_LEN_MAX { head.len() - len } else { 0 };
+        // SAFETY: at worst the closing edge.
+        let behind = unsafe { head.forward(head.len() as usize) };
+        let far = len <= FAR_LEN_MAX && behind.kind() != Kind::Frontier;
+        let skip = if far { head.len() - len } else { 0 };
         // SAFETY: the run found is free and long enough.
         Some(unsafe { self.carve(head, skip, len) })
     }
@@ -200,8 +241,21 @@ impl RunBins {
             }
         }
         // Bins from `sure_len` on are empty; what is left may hold a run that fits by chance.
-        let candidates = &self.bins[bin_of(len)..bin_at_least(sure_len).min(BIN_COUNT)];
-        candidates.iter().flat_map(LineList::iter).take(SCAN_MAX).find_map(served)
+        let mut left = SCAN_MAX;
+        let mut next = self.occupied_from(bin_of(len));
+        while let Some(bin) = next {
+            for head in self.bins[bin].iter() {
+                if left == 0 {
+                    return None;
+                }
+                if let Some(found) = served(head) {
+                    return Some(found);
+                }
+                left -= 1;
+            }
+            next = self.occupied_from(bin + 1);
+        }
+        None
     }
 
     /// Returns the first occupied bin from `bin` on.
@@ -263,37 +317,76 @@ impl RunBins {
         true
     }
 
-    /// Gives back a run, to be kept for the next request of its length. The one kept so far at its
-    /// place is made free. *O*(1).
+    /// Returns how long the free run is that ends before a line.
     ///
     /// # Safety
     ///
-    /// `head` is the head of a run of `len > 0` granules that is neither free nor kept, in no use.
+    /// `line` is the first of a run, or the line behind the last granule in use of a region.
+    pub unsafe fn free_before(&self, line: LineRef) -> u32 {
+        // SAFETY: at worst the opening edge.
+        let last = unsafe { line.backward(1) };
+        if matches!(last.kind(), Kind::Free | Kind::FreeEnd) { last.len() } else { 0 }
+    }
+
+    /// Gives back a run: it is cached, or made free if the stack of its length is full. *O*(1).
+    ///
+    /// # Safety
+    ///
+    /// `head` is the head of a run of `len > 0` granules that is neither free nor cached, in no use.
     #[inline]
     pub unsafe fn give_back(&mut self, head: LineRef, len: u32) {
-        if len > KEPT_LEN_MAX {
+        let below = self.cached.get((len as usize).wrapping_sub(1)).copied();
+        let depth = below.flatten().map_or(0, LineRef::depth);
+        let Some(below) = below.filter(|_| depth < CACHED_DEPTH_MAX) else {
             // SAFETY: the caller vouches for the run.
             return unsafe { self.release(head, len) };
-        }
-        head.set_kind(Kind::Kept);
-        if let Some(older) = self.kept[len as usize % KEPT_COUNT].replace(head) {
-            self.merge_kept(older);
+        };
+        head.set_cached(below, depth + 1);
+        self.cached[len as usize - 1] = Some(head);
+        self.cached_lens |= 1 << (len - 1);
+        self.cached_count += 1;
+        self.cached_granules += len as usize;
+        if self.is_cache_full() {
+            self.evict(len);
         }
     }
 
-    /// Makes every run that is kept free. *O*(1).
+    /// Counts one granule of the cache too many.
+    #[cfg(test)]
+    pub fn miscount_cached(&mut self) {
+        self.cached_granules += 1;
+    }
+
+    fn is_cache_full(&self) -> bool {
+        self.cached_granules > self.cached_granules_max || self.cached_count > CACHED_COUNT_MAX
+    }
+
+    /// Makes one or two cached runs free, so that the cache keeps its bounds after a run of `len` granules was
+    /// added: one of the next shorter length, so that every length has its turn, and one of the longest.
+    #[cold]
+    fn evict(&mut self, len: u32) {
+        let shorter = self.cached_lens & ((1 << (len - 1)) - 1);
+        if shorter != 0 {
+            self.uncache(u64::BITS - shorter.leading_zeros());
+        }
+        if self.is_cache_full() {
+            self.uncache(u64::BITS - self.cached_lens.leading_zeros());
+        }
+    }
+
+    /// Makes every cached run free. *O*(1): there are 64 at most.
     pub fn flush(&mut self) {
-        for place in 0..KEPT_COUNT {
-            if let Some(run) = self.kept[place].take() {
-                self.merge_kept(run);
-            }
+        while self.cached_lens != 0 {
+            self.uncache(u64::BITS - self.cached_lens.leading_zeros());
         }
     }
 
-    /// Makes a run free that is in the table of kept ones no longer.
-    fn merge_kept(&mut self, run: LineRef) {
-        // SAFETY: by B4 a run, in no use, that is not free.
-        unsafe { self.release(run, run.len()) };
+    /// Makes the cached run of `len` granules free that was freed last.
+    fn uncache(&mut self, len: u32) {
+        if let Some(run) = self.take_cached(len) {
+            // SAFETY: by B4 it was a cached run, which is in no use and not free.
+            unsafe { self.release(run, len) };
+        }
     }
 
     /// Makes a run free and merges it with free neighbours. *O*(1).

@@ -8,7 +8,7 @@ use crate::class::{GRANULE_BYTES, SizeClass};
 use crate::error::Inconsistency;
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, Line, LineRef};
-use crate::region::View;
+use crate::region::{RegionRef, View};
 
 /// What a walk over the regions has found.
 #[derive(Debug, Default)]
@@ -16,8 +16,10 @@ struct Census {
     live_bytes: usize,
     free_granules: usize,
     free_runs: usize,
-    kept_runs: usize,
+    cached_runs: usize,
     granules: usize,
+    fresh_granules: usize,
+    fresh_regions: usize,
     region_bytes: usize,
     segments: [u32; SizeClass::COUNT],
     partial: [u32; SizeClass::COUNT],
@@ -40,9 +42,12 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let mut outcome = Ok(());
         self.regions.for_each(|region| {
             census.region_bytes += region.size();
-            census.granules += region.view().granule_count() as usize;
+            census.granules += region.granule_count() as usize;
+            census.fresh_granules += region.fresh_count() as usize;
+            census.fresh_regions += usize::from(region.fresh_count() > 0);
             if outcome.is_ok() {
-                outcome = self.walk(&region.view(), &mut census);
+                outcome =
+                    check_frontier(region).and_then(|()| self.walk(&region.view(), &mut census));
             }
         });
         outcome?;
@@ -89,8 +94,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 census.free_runs += 1;
                 Ok(())
             }
-            Kind::Kept => {
-                census.kept_runs += 1;
+            Kind::Cached => {
+                census.cached_runs += 1;
                 Ok(())
             }
             kind if kind.is_segment() => self.count_segment(head, line, census),
@@ -182,18 +187,46 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let listed_granules: usize =
             self.runs.iter().take(census.free_runs).map(|head| head.get().len as usize).sum();
         expect("listed runs are free", 0, census.free_granules, listed_granules)?;
-        let kept = self.runs.kept().filter(|run| run.kind() == Kind::Kept).count();
-        expect("exactly the kept runs are in the table", 0, census.kept_runs, kept)?;
+        let kept = self.runs.iter_cached().filter(|run| run.kind() == Kind::Cached).count();
+        expect("exactly the cached runs are in the cache", 0, census.cached_runs, kept)?;
+        for run in self.runs.iter_cached().take(census.cached_runs) {
+            let below = run.next().map_or(0, LineRef::depth);
+            let (expected, found) = (usize::from(below) + 1, usize::from(run.depth()));
+            expect("a stack of cached runs knows its depth", run.addr(), expected, found)?;
+        }
         expect("free granules are counted", 0, census.free_granules, self.runs.free_granules())
     }
 
     fn check_statistics(&self, census: &Census) -> Result<(), Inconsistency> {
         expect("total bytes", 0, census.region_bytes, self.total_bytes)?;
         expect("granules", 0, census.granules, self.granule_total)?;
+        let cached: usize = self.runs.iter_cached().map(|run| run.len() as usize).sum();
+        expect("cached granules are counted", 0, cached, self.runs.cached_granules())?;
+        let spare = self.fronts.iter().filter_map(|front| front.spare);
+        let spare: usize = spare.map(|segment| segment.len() as usize).sum();
+        expect("spare granules are counted", 0, spare, self.spare_granules)?;
+        let (fresh, counted) = (census.fresh_granules, self.regions.fresh_granules());
+        expect("fresh granules are counted", 0, fresh, counted)?;
+        let listed = self.regions.fresh().filter(|region| region.fresh_count() > 0);
+        let listed = listed.take(census.fresh_regions + 1).count();
+        expect(
+            "exactly the regions with fresh granules are listed",
+            0,
+            census.fresh_regions,
+            listed,
+        )?;
         expect("used bytes", 0, census.live_bytes, self.used_bytes())?;
         let sum = self.used_bytes() + self.available_bytes() + self.metadata_bytes();
         expect("used, available and metadata are the total", 0, self.total_bytes(), sum)
     }
+}
+
+/// Checks the line behind the last granule in use.
+fn check_frontier(region: RegionRef) -> Result<(), Inconsistency> {
+    let kind = if region.fresh_count() == 0 { Kind::Edge } else { Kind::Frontier };
+    let frontier = region.frontier();
+    let found = frontier.kind() as usize;
+    expect("a region knows its frontier", frontier.addr(), kind as usize, found)
 }
 
 /// Checks a line that is no head, `left` lines before the end of its run.

@@ -137,7 +137,7 @@ fn a_segment_that_was_empty_is_as_strict_as_before() {
     let block = again.expect("the slot is free");
     // SAFETY: a checked heap refuses a layout that does not fit.
     let refused = unsafe { heap.try_free(block, small) };
-    assert!(matches!(refused, Err(Fault::WrongLayout { size_min: 449, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Fault::WrongLayout { size_min: 481, .. })), "{refused:?}");
 }
 
 type Resize<M> =

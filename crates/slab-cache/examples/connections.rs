@@ -1,9 +1,8 @@
-//! The connection table of a small server on a machine without a heap: 64 KiB of static memory are all
-//! there is, interrupts and main loop share it behind a spin lock.
+//! The connection table of a small server on a machine without a heap. It has 64 KiB of static memory, which
+//! interrupts and the main loop share behind a spin lock.
 //!
-//! Connections are boxes: a handler owns its own, a queue takes several along, and whoever drops one
-//! gives its slot back, wherever that is. When the memory is used up, the table says so and hands the
-//! connection back, and the server refuses the peer instead of failing.
+//! Connections are boxes: a handler owns one, a queue owns several, and dropping one anywhere frees its slot. When
+//! the memory is used up, the table returns the connection, and the server refuses the peer instead of failing.
 //!
 //! `cargo run -p slab-cache --example connections` prints what the table holds at each stage. Only the
 //! printing and the second thread, which stands for the interrupts, need an operating system.
@@ -14,20 +13,30 @@ use std::collections::VecDeque;
 use std::thread;
 
 use slab_bytes::SlabByteAllocator;
-use slab_cache::{Full, SlabBox, SlabCache};
+use slab_cache::{Checked, Config, Full, SlabBox, SlabCache};
 use slab_traits::Locked;
 
 const REGION_BYTES: usize = 64 * 1024;
 
 type Lock = spin::Mutex<()>;
 type Heap = Locked<Lock, SlabByteAllocator>;
-type Connections = SlabCache<Connection, Lock, &'static Heap, 1024>;
-type Handle = SlabBox<Connection, Lock, &'static Heap, 1024>;
+type Connections = SlabCache<Connection, Static>;
+type Handle = SlabBox<Connection, Static>;
+
+/// Slabs of 1024 bytes in the static region, behind a spin lock.
+enum Static {}
+
+impl Config for Static {
+    type Lock = Lock;
+    type Mode = Checked;
+    type Source = &'static Heap;
+    const SLAB_BYTES: usize = 1024;
+}
 
 static HEAP: Heap = Locked::new(SlabByteAllocator::new());
 static mut REGION: [u64; REGION_BYTES / 8] = [0; REGION_BYTES / 8];
 
-/// What is known of a peer.
+/// A peer, and the bytes received from it.
 struct Connection {
     peer: u32,
     received: usize,
@@ -57,9 +66,9 @@ fn report(stage: &str, table: &Connections) {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = NonNull::new((&raw mut REGION).cast::<u8>()).ok_or("statics are not null")?;
-    // SAFETY: nobody else names `REGION`.
+    // SAFETY: nothing else names `REGION`.
     unsafe { HEAP.add_region(NonNull::slice_from_raw_parts(start, REGION_BYTES)) }?;
-    let table = Connections::new_in(&HEAP)?;
+    let table = Connections::with_config_in(&HEAP)?;
     report("at first", &table);
 
     // Peers connect until the memory is used up.

@@ -1,4 +1,4 @@
-//! The box: one pointer, and the way home.
+//! The box: one pointer, from which its slab and its cache are found.
 #![expect(unsafe_code, reason = "owns a value behind a raw pointer")]
 
 use core::marker::PhantomData;
@@ -7,28 +7,23 @@ use core::ops::{Deref, DerefMut};
 use core::pin::Pin;
 use core::ptr::{self, NonNull};
 
-use allocator_api2::alloc::Allocator;
-use lock_api::RawMutex;
-use slab_core::{Checked, Mode};
-use slab_traits::Global;
+use crate::config::{Config, DefaultConfig, Invariant};
+use crate::free::{EmptySlot, check_before_drop, free};
 
-use crate::lock::NoLock;
-use crate::release::{Kind, SlotGuard, look_at, release};
-
-/// A value in a slot of a [`SlabCache`](crate::SlabCache), which it owns; dropping it frees the slot.
+/// A value in a slot of a [`SlabCache`](crate::SlabCache). Dropping the box drops the value and frees the slot.
 ///
-/// As wide as a pointer, as is `Option<SlabBox>`: the slab is found by masking the address, and the
-/// cache by the slab's header. So a box may outlive every handle of its cache; the last of them all
-/// takes the cache's memory along. It is `Send` where value, lock and memory source permit.
+/// A box is as wide as a pointer, and so is `Option<SlabBox>`: masking the address gives the slab, and the slab's
+/// header names the cache. So a box may outlive every handle of its cache. It is `Send` if the value, the lock and
+/// the memory source permit.
 ///
-/// Dropping a box is *O*(1) amortised, and gives chunks without values back to the source. It panics if the
-/// value, the lock or the source does (see the [crate](crate#your-code)), or if it finds a
-/// [mistake](crate#checks) of `unsafe` code.
+/// Dropping a box is *O*(1) amortised and may return chunks without values to the source. It panics if the value,
+/// the lock or the source panics (see the [crate](crate#your-code)), or if it detects [misuse](crate#checks) by
+/// `unsafe` code.
 ///
 /// # Invariants
 ///
-/// - **B1 (slot)**: it points to a live slot of a cache with these parameters, which is this box's
-///   alone, and may access all of the slab around it.
+/// - **B1 (slot)**: the box points to a live slot of a cache of `T` and `C`, which no other box owns, and may
+///   access all of the slab around it.
 /// - **B2 (value)**: the slot holds a valid `T`.
 ///
 /// # Examples
@@ -36,8 +31,8 @@ use crate::release::{Kind, SlotGuard, look_at, release};
 /// ```
 /// use slab_cache::{SlabBox, SlabCache};
 ///
-/// let words: SlabCache<String> = SlabCache::new()?;
-/// let mut word = words.alloc("slab".to_owned())?;
+/// let words = SlabCache::new()?;
+/// let mut word: SlabBox<String> = words.alloc("slab".to_owned())?;
 /// word.push_str("works");
 /// drop(words);
 /// assert_eq!(*word, "slabworks");
@@ -45,11 +40,11 @@ use crate::release::{Kind, SlotGuard, look_at, release};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A value may borrow what outlives the box, a box its source, and nothing that goes before:
+/// A value may not borrow what the box outlives, and a box may not outlive its source:
 ///
 /// ```compile_fail,E0597
 /// # use slab_cache::SlabCache;
-/// let words: SlabCache<&String> = SlabCache::new().expect("memory");
+/// let words = SlabCache::<&String>::new().expect("memory");
 /// let held = {
 ///     let word = "slab".to_owned();
 ///     words.alloc(&word)
@@ -58,123 +53,101 @@ use crate::release::{Kind, SlotGuard, look_at, release};
 /// ```
 ///
 /// ```compile_fail,E0597
-/// # use slab_cache::{NoLock, SlabBox, SlabCache};
+/// # use slab_cache::{SlabBox, SlabCache};
 /// # use bumpalo::Bump;
 /// let leaked: &'static mut u64 = {
 ///     let arena = Bump::new();
-///     let numbers: SlabCache<u64, NoLock, _> = SlabCache::new_in(&arena).expect("memory");
+///     let numbers = SlabCache::new_in(&arena).expect("memory");
 ///     SlabBox::leak(numbers.alloc(7).expect("memory"))
 /// };
 /// ```
-pub struct SlabBox<T, R = NoLock, A = Global, const SLAB_SIZE: usize = 4096, M = Checked>
-where
-    R: RawMutex + 'static,
-    A: Allocator,
-    M: Mode,
-{
+pub struct SlabBox<T, C: Config = DefaultConfig> {
     value: NonNull<T>,
     kind: PhantomData<T>,
-    cache: Kind<R, A, M>,
+    config: Invariant<C>,
 }
 
-// SAFETY: the box is all that owns its value, so it goes along if `T` does. Dropping it elsewhere uses
-// the lock there, which is `Sync`, and may call the source there, at the same time as other threads,
-// and drop both.
-unsafe impl<T, R, A, const SLAB_SIZE: usize, M> Send for SlabBox<T, R, A, SLAB_SIZE, M>
+// SAFETY: the box owns its value, so it may be sent if `T` may. Dropping it on another thread uses the lock,
+// which is `Sync`, may call the source there at the same time as other threads, and may drop both.
+unsafe impl<T, C: Config> Send for SlabBox<T, C>
 where
     T: Send,
-    R: RawMutex + Send + Sync + 'static,
-    A: Allocator + Send + Sync,
-    M: Mode,
+    C::Lock: Send + Sync,
+    C::Source: Send + Sync,
 {
 }
 
-// SAFETY: through a shared box there is only `&T`.
-unsafe impl<T, R, A, const SLAB_SIZE: usize, M> Sync for SlabBox<T, R, A, SLAB_SIZE, M>
-where
-    T: Sync,
-    R: RawMutex + 'static,
-    A: Allocator,
-    M: Mode,
-{
-}
+// SAFETY: a shared box gives access to `&T` only.
+unsafe impl<T: Sync, C: Config> Sync for SlabBox<T, C> {}
 
-impl<T, R, A, const SLAB_SIZE: usize, M> SlabBox<T, R, A, SLAB_SIZE, M>
-where
-    R: RawMutex + 'static,
-    A: Allocator,
-    M: Mode,
-{
-    /// Makes the box of a value that was just written.
+impl<T, C: Config> SlabBox<T, C> {
+    /// Makes the box of a slot.
     ///
     /// # Safety
     ///
     /// B1 and B2 hold.
     #[inline(always)]
     pub(crate) unsafe fn new(value: NonNull<T>) -> Self {
-        Self { value, kind: PhantomData, cache: PhantomData }
+        Self { value, kind: PhantomData, config: PhantomData }
     }
 
     /// Returns the value, and frees the slot. *O*(1).
     ///
     /// ```
     /// # use slab_cache::{SlabBox, SlabCache};
-    /// let words: SlabCache<String> = SlabCache::new()?;
+    /// let words = SlabCache::new()?;
     /// let word: String = SlabBox::into_inner(words.alloc("slab".to_owned())?);
-    /// assert_eq!(words.stats().live, 0);
+    /// assert!(words.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
     pub fn into_inner(this: Self) -> T {
         let slot = Self::into_raw(this);
-        // SAFETY: by B1.
-        unsafe { look_at::<T, R, A, SLAB_SIZE, M>(slot.cast()) };
-        // SAFETY: by B2 it is a value, which is not used here any more.
-        let value = unsafe { slot.read() };
-        // SAFETY: by B1 the slot was the box's.
-        unsafe { release::<T, R, A, SLAB_SIZE, M>(slot.cast()) };
-        value
+        // SAFETY: by B1 and B2 this is a slot with a value, which the box has given up; the value is read once.
+        unsafe {
+            check_before_drop::<T, C>(slot.cast());
+            let value = slot.read();
+            free::<T, C>(slot.cast());
+            value
+        }
     }
 
-    /// Returns the pointer, and gives up ownership. [`from_raw`](Self::from_raw) is the way back.
+    /// Returns the pointer, and gives up ownership. [`from_raw`](Self::from_raw) makes it a box again.
     #[inline]
     pub fn into_raw(this: Self) -> NonNull<T> {
         ManuallyDrop::new(this).value
     }
 
-    /// Makes a box again of what [`into_raw`](Self::into_raw) returned. *O*(1).
+    /// Makes a box again of a pointer from [`into_raw`](Self::into_raw). *O*(1).
     ///
-    /// For a pointer that has been a reference meanwhile see
-    /// [`SlabCache::adopt`](crate::SlabCache::adopt).
+    /// For a pointer that was a reference meanwhile see [`SlabCache::adopt`](crate::SlabCache::adopt).
     ///
     /// # Safety
     ///
-    /// The pointer is one that `into_raw` of the same type of box returned, with the same provenance,
-    /// and is made a box once. In `Hardened` mode a drop finds many of the mistakes.
+    /// `into_raw` of the same type of box returned the pointer. It has the same provenance, and is made a box
+    /// once. In `Hardened` mode a drop detects many of the mistakes.
     ///
     /// ```
     /// # use slab_cache::{SlabBox, SlabCache};
-    /// let words: SlabCache<String> = SlabCache::new()?;
+    /// let words = SlabCache::new()?;
     /// let pointer = SlabBox::into_raw(words.alloc("slab".to_owned())?);
-    /// // SAFETY: it comes from `into_raw` and is made a box once.
+    /// // SAFETY: `into_raw` of this type of box returned the pointer, and it is made a box once.
     /// let word: SlabBox<String> = unsafe { SlabBox::from_raw(pointer) };
     /// assert_eq!(*word, "slab");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
     pub unsafe fn from_raw(pointer: NonNull<T>) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: B1 and B2 held for the box of `into_raw`, which gave up ownership.
         unsafe { Self::new(pointer) }
     }
 
-    /// Returns a reference to the value, which is never dropped, and its slot never freed, unless
+    /// Returns a reference to the value. The value is not dropped and its slot not freed, unless
     /// [`SlabCache::adopt`](crate::SlabCache::adopt) makes it a box again.
     ///
     /// ```
     /// # use slab_cache::{SlabBox, SlabCache};
-    /// # use slab_cache::NoLock;
-    /// # use allocator_api2::alloc::Global;
-    /// let words: SlabCache<String> = SlabCache::new()?;
+    /// let words = SlabCache::new()?;
     /// let word: &mut String = SlabBox::leak(words.alloc("slab".to_owned())?);
     /// word.push('s');
     /// # // SAFETY: the reference is not used any more, and was a box of this cache.
@@ -187,108 +160,92 @@ where
         Self: 'a,
     {
         let mut value = Self::into_raw(this);
-        // SAFETY: by B1 and B2; the slot is never freed, and so the core and the source remain.
+        // SAFETY: by B1 and B2 it is a value with one owner. The slot is never freed, so the core and the source
+        // remain; `C`, and so the source, outlives `'a`.
         unsafe { value.as_mut() }
     }
 
     /// Returns the box as a pinned one: the value does not move until it is dropped.
     ///
-    /// The memory source has to be `'static`, because the memory of a pinned value that is forgotten
-    /// has to stay for ever.
+    /// The memory source has to be `'static`, because the memory of a pinned value that is forgotten has to
+    /// remain allocated.
     #[inline]
     pub fn into_pin(this: Self) -> Pin<Self>
     where
-        A: 'static,
+        C::Source: 'static,
     {
-        // SAFETY: the value's place is the slot's, whatever happens to the box, and it is dropped
-        // before the slot is freed; a slot that is never freed keeps the core, and so the source.
+        // SAFETY: moving the box does not move the value, and the value is dropped before its slot is freed. A
+        // slot that is never freed keeps the core, and so the source.
         unsafe { Pin::new_unchecked(this) }
     }
 
-    /// Returns where the value lies. The box keeps it.
+    /// Returns the address of the value.
     #[inline]
     pub fn as_ptr(this: &Self) -> NonNull<T> {
         this.value
     }
 }
 
-impl<T, R, A, const SLAB_SIZE: usize, M> SlabBox<MaybeUninit<T>, R, A, SLAB_SIZE, M>
-where
-    R: RawMutex + 'static,
-    A: Allocator,
-    M: Mode,
-{
-    /// Writes a value, and returns the box of it. *O*(1).
+impl<T, C: Config> SlabBox<MaybeUninit<T>, C> {
+    /// Writes a value, and returns its box. *O*(1).
     ///
     /// ```
     /// # use slab_cache::{SlabBox, SlabCache};
-    /// let pages: SlabCache<[u8; 100]> = SlabCache::new()?;
-    /// let page = SlabBox::write(pages.alloc_uninit()?, [7; 100]);
+    /// let pages = SlabCache::new()?;
+    /// let page: SlabBox<[u8; 100]> = SlabBox::write(pages.alloc_uninit()?, [7; 100]);
     /// assert_eq!(page[99], 7);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
-    pub fn write(mut this: Self, value: T) -> SlabBox<T, R, A, SLAB_SIZE, M> {
+    pub fn write(mut this: Self, value: T) -> SlabBox<T, C> {
         (*this).write(value);
-        // SAFETY: it was just written.
+        // SAFETY: the value was just written.
         unsafe { Self::assume_init(this) }
     }
 
-    /// Returns the box of the value that was written. *O*(1).
+    /// Returns the box of a value that was written. *O*(1).
     ///
     /// # Safety
     ///
     /// The memory holds a valid `T`.
     #[inline]
-    pub unsafe fn assume_init(this: Self) -> SlabBox<T, R, A, SLAB_SIZE, M> {
+    pub unsafe fn assume_init(this: Self) -> SlabBox<T, C> {
         let value = Self::into_raw(this).cast();
-        // SAFETY: B1: slots for `T` and for `MaybeUninit<T>` are the same; B2: the caller's promise.
+        // SAFETY: B1 holds, because slots for `T` and for `MaybeUninit<T>` are the same, and B2, because the
+        // caller says so.
         unsafe { SlabBox::new(value) }
     }
 }
 
-impl<T, R, A, const SLAB_SIZE: usize, M> Drop for SlabBox<T, R, A, SLAB_SIZE, M>
-where
-    R: RawMutex + 'static,
-    A: Allocator,
-    M: Mode,
-{
+impl<T, C: Config> Drop for SlabBox<T, C> {
     #[inline]
     fn drop(&mut self) {
+        let slot = self.value.cast();
         if !mem::needs_drop::<T>() {
-            // SAFETY: by B1, and the box is not used any more; such a value may be forgotten.
-            return unsafe { release::<T, R, A, SLAB_SIZE, M>(self.value.cast()) };
+            // SAFETY: by B1; the box is not used any more, and such a value needs no drop.
+            return unsafe { free::<T, C>(slot) };
         }
-        // SAFETY: by B1.
-        unsafe { look_at::<T, R, A, SLAB_SIZE, M>(self.value.cast()) };
-        // SAFETY: by B1, and the box is not used any more.
-        let _slot = unsafe { SlotGuard::<T, R, A, SLAB_SIZE, M>::new(self.value.cast()) };
-        // SAFETY: by B2 it is a value, which nobody uses any more. If it panics, the slot is freed.
-        unsafe { ptr::drop_in_place(self.value.as_ptr()) };
+        // SAFETY: by B1 and B2 this is a slot with a value, and the box is not used any more. The slot is freed
+        // after the value is dropped, also if that panics.
+        unsafe {
+            check_before_drop::<T, C>(slot);
+            let _slot = EmptySlot::<T, C>::new(slot);
+            ptr::drop_in_place(self.value.as_ptr());
+        }
     }
 }
 
-impl<T, R, A, const SLAB_SIZE: usize, M> Deref for SlabBox<T, R, A, SLAB_SIZE, M>
-where
-    R: RawMutex + 'static,
-    A: Allocator,
-    M: Mode,
-{
+impl<T, C: Config> Deref for SlabBox<T, C> {
     type Target = T;
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: by B1 and B2.
+        // SAFETY: by B1 and B2, and the box is borrowed.
         unsafe { self.value.as_ref() }
     }
 }
 
-impl<T, R, A, const SLAB_SIZE: usize, M> DerefMut for SlabBox<T, R, A, SLAB_SIZE, M>
-where
-    R: RawMutex + 'static,
-    A: Allocator,
-    M: Mode,
-{
+impl<T, C: Config> DerefMut for SlabBox<T, C> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: by B1 and B2, and the box is borrowed mutably.

@@ -1,4 +1,4 @@
-//! What a box does by its value.
+//! Traits that a box has if its value has them.
 
 use core::borrow::{Borrow, BorrowMut};
 use core::cmp::Ordering;
@@ -6,21 +6,15 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::pin::Pin;
 
-use allocator_api2::alloc::Allocator;
-use lock_api::RawMutex;
-use slab_core::Mode;
-
 use crate::boxed::SlabBox;
+use crate::config::Config;
 
 macro_rules! by_value {
     ($($(#[$note:meta])* impl<$($bound:path),*> $implemented:ty { $($body:tt)* })*) => {$(
         $(#[$note])*
-        impl<T, R, A, const SLAB_SIZE: usize, M> $implemented for SlabBox<T, R, A, SLAB_SIZE, M>
+        impl<T, C: Config> $implemented for SlabBox<T, C>
         where
             $(T: $bound,)*
-            R: RawMutex + 'static,
-            A: Allocator,
-            M: Mode,
         {
             $($body)*
         }
@@ -40,7 +34,7 @@ by_value! {
         }
     }
 
-    /// As `Box`: it prints the address.
+    /// Prints the address, as `Box` does.
     impl<> fmt::Pointer {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             Self::as_ptr(self).fmt(f)
@@ -118,14 +112,11 @@ by_value! {
     }
 }
 
-impl<T, R, A, const SLAB_SIZE: usize, M> From<SlabBox<T, R, A, SLAB_SIZE, M>>
-    for Pin<SlabBox<T, R, A, SLAB_SIZE, M>>
+impl<T, C: Config> From<SlabBox<T, C>> for Pin<SlabBox<T, C>>
 where
-    R: RawMutex + 'static,
-    A: Allocator + 'static,
-    M: Mode,
+    C::Source: 'static,
 {
-    fn from(boxed: SlabBox<T, R, A, SLAB_SIZE, M>) -> Self {
+    fn from(boxed: SlabBox<T, C>) -> Self {
         SlabBox::into_pin(boxed)
     }
 }

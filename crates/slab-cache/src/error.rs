@@ -1,65 +1,67 @@
-//! What a cache refuses, and what it finds.
+//! Errors: a request that a cache refuses, and misuse by `unsafe` code that it detects.
 
 use core::fmt;
 
 use thiserror::Error;
 
-/// The reason for which a cache refused a request, or what is wrong in it.
+/// Why a cache refused a request, or the misuse that it detected.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// The memory source refused.
+    /// The memory source has no block of this layout.
     #[error("the memory source has no {bytes} bytes aligned to {align}")]
     OutOfMemory {
-        /// Bytes asked for.
+        /// Bytes requested.
         bytes: usize,
-        /// Alignment asked for.
+        /// Alignment requested.
         align: usize,
     },
-    /// The pointer leads into no slab of the cache.
+    /// The pointer lies in no slab of the cache.
     #[error("{address:#x} lies in no slab of this cache")]
     ForeignPointer {
         /// The pointer's address.
         address: usize,
     },
-    /// The pointer leads into a slab, but not to the start of a slot.
-    #[error("no slot starts at {address:#x}")]
+    /// The pointer lies in a slab, but not at the start of a slot.
+    #[error("{address:#x} is not the start of a slot")]
     NotASlot {
         /// The pointer's address.
         address: usize,
     },
-    /// The slot holds no value: it was freed before, or never handed out.
-    #[error("the slot at {address:#x} is not live: it was freed twice, or never handed out")]
+    /// The slot holds no value: it was freed before, or never allocated.
+    #[error("the slot at {address:#x} is not live: it was freed twice, or never allocated")]
     NotLive {
         /// The slot's address.
         address: usize,
     },
-    /// The header of the slab was overwritten, or the pointer belongs to no cache at all.
-    #[error("the slab of {address:#x} has no intact header")]
+    /// The header of the slab was overwritten, or the pointer lies in no slab at all.
+    #[error("the header of the slab around {address:#x} was overwritten, or there is no slab")]
     CorruptHeader {
-        /// The address of the slot that was to be used.
+        /// The address of the slot.
         address: usize,
     },
-    /// A freed slot was written to.
-    #[error("byte {offset} of the free slot at {address:#x} was written to")]
+    /// A slot was written to after it was freed.
+    #[error("write after free: byte {offset} of the free slot at {address:#x} was overwritten")]
     WriteAfterFree {
         /// The slot's address.
         address: usize,
-        /// The first byte that was written.
+        /// The first byte that was overwritten.
         offset: usize,
     },
-    /// Somebody wrote past the end of a value. The slot is not used again.
-    #[error("byte {offset} from {address:#x} on was written to, behind a value of {size} bytes")]
+    /// The program wrote past the end of a value. The slot is not used again.
+    #[error(
+        "overrun: byte {offset} of the value at {address:#x} was written, and it has {size} bytes"
+    )]
     Overrun {
         /// The value's address.
         address: usize,
         /// Bytes of the value.
         size: usize,
-        /// The first byte behind it that was written, counted from the address.
+        /// The first byte behind the value that was written, counted from its address.
         offset: usize,
     },
-    /// The list of slots freed without the lock leads nowhere a list may lead: a slot in it was
-    /// written to, or freed twice.
+    /// The remote free list of a slab is damaged: a slot in it was written to after it was freed, or was
+    /// freed twice.
     #[error("the list of freed slots in the slab at {address:#x} was overwritten")]
     CorruptList {
         /// The slab's address.
@@ -67,13 +69,20 @@ pub enum CacheError {
     },
 }
 
-/// Ends an operation that found a caller's mistake. Never called with the lock held.
+/// Panics with misuse that was detected. Called without the lock.
 #[cold]
 pub(crate) fn report(error: &CacheError) -> ! {
     panic!("slab-cache: {error}");
 }
 
-/// What could not be stored because there is no memory: handed back.
+/// Panics if misuse was detected. Called without the lock.
+pub(crate) fn report_any(error: Option<CacheError>) {
+    if let Some(error) = error {
+        report(&error);
+    }
+}
+
+/// The value or closure that was not stored because there is no memory.
 ///
 /// # Examples
 ///
@@ -94,7 +103,7 @@ impl<T> fmt::Debug for Full<T> {
 
 impl<T> fmt::Display for Full<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no slot is free, and the memory source has no more")
+        f.write_str("no slot is free and the memory source has no more memory")
     }
 }
 

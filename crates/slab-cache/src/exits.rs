@@ -1,12 +1,12 @@
 //! Finds the last thread inside a dead cache: that thread frees the core.
 //!
-//! The lock lies in the core. A thread that has released the lock may still be inside `unlock`, where a
-//! lock may wake a waiter or count, so the core must not be freed by the next thread that gets the lock.
+//! The lock lies in the core. A thread that has released the lock may still run inside `unlock`, where a lock
+//! may wake a waiter or count, so the next thread that gets the lock must not free the core.
 //!
-//! A thread *enters* a cache when it uses the lock without a handle of the cache: it frees a slot, or
-//! closes its handle. It is counted under the lock, in [`State`](crate::state::State). It *exits* when
-//! `unlock` has returned and its deferred work is done, and does not use the core afterwards. The cache is
-//! *dead* once no handle and no used slab is left; then no thread enters any more.
+//! A thread *enters* a cache when it takes the lock without a handle of the cache: it frees a slot, or drops
+//! its handle. [`State`](crate::state::State) counts entries under the lock. The thread *exits* when `unlock`
+//! has returned and its deferred work is done, and does not use the core afterwards. The cache is *dead* once
+//! no handle and no used slab is left; then no thread enters any more.
 //!
 //! | bits | |
 //! |---|---|
@@ -20,7 +20,7 @@
 //! | 1 | the last thread has exited and frees the core | – |
 //!
 //! An exit is one atomic addition. On targets without compare-and-swap an exit is a load and a store, and
-//! another exit that comes in between is lost. Then the word counts a thread that is not inside any more:
+//! an exit of another thread in between is lost. Then the word counts a thread that is not inside any more:
 //! the core leaks, but it is never freed too early.
 
 use slab_core::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ use slab_core::sync::atomic::{AtomicUsize, Ordering};
 const IS_DEAD: usize = 1;
 const ONE: usize = 2;
 
-/// What a thread adds to the word when it exits.
+/// The number that a thread adds to the word when it exits.
 #[derive(Debug, Clone, Copy)]
 pub struct Exit(usize);
 
@@ -53,8 +53,8 @@ impl Exits {
         Self(AtomicUsize::new(0))
     }
 
-    /// Records an exit, and returns whether the caller is the last thread inside a dead cache. Unless this
-    /// returns `true`, the caller does not use the core any more. *O*(1).
+    /// Records an exit, and returns whether the caller is the last thread inside a dead cache. If not, the
+    /// caller does not use the core any more. *O*(1).
     #[inline]
     pub fn record(&self, exit: Exit, is_local: bool) -> bool {
         let before = if is_local { self.add_split(exit.0) } else { self.add(exit.0) };
@@ -64,8 +64,8 @@ impl Exits {
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     fn add(&self, number: usize) -> usize {
-        // Release: what this thread did with the core comes before the free. Acquire: so does, for the
-        // thread that frees, what all others did.
+        // Release: what this thread did with the core happens before the core is freed. Acquire: for the
+        // thread that frees the core, so does what all other threads did.
         self.0.fetch_add(number, Ordering::AcqRel)
     }
 
@@ -74,7 +74,7 @@ impl Exits {
         self.add_split(number)
     }
 
-    /// Adds in two steps: for a single thread, and for targets that cannot do better.
+    /// Adds in two steps: for a single thread, and for targets without compare-and-swap.
     fn add_split(&self, number: usize) -> usize {
         // Acquire and release: as in `add`.
         let before = self.0.load(Ordering::Acquire);

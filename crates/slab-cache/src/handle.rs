@@ -1,26 +1,25 @@
-//! A handle of a cache.
+//! A handle of a cache: it keeps the core alive.
 
-use allocator_api2::alloc::Allocator;
-use lock_api::RawMutex;
-
+use crate::config::Config;
+use crate::entry::enter;
 use crate::shared::CoreRef;
 
-/// Keeps the core of a cache alive.
-pub struct Handle<R: RawMutex + 'static, A: Allocator>(CoreRef<R, A>);
+/// One counted handle.
+pub struct Handle<C: Config>(CoreRef<C>);
 
-impl<R: RawMutex + 'static, A: Allocator> Handle<R, A> {
-    /// Returns the handle that a new core counts.
-    pub fn of_new(core: CoreRef<R, A>) -> Self {
+impl<C: Config> Handle<C> {
+    /// Returns the first handle, which a new core counts already.
+    pub fn of_new(core: CoreRef<C>) -> Self {
         Self(core)
     }
 
     #[inline(always)]
-    pub fn core(&self) -> CoreRef<R, A> {
+    pub fn core(&self) -> CoreRef<C> {
         self.0
     }
 }
 
-impl<R: RawMutex + 'static, A: Allocator> Clone for Handle<R, A> {
+impl<C: Config> Clone for Handle<C> {
     /// # Panics
     ///
     /// If there are `usize::MAX` handles: most were forgotten, and one more would free the core too early.
@@ -30,20 +29,20 @@ impl<R: RawMutex + 'static, A: Allocator> Clone for Handle<R, A> {
             state.handles = handles.unwrap_or(state.handles);
             handles.is_some()
         });
-        assert!(is_counted, "slab-cache: a cache has {} handles at most", usize::MAX);
+        assert!(is_counted, "slab-cache: a cache has at most {} handles", usize::MAX);
         Self(self.0)
     }
 }
 
-impl<R: RawMutex + 'static, A: Allocator> Drop for Handle<R, A> {
+impl<C: Config> Drop for Handle<C> {
     fn drop(&mut self) {
         let core = self.0;
-        core.enter(|state| {
+        enter(core, |state| {
             state.handles -= 1;
             if state.handles == 0 {
                 #[cfg(feature = "std")]
                 core.anchor().close();
-                state.abandon_front();
+                state.release_active();
             }
             Some(state.enter_and_defer())
         });
@@ -52,13 +51,14 @@ impl<R: RawMutex + 'static, A: Allocator> Drop for Handle<R, A> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use crate::{CacheError, SlabCache};
+    use crate::cache::SlabCache;
+    use crate::error::CacheError;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     /// Where a `usize` has 32 bits, forgetting so many handles takes a minute.
     #[test]
     fn forgotten_handles_never_end_the_cache() -> Result<(), CacheError> {
-        let cache: SlabCache<u64> = SlabCache::new()?;
+        let cache = SlabCache::<u64>::new()?;
         let core = cache.core();
         core.with_state(|state| state.handles = usize::MAX);
         assert!(catch_unwind(AssertUnwindSafe(|| cache.clone())).is_err());

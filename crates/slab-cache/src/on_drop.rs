@@ -1,4 +1,4 @@
-//! Steps that also run when the caller's code unwinds.
+//! A guard for steps that have to run even if the user's code unwinds.
 
 use core::mem;
 

@@ -1,9 +1,9 @@
-//! Slabs with values and free slots, sorted into buckets by how full they are: the fullest serve
-//! first, so that the others can run empty.
+//! Lists of the slabs with values and free slots, by fullness. The cache allocates from the fullest slabs
+//! first, so that the others can become empty.
 
 use crate::slab::{Place, SlabRef};
 
-/// Buckets: by quarters. Each border costs a slab that runs empty two relinkings.
+/// Buckets: quarters of a slab's slots. A slab that becomes empty is relisted once per bucket.
 const BUCKETS: usize = 4;
 
 /// The slabs of each bucket. All operations are *O*(1).
@@ -17,8 +17,8 @@ impl Partial {
         Self { heads: [None; BUCKETS] }
     }
 
-    /// Returns the bucket of a slab that is neither empty nor full, and the number of used slots
-    /// at which it leaves that bucket.
+    /// Returns the bucket of a slab that is not full, and the count of used slots at which the slab leaves
+    /// that bucket.
     pub fn bucket(used: u32, slots: u32) -> (u8, u32) {
         let bucket = used * BUCKETS as u32 / slots;
         let lowest = (bucket * slots).div_ceil(BUCKETS as u32);
@@ -61,15 +61,15 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
+    #[cfg_attr(miri, ignore = "slow, and runs no unsafe code")]
     fn a_bucket_is_left_just_below_its_lowest_count() {
         for slots in 2..200 {
             for used in 1..slots {
-                let (bucket, floor) = Partial::bucket(used, slots);
-                assert!(floor < used && usize::from(bucket) < BUCKETS);
+                let (bucket, relist_at) = Partial::bucket(used, slots);
+                assert!(relist_at < used && usize::from(bucket) < BUCKETS);
                 let same = |used: u32| Partial::bucket(used, slots).0 == bucket;
-                assert!(((floor + 1).max(1)..=used).all(same));
-                assert!(floor == 0 || !same(floor));
+                assert!(((relist_at + 1).max(1)..=used).all(same));
+                assert!(relist_at == 0 || !same(relist_at));
             }
         }
     }

@@ -1,45 +1,47 @@
-//! The header of a slab, at the start of the slab: a slot's address, masked, leads to it.
+//! A slab: a block aligned to its own size that starts with a header and a live map. A slot's address,
+//! masked, is the address of its slab.
 #![expect(unsafe_code, reason = "headers lie in the memory that slabs are made of")]
 
 use core::cell::Cell;
 use core::ptr::NonNull;
 
 use slab_core::LiveWord;
-use slab_core::sync::atomic::AtomicUsize;
 
-use crate::chunk::ChunkRef;
-use crate::geometry::{Geometry, SLOTS_PER_WORD, WORD_BYTES};
-use crate::guard;
+use crate::remote::RemoteList;
 
 /// Bytes of a header; the words of the live map follow it.
 pub const HEADER_BYTES: usize = size_of::<Header>().next_multiple_of(WORD_BYTES);
+/// Bytes of a word of the live map.
+pub const WORD_BYTES: usize = size_of::<u64>();
+/// Slots per word of the live map.
+pub const SLOTS_PER_WORD: u32 = u64::BITS;
 
-/// Where a slab is.
+/// Where a slab is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Place {
-    /// It has no values, and its chunk knows.
+    /// It has no values; its chunk marks it as vacant.
     Vacant,
-    /// The cache allocates from it.
-    Front,
+    /// It is the active slab.
+    Active,
     /// It has values and free slots, and is in the list of this bucket.
     Partial(u8),
     /// It has no free slots, and is in no list.
     Full,
 }
 
-/// What a slab knows of itself. The first three fields never change; `remote` is everybody's; the
-/// others belong to whoever holds the cache's lock.
+/// The metadata of a slab. The fields `core`, `chunk`, `slots` and `index` never change; `remote` is for all
+/// threads; the holder of the cache's lock uses the others.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Header {
+struct Header {
     core: NonNull<()>,
-    chunk: ChunkRef,
-    remote: AtomicUsize,
+    chunk: NonNull<()>,
+    remote: RemoteList,
     next: Cell<Option<SlabRef>>,
     prev: Cell<Option<SlabRef>>,
     used: Cell<u32>,
-    floor: Cell<u32>,
+    relist_at: Cell<u32>,
     slots: u16,
     index: u8,
     place: Cell<Place>,
@@ -54,11 +56,11 @@ const _: () = assert!(HEADER_BYTES + WORD_BYTES == 64, "with one word of live sl
 ///
 /// - **H1 (header)**: it points to the initialised header and live words of a slab of a chunk that
 ///   the cache holds, with the right to access all of the slab.
-/// - **H2 (lock)**: whoever uses it holds the cache's lock, or is the only thread that can reach the
-///   cache; but for `core` and `remote`, which the owner of a live slot may use.
-/// - **H3 (live)**: the live words have a bit for each slot that is live, was freed without the lock
-///   and not collected yet, or is held by the front or a thread's cache; `used` counts them. They
-///   have no bit at or beyond `slots`.
+/// - **H2 (lock)**: its user holds the cache's lock, or is the only thread that can reach the cache. The
+///   owner of a live slot may use `core` and `remote` without the lock.
+/// - **H3 (live)**: the live words have a bit for each slot that is live, is on the remote free list, is
+///   cached by a thread, or is one of the active slots; `used` counts them. They have no bit at or beyond
+///   `slots`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct SlabRef(NonNull<Header>);
@@ -68,51 +70,48 @@ impl SlabRef {
     ///
     /// # Safety
     ///
-    /// `start` is the start of slab `index` of the chunk, aligned to its size; nobody uses the slab.
-    /// `core` stays valid as long as the slab is attached.
+    /// `start` is the start of slab `index` of the chunk and aligned to the slab's size; nothing uses the
+    /// slab. It has room for a header and `words` live words. `core` and `chunk` stay valid as long as the
+    /// slab is attached.
     pub unsafe fn init(
         start: NonNull<u8>,
         core: NonNull<()>,
-        chunk: ChunkRef,
+        chunk: NonNull<()>,
         index: u8,
         slots: u32,
-        geometry: &Geometry,
+        words: u32,
     ) -> Self {
         let header = Header {
             core,
             chunk,
-            remote: AtomicUsize::new(crate::remote::IDLE),
+            remote: RemoteList::new(),
             next: Cell::new(None),
             prev: Cell::new(None),
             used: Cell::new(0),
-            floor: Cell::new(u32::MAX),
+            relist_at: Cell::new(u32::MAX),
             slots: slots as u16,
             index,
             place: Cell::new(Place::Vacant),
         };
         let this = Self(start.cast());
-        // SAFETY: a slab has room for its header, and is aligned to at least 256.
+        // SAFETY: a slab has room for its header and is aligned to at least 256.
         unsafe { this.0.write(header) };
-        for word in 0..geometry.words {
+        for word in 0..words {
             this.set_live(word, LiveWord::default());
-        }
-        if geometry.hardened {
-            // SAFETY: the slab is the caller's, and its header was just written.
-            unsafe { guard::prepare(this, geometry) };
         }
         this
     }
 
-    /// Returns the slab in which a slot lies.
+    /// Returns the slab of a slot.
     ///
     /// # Safety
     ///
-    /// The slot belongs to an attached slab of that size, and the pointer may access all of it.
+    /// The slot belongs to an attached slab of that size, and the pointer may access all of the slab.
     #[inline(always)]
     pub unsafe fn of_slot(slot: NonNull<u8>, slab_bytes: usize) -> Self {
         let start = slot.as_ptr().map_addr(|address| address & !(slab_bytes - 1));
-        // SAFETY: slabs are aligned to their size and do not start at zero, so what is left of the
-        // address is that of the slab.
+        // SAFETY: slabs are aligned to their size and do not start at zero, so the masked address is the
+        // slab's, and not zero.
         Self(unsafe { NonNull::new_unchecked(start) }.cast())
     }
 
@@ -128,8 +127,8 @@ impl SlabRef {
 
     #[inline(always)]
     fn header<'a>(self) -> &'a Header {
-        // SAFETY: by H1 it is initialised; what changes in it is in cells and atomics. Callers in
-        // this file do not keep it.
+        // SAFETY: by H1 the header is initialised, and its mutable fields are cells and atomics. Callers in
+        // this file drop the reference before they return.
         unsafe { self.0.as_ref() }
     }
 
@@ -139,36 +138,37 @@ impl SlabRef {
         self.header().core
     }
 
-    pub fn chunk(self) -> ChunkRef {
+    /// Returns the slab's chunk.
+    #[inline]
+    pub fn chunk(self) -> NonNull<()> {
         self.header().chunk
     }
 
+    /// Returns the slab's number in its chunk.
+    #[inline]
     pub fn index(self) -> u8 {
         self.header().index
     }
 
-    /// Returns the number of slots.
-    #[inline]
+    #[inline(always)]
     pub fn slots(self) -> u32 {
         u32::from(self.header().slots)
     }
 
-    /// Returns where the slab starts.
     #[inline(always)]
     pub fn start(self) -> NonNull<u8> {
         self.0.cast()
     }
 
-    /// Returns the word of slots that were freed without the lock. Valid while the slab is attached.
-    #[cfg(target_has_atomic = "ptr")]
+    /// Returns the remote free list, which other threads use meanwhile.
     #[inline(always)]
-    pub fn remote<'a>(self) -> &'a AtomicUsize {
-        // SAFETY: by H1 the header is initialised. The projection touches no other field.
-        let remote = unsafe { &raw const (*self.0.as_ptr()).remote };
-        // SAFETY: as above; an atomic may be shared.
-        unsafe { &*remote }
+    pub fn remote<'a>(self) -> &'a RemoteList {
+        // SAFETY: by H1 the header is initialised. The projection touches no other field, and an atomic may
+        // be shared.
+        unsafe { &(*self.0.as_ptr()).remote }
     }
 
+    /// Returns how many slots have their bit in the live map.
     #[inline(always)]
     pub fn used(self) -> u32 {
         self.header().used.get()
@@ -179,15 +179,15 @@ impl SlabRef {
         self.header().used.set(used);
     }
 
-    /// Returns how few used slots call for attention.
+    /// Returns the count of used slots at which the slab is relisted.
     #[inline(always)]
-    pub fn floor(self) -> u32 {
-        self.header().floor.get()
+    pub fn relist_at(self) -> u32 {
+        self.header().relist_at.get()
     }
 
     #[inline]
-    pub fn set_floor(self, floor: u32) {
-        self.header().floor.set(floor);
+    pub fn set_relist_at(self, used: u32) {
+        self.header().relist_at.set(used);
     }
 
     #[inline]
@@ -224,15 +224,14 @@ impl SlabRef {
     #[inline(always)]
     pub fn live(self, word: u32) -> LiveWord {
         let cell = self.live_cell(word);
-        // SAFETY: by H1 it was initialised, by H2 nobody writes it meanwhile.
+        // SAFETY: by H1 it was initialised, and by H2 no other thread writes it meanwhile.
         unsafe { cell.read() }
     }
 
-    /// Sets a word of the live map.
     #[inline(always)]
     pub fn set_live(self, word: u32, live: LiveWord) {
         let cell = self.live_cell(word);
-        // SAFETY: by H1 it lies in the slab, by H2 nobody uses it meanwhile.
+        // SAFETY: by H1 it lies in the slab, and by H2 no other thread uses it meanwhile.
         unsafe { cell.write(live) };
     }
 
@@ -244,15 +243,18 @@ impl SlabRef {
 
     #[inline(always)]
     fn live_cell(self, word: u32) -> NonNull<LiveWord> {
-        // SAFETY: callers name words of the slab's geometry, which lie behind the header.
+        // SAFETY: callers name words of the slab's geometry, which follow the header.
         unsafe { self.start().add(HEADER_BYTES + word as usize * WORD_BYTES) }.cast()
     }
 
-    /// Returns where a slot starts.
-    #[inline]
-    pub fn slot_start(self, slot: u32, geometry: &Geometry) -> NonNull<u8> {
-        debug_assert!(slot < geometry.slots);
-        // SAFETY: callers name slots of the geometry, which lie in the slab.
-        unsafe { self.start().add(geometry.first + slot as usize * geometry.stride) }
+    /// Returns a pointer into the slab.
+    ///
+    /// # Safety
+    ///
+    /// The offset is at most the slab's size.
+    #[inline(always)]
+    pub unsafe fn at_offset(self, offset: usize) -> NonNull<u8> {
+        // SAFETY: by H1 the pointer may access all of the slab, and the offset lies in it.
+        unsafe { self.start().add(offset) }
     }
 }

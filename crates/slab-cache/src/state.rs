@@ -1,61 +1,60 @@
-//! The policy of a cache: which slab serves next, and which can leave. Safe code; whoever calls it
-//! holds the cache's lock.
+//! The state behind the lock of a cache: which slab is allocated from next, and which chunks leave. Safe code.
 //!
-//! There are two ways to keep count of a slab's used slots, and a cache has one of them:
+//! A cache counts the used slots of a slab in one of two ways:
 //!
-//! * *Counted*: each free comes here, under the lock or on the cache's only thread.
-//! * *Remote*: frees go to the slab's [`remote`] word, without the lock. The count is brought up to
-//!   date by collecting that word.
+//! * *counted*: each free comes here, under the lock or on the cache's only thread;
+//! * *remote*: frees push to the slab's [`remote`] free list without the lock, and collecting that list
+//!   updates the count.
 //!
-//! Either way a slab calls for attention when its count falls to the floor of its place: the full one
-//! at the first free, the partial one at the border of its bucket, the last one when it is empty.
+//! Either way a slab is relisted when its count falls to a threshold: a full slab at its first free, a partial
+//! one where it leaves its bucket, and the last time when it is empty.
 
 use slab_core::Mode;
 
+use crate::active::ActiveSlots;
 use crate::chunk::ChunkRef;
 use crate::chunks::Chunks;
 use crate::error::CacheError;
 use crate::exits::Exit;
-use crate::front::Front;
-use crate::geometry::{Geometry, SLOTS_PER_WORD};
+use crate::geometry::Geometry;
 use crate::partial::Partial;
 use crate::remote;
-use crate::slab::{Place, SlabRef};
+use crate::slab::{Place, SLOTS_PER_WORD, SlabRef};
 use crate::stats::Stats;
 
-/// What a free made of its slab.
+/// The result of a free in a cache that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freed {
-    /// Nothing to do.
-    Quietly,
-    /// The slab calls for [`State::attend`].
-    Calling,
+    /// The slot is free, and there is nothing else to do.
+    Done,
+    /// The slot is free, and its slab has to be [relisted](State::relist).
+    Relist,
     /// The slot was not live. Nothing has changed.
     NotLive,
 }
 
-/// What a thread that has entered the cache does after it has released the lock.
+/// The work of a thread that has entered the cache, after it has released the lock.
 #[derive(Debug)]
 pub struct Deferred {
-    /// A chunk to give back to the source. Then [`State::next`] says what follows.
+    /// A chunk to return to the source. Afterwards [`State::next_deferred`] finds the next one.
     pub chunk: Option<ChunkRef>,
-    /// How many empty slabs go back although they would be kept. It falls to zero even where the source
-    /// uses the cache, and makes a chunk empty, each time that it gets one back.
-    pub slabs_reclaimed: u32,
+    /// How many empty slabs to return although the cache would keep them. It falls to zero even if the source
+    /// uses the cache and empties a chunk each time that it gets one back.
+    pub slabs_trimmed: u32,
     /// To be recorded last: the core may be freed afterwards.
     pub exit: Exit,
-    /// To be reported.
+    /// Misuse to report.
     pub fault: Option<CacheError>,
 }
 
-/// What the lock of a cache guards.
+/// The state of a cache.
 #[derive(Debug)]
 pub struct State {
-    pub front: Front,
+    pub active: ActiveSlots,
     pub chunks: Chunks,
     partial: Partial,
     geometry: Geometry,
-    /// Whether slots come back to their slabs without the lock.
+    /// Whether slots are freed without the lock.
     is_remote: bool,
     /// Handles of the cache.
     pub handles: usize,
@@ -65,15 +64,16 @@ pub struct State {
     is_dead: bool,
     slabs_used: usize,
     slabs_used_peak: usize,
-    slabs_held_peak: u32,
-    /// The first thing found that only a caller's mistake explains.
+    slabs_in_blocks_peak: u32,
+    /// The first misuse that was detected and not reported yet.
     fault: Option<CacheError>,
 }
 
 impl State {
+    /// Returns the state of a cache with one handle and no slab.
     pub const fn new(geometry: Geometry, is_remote: bool) -> Self {
         Self {
-            front: Front::new(),
+            active: ActiveSlots::new(),
             chunks: Chunks::new(),
             partial: Partial::new(),
             geometry,
@@ -83,135 +83,135 @@ impl State {
             is_dead: false,
             slabs_used: 0,
             slabs_used_peak: 0,
-            slabs_held_peak: 0,
+            slabs_in_blocks_peak: 0,
             fault: None,
         }
     }
 
-    /// Takes a slot back, in a cache that counts. *O*(1).
+    /// Frees a slot, in a cache that counts. *O*(1).
     #[inline(always)]
     pub fn free<M: Mode>(&mut self, slab: SlabRef, slot: u32) -> Freed {
         let (word, bit) = (slot / SLOTS_PER_WORD, slot % SLOTS_PER_WORD);
         let mut live = slab.live(word);
         let was_live = live.remove(bit);
-        if M::CHECKED && (!was_live || self.front.holds(slab, slot)) {
+        if M::CHECKED && (!was_live || self.active.contains(slab, slot)) {
             return Freed::NotLive;
         }
         slab.set_live(word, live);
         let used = slab.used().wrapping_sub(1);
         slab.set_used(used);
-        if used == slab.floor() { Freed::Calling } else { Freed::Quietly }
+        if used == slab.relist_at() { Freed::Relist } else { Freed::Done }
     }
 
-    /// Brings a slab to where it belongs by now, after it called.
+    /// Moves a slab to the list of its fullness, by the thread whose free brought it to its threshold.
     #[inline(never)]
-    pub fn attend(&mut self, slab: SlabRef) {
+    pub fn relist(&mut self, slab: SlabRef) {
         if self.is_remote {
-            let newest = remote::attend(slab);
+            let newest = slab.remote().collect_claimed();
             self.count(slab, newest);
         }
-        if slab.place() != Place::Front {
+        if slab.place() != Place::Active {
             self.partial.remove(slab);
-            self.settle(slab);
+            self.list(slab);
         }
     }
 
-    /// Gives the empty front slots to allocate from, out of slabs that are attached; `false` if all
-    /// are full. *O*(1), or *O*(slots) of one slab where frees went without the lock.
-    pub fn refill(&mut self, init: impl FnOnce(ChunkRef) -> SlabRef) -> bool {
-        if let Some(slab) = self.front.slab() {
+    /// Refills the active slots, which are used up, from attached slabs; `false` if all slabs are full.
+    /// *O*(1), or *O*(slots) of one slab where frees do not take the lock.
+    pub fn refill(&mut self, take_slab: impl FnOnce(ChunkRef) -> SlabRef) -> bool {
+        if let Some(slab) = self.active.slab() {
             self.collect(slab);
-            if self.front.regain(&self.geometry) {
+            if self.active.refill(&self.geometry) {
                 return true;
             }
         }
         let next = match self.partial.pop_fullest() {
             Some(slab) => slab,
             None => {
-                let Some(slab) = self.chunks.take(init) else { return false };
+                let Some(slab) = self.chunks.take(take_slab) else { return false };
                 self.slabs_used += 1;
                 self.slabs_used_peak = self.slabs_used_peak.max(self.slabs_used);
                 slab
             }
         };
-        next.set_place(Place::Front);
-        next.set_floor(u32::MAX);
+        next.set_place(Place::Active);
+        next.set_relist_at(u32::MAX);
         self.collect(next);
-        if let Some(full) = self.front.replace(next) {
-            self.settle(full);
+        if let Some(full) = self.active.replace(next) {
+            self.list(full);
         }
-        self.front.regain(&self.geometry)
+        self.active.refill(&self.geometry)
     }
 
     /// Adds an empty chunk.
     pub fn attach(&mut self, chunk: ChunkRef) {
         self.chunks.attach(chunk);
-        self.slabs_held_peak = self.slabs_held_peak.max(self.chunks.slabs_held);
+        self.slabs_in_blocks_peak = self.slabs_in_blocks_peak.max(self.chunks.slabs_in_blocks);
     }
 
-    /// Brings all counts up to date. *O*(slabs) and a step for each slot freed without the lock.
-    pub fn sweep(&mut self) {
+    /// Collects all remote free lists. *O*(slabs) and a step for each slot on the lists.
+    pub fn collect_all(&mut self) {
         if !self.is_remote {
             return;
         }
         for chunk in self.chunks.iter() {
             for slab in chunk.used_slabs(self.geometry.slab_bytes) {
-                self.refresh(slab);
+                self.collect_and_relist(slab);
             }
         }
     }
 
-    /// Brings the count of a slab with values up to date, and the slab to where it belongs.
-    pub fn refresh(&mut self, slab: SlabRef) {
+    /// Collects the remote free list of a slab in use, and moves the slab to the list of its fullness.
+    pub fn collect_and_relist(&mut self, slab: SlabRef) {
         if !self.is_remote {
             return;
         }
-        if slab.place() == Place::Front || remote::is_called(slab) {
-            // Whoever was called settles it.
+        if slab.place() == Place::Active || slab.remote().is_claimed() {
+            // The claimant relists it.
             self.collect(slab);
         } else {
             self.partial.remove(slab);
             self.collect(slab);
-            self.settle(slab);
+            self.list(slab);
         }
     }
 
-    /// Lets the front's slab go if it has no values.
-    pub fn release_front(&mut self) {
-        if self.front.slab().is_some_and(|slab| slab.used() == self.front.held()) {
-            self.abandon_front();
+    /// Releases the active slab if it has no values.
+    pub fn release_empty_active(&mut self) {
+        if self.active.slab().is_some_and(|slab| slab.used() == self.active.len()) {
+            self.release_active();
         }
     }
 
-    /// Lets the slab go that the front allocates from.
-    pub fn abandon_front(&mut self) {
-        if let Some(slab) = self.front.abandon() {
+    /// Releases the active slab, so that there is none.
+    pub fn release_active(&mut self) {
+        if let Some(slab) = self.active.release() {
             self.collect(slab);
-            self.settle(slab);
+            self.list(slab);
         }
     }
 
-    /// Counts a thread that uses the lock without a handle. It has nothing to do but to exit.
+    /// Counts a thread that uses the lock without a handle, and has nothing to do but to exit.
     pub fn enter(&mut self) -> Deferred {
         self.entries = self.entries.wrapping_add(1);
-        Deferred { chunk: None, slabs_reclaimed: 0, exit: Exit::ordinary(), fault: None }
+        Deferred { chunk: None, slabs_trimmed: 0, exit: Exit::ordinary(), fault: None }
     }
 
-    /// Counts a thread that uses the lock without a handle, and returns what it has to do.
+    /// Counts a thread that uses the lock without a handle, and returns its deferred work.
     pub fn enter_and_defer(&mut self) -> Deferred {
         let mut deferred = self.enter();
-        self.next(&mut deferred);
+        self.next_deferred(&mut deferred);
         deferred
     }
 
-    /// Finds the next chunk that a thread inside the cache gives back. If there is none, finds out whether
-    /// the cache is dead.
-    pub fn next(&mut self, deferred: &mut Deferred) {
+    /// Finds the next chunk to return to the source. If there is none, finds out whether the cache is dead.
+    pub fn next_deferred(&mut self, deferred: &mut Deferred) {
         let is_closed = self.handles == 0;
-        let reclaims = is_closed || deferred.slabs_reclaimed > 0;
-        deferred.chunk = if reclaims { self.chunks.reclaim() } else { self.chunks.surplus() };
+        let keeps_none = is_closed || deferred.slabs_trimmed > 0;
+        deferred.chunk =
+            if keeps_none { self.chunks.pop_empty() } else { self.chunks.pop_surplus() };
         let slabs = deferred.chunk.map_or(0, ChunkRef::slabs);
-        deferred.slabs_reclaimed = deferred.slabs_reclaimed.saturating_sub(slabs);
+        deferred.slabs_trimmed = deferred.slabs_trimmed.saturating_sub(slabs);
         deferred.fault = deferred.fault.take().or(self.fault.take());
         if deferred.chunk.is_none() && is_closed && self.slabs_used == 0 && !self.is_dead {
             self.is_dead = true;
@@ -219,30 +219,30 @@ impl State {
         }
     }
 
-    /// Returns what was found and not reported yet.
+    /// Returns the misuse that was detected and not reported yet.
     pub fn take_fault(&mut self) -> Option<CacheError> {
         self.fault.take()
     }
 
-    /// Notes a caller's mistake, to be reported without the lock.
-    pub fn note(&mut self, fault: CacheError) {
+    /// Stores misuse, to be reported without the lock.
+    pub fn set_fault(&mut self, fault: CacheError) {
         self.fault.get_or_insert(fault);
     }
 
-    /// Returns whether a slot is live, its slab's count being up to date.
+    /// Returns whether a slot is live. The remote free list of its slab has been collected.
     pub fn is_live(&self, slab: SlabRef, slot: u32) -> bool {
-        slab.is_live(slot) && !self.front.holds(slab, slot)
+        slab.is_live(slot) && !self.active.contains(slab, slot)
     }
 
-    /// Returns the numbers. *O*(slabs).
+    /// Returns the statistics. *O*(slabs).
     pub fn stats(&mut self) -> Stats {
-        self.sweep();
+        self.collect_all();
         let mut stats = Stats {
             slabs: self.chunks.slabs as usize,
             slabs_used: self.slabs_used,
             slabs_used_peak: self.slabs_used_peak,
-            bytes_held: self.chunks.slabs_held as usize * self.geometry.slab_bytes,
-            bytes_held_peak: self.slabs_held_peak as usize * self.geometry.slab_bytes,
+            held_bytes: self.chunks.slabs_in_blocks as usize * self.geometry.slab_bytes,
+            held_bytes_peak: self.slabs_in_blocks_peak as usize * self.geometry.slab_bytes,
             ..Stats::default()
         };
         for chunk in self.chunks.iter() {
@@ -251,28 +251,33 @@ impl State {
                 stats.live += u64::from(slab.used());
             }
         }
-        stats.live -= u64::from(self.front.held());
+        stats.live -= u64::from(self.active.len());
         stats
     }
 
-    /// Puts a slab that is neither the front nor in a list where it belongs.
-    fn settle(&mut self, slab: SlabRef) {
+    /// Puts a slab that is not active and in no list where it belongs.
+    fn list(&mut self, slab: SlabRef) {
         loop {
             let (used, slots) = (slab.used(), slab.slots());
-            let called = self.is_remote && remote::is_called(slab);
-            if used == 0 && !called {
+            let claimed = self.is_remote && slab.remote().is_claimed();
+            if used == 0 && !claimed {
                 slab.set_place(Place::Vacant);
                 self.chunks.vacate(slab);
                 self.slabs_used -= 1;
                 return;
             }
-            let (bucket, floor) =
-                if used == slots { (None, slots - 1) } else { bucket_of(used, slots) };
-            if self.is_remote && !called && !remote::arm(slab, used - floor) {
+            // An empty slab that is claimed waits for its claimant in the lowest bucket.
+            let (bucket, relist_at) = if used == slots {
+                (None, slots - 1)
+            } else {
+                let (bucket, relist_at) = Partial::bucket(used, slots);
+                (Some(bucket), relist_at)
+            };
+            if self.is_remote && !claimed && !slab.remote().start(used - relist_at) {
                 self.collect(slab);
                 continue;
             }
-            slab.set_floor(floor);
+            slab.set_relist_at(relist_at);
             match bucket {
                 Some(bucket) => self.partial.push(slab, bucket),
                 None => slab.set_place(Place::Full),
@@ -281,16 +286,16 @@ impl State {
         }
     }
 
-    /// Brings a slab's count up to date.
+    /// Collects the remote free list of a slab.
     fn collect(&mut self, slab: SlabRef) {
         if self.is_remote {
-            let newest = remote::collect(slab);
+            let newest = slab.remote().collect();
             self.count(slab, newest);
         }
     }
 
-    /// Counts the slots of a list that was taken from a slab. A slot that cannot be in such a list ends
-    /// it: what lies behind it is lost, and the slab with it.
+    /// Frees the slots of a list that was collected. A number that cannot be in the list ends it: the slots
+    /// behind it are lost, and the slab with them.
     fn count(&mut self, slab: SlabRef, newest: u16) {
         let mut slot = newest;
         while slot != remote::NONE {
@@ -300,10 +305,10 @@ impl State {
                 && slab.used() > 0;
             if !sound {
                 let address = slab.start().addr().get();
-                self.note(CacheError::CorruptList { address });
+                self.set_fault(CacheError::CorruptList { address });
                 return;
             }
-            slot = remote::link(slab, number, &self.geometry);
+            slot = self.geometry.link_of(slab, number);
             let (word, bit) = (number / SLOTS_PER_WORD, number % SLOTS_PER_WORD);
             let mut live = slab.live(word);
             live.remove(bit);
@@ -311,10 +316,4 @@ impl State {
             slab.set_used(slab.used() - 1);
         }
     }
-}
-
-fn bucket_of(used: u32, slots: u32) -> (Option<u8>, u32) {
-    // An empty slab that somebody was called to waits in the lowest bucket.
-    let (bucket, floor) = Partial::bucket(used, slots);
-    (Some(bucket), floor)
 }

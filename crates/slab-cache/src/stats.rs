@@ -1,10 +1,10 @@
-//! What a cache says of itself.
+//! The statistics of a cache.
 
-/// The numbers of a cache at one moment. Made by [`SlabCache::stats`](crate::SlabCache::stats).
+/// Numbers of a cache at one moment, from [`SlabCache::stats`](crate::SlabCache::stats).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Slots handed out: to boxes, and to the caches of threads, which keep some.
+    /// Slots of boxes, and slots that threads cache.
     pub live: u64,
     /// Slots of all slabs.
     pub slots: u64,
@@ -12,10 +12,10 @@ pub struct Stats {
     pub slabs: usize,
     /// Slabs with at least one slot in use.
     pub slabs_used: usize,
-    /// The most slabs that were in use at once.
+    /// The most slabs in use at one time.
     pub slabs_used_peak: usize,
-    /// Bytes held from the memory source, the cache's own record included.
-    pub bytes_held: usize,
-    /// The most bytes that were held at once.
-    pub bytes_held_peak: usize,
+    /// Bytes requested from the memory source, metadata included.
+    pub held_bytes: usize,
+    /// The most bytes held at one time.
+    pub held_bytes_peak: usize,
 }

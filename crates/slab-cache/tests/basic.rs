@@ -1,14 +1,17 @@
-//! What one thread sees of a cache.
+//! A cache on one thread.
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "raw pointers become boxes again")]
+
+mod config;
 
 use std::collections::HashSet;
 use std::pin::Pin;
 
+use config::With;
 use slab_cache::{Checked, Full, Global, Hardened, Mode, NoLock, SlabBox, SlabCache, Unchecked};
 
 type Cache<T, const SLAB_SIZE: usize = 4096, M = Checked> =
-    SlabCache<T, NoLock, Global, SLAB_SIZE, M>;
+    SlabCache<T, With<NoLock, Global, SLAB_SIZE, M>>;
 
 #[test]
 fn a_box_is_one_pointer_wide() {
@@ -17,12 +20,12 @@ fn a_box_is_one_pointer_wide() {
 }
 
 fn fill<T: Clone + PartialEq + std::fmt::Debug, const SLAB_SIZE: usize, M: Mode>(value: T) {
-    let cache = Cache::<T, SLAB_SIZE, M>::new().expect("memory");
+    let cache = Cache::<T, SLAB_SIZE, M>::with_config().expect("memory");
     let count = if cfg!(miri) { 8 } else { 3 * Cache::<T, SLAB_SIZE, M>::SLOTS_PER_SLAB + 5 };
     let mut held: Vec<_> =
         (0..count).map(|_| cache.alloc(value.clone()).expect("memory")).collect();
     let places: HashSet<_> = held.iter().map(|held| SlabBox::as_ptr(held).addr()).collect();
-    assert_eq!(places.len(), held.len(), "each has a place of its own");
+    assert_eq!(places.len(), held.len(), "no two have the same place");
     for held in &held {
         assert_eq!(SlabBox::as_ptr(held).addr().get() % align_of::<T>(), 0);
         assert_eq!(**held, value);
@@ -68,7 +71,7 @@ fn values_of_no_size_have_slots_of_their_own() {
 fn boxes_behave_as_their_values() {
     use std::hash::{BuildHasher, RandomState};
 
-    let cache = Cache::<String>::new().expect("memory");
+    let cache = SlabCache::<String>::new().expect("memory");
     let [one, two] = ["one", "two"].map(|word| cache.alloc(word.to_owned()).expect("memory"));
     assert_eq!(format!("{one} {two:?}"), "one \"two\"");
     assert!(one < two && one != two && one == cache.alloc("one".to_owned()).expect("memory"));
@@ -83,7 +86,7 @@ fn boxes_behave_as_their_values() {
 
 #[test]
 fn inner_raw_leaked_and_adopted() {
-    let cache = Cache::<String>::new().expect("memory");
+    let cache = SlabCache::<String>::new().expect("memory");
     let make = |word: &str| cache.alloc(word.to_owned()).expect("memory");
     assert_eq!(SlabBox::into_inner(make("a")), "a");
     let pointer = SlabBox::into_raw(make("b"));
@@ -103,7 +106,7 @@ fn inner_raw_leaked_and_adopted() {
 
 #[test]
 fn uninitialised_boxes_are_written_before_they_are_read() {
-    let cache = Cache::<[u8; 100]>::new().expect("memory");
+    let cache = SlabCache::<[u8; 100]>::new().expect("memory");
     let empty = cache.alloc_uninit().expect("memory");
     let mut full = SlabBox::write(empty, [1; 100]);
     full[0] = 2;
@@ -115,7 +118,7 @@ fn uninitialised_boxes_are_written_before_they_are_read() {
 
 #[test]
 fn pinned_values_stay() {
-    let cache = Cache::<u64>::new().expect("memory");
+    let cache = SlabCache::<u64>::new().expect("memory");
     let pinned: Pin<SlabBox<u64>> = SlabBox::into_pin(cache.alloc(7).expect("memory"));
     let place = &raw const *pinned;
     let moved = Box::new(pinned);
@@ -129,7 +132,7 @@ fn pinned_values_stay() {
 
 #[test]
 fn boxes_outlive_all_handles() {
-    let cache = Cache::<String>::new().expect("memory");
+    let cache = SlabCache::<String>::new().expect("memory");
     let other = cache.clone();
     let count = if cfg!(miri) { 60 } else { 1000 };
     let mut held: Vec<_> =
@@ -150,9 +153,9 @@ fn boxes_outlive_all_handles() {
 fn a_cache_may_be_a_value_of_a_cache() {
     struct Node {
         _next: Option<SlabBox<Node>>,
-        _cache: Cache<Node>,
+        _cache: SlabCache<Node>,
     }
-    let cache = Cache::<Node>::new().expect("memory");
+    let cache = SlabCache::<Node>::new().expect("memory");
     let mut list = None;
     for _ in 0..100 {
         let node = Node { _next: list.take(), _cache: cache.clone() };
@@ -164,15 +167,15 @@ fn a_cache_may_be_a_value_of_a_cache() {
 
 #[test]
 fn a_value_may_allocate_and_free_while_it_is_made_and_dropped() {
-    struct Busy(Cache<[u64; 8]>, Option<SlabBox<[u64; 8]>>);
+    struct Busy(SlabCache<[u64; 8]>, Option<SlabBox<[u64; 8]>>);
     impl Drop for Busy {
         fn drop(&mut self) {
             self.1 = None;
             drop(self.0.alloc([1; 8]).expect("memory"));
         }
     }
-    let inner = Cache::<[u64; 8]>::new().expect("memory");
-    let cache = Cache::<Busy>::new().expect("memory");
+    let inner = SlabCache::<[u64; 8]>::new().expect("memory");
+    let cache = SlabCache::<Busy>::new().expect("memory");
     for _ in 0..100 {
         let made = cache.alloc_with(|| {
             let _other = cache.alloc(Busy(inner.clone(), None));
@@ -186,15 +189,15 @@ fn a_value_may_allocate_and_free_while_it_is_made_and_dropped() {
 #[test]
 fn refusals_hand_the_value_back() {
     let full = Full("value");
-    assert_eq!(full.to_string(), "no slot is free, and the memory source has no more");
+    assert_eq!(full.to_string(), "no slot is free and the memory source has no more memory");
     assert_eq!(format!("{full:?}"), "Full(..)");
     assert_eq!(full.0, "value");
 }
 
 #[test]
 fn the_same_word_serves_again_and_the_fullest_slab_first() {
-    const SLOTS: usize = Cache::<[u64; 8]>::SLOTS_PER_SLAB as usize;
-    let cache = Cache::<[u64; 8]>::new().expect("memory");
+    const SLOTS: usize = SlabCache::<[u64; 8]>::SLOTS_PER_SLAB as usize;
+    let cache = SlabCache::<[u64; 8]>::new().expect("memory");
     let mut slabs: Vec<Vec<_>> = (0..3)
         .map(|_| (0..SLOTS).map(|n| cache.alloc([n as u64; 8]).expect("memory")).collect())
         .collect();

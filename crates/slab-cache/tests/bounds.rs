@@ -1,6 +1,8 @@
-//! Which caches and boxes may go where, and how long what they lend lives.
+//! Which caches and boxes are `Send` and `Sync`, and how long their borrows live.
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "a memory source of one thread")]
+
+mod config;
 
 use std::alloc::Layout;
 use std::cell::Cell;
@@ -10,7 +12,8 @@ use std::rc::Rc;
 use std::sync::MutexGuard;
 
 use allocator_api2::alloc::{AllocError, Allocator};
-use slab_cache::{Global, NoLock, SlabBox, SlabCache};
+use config::With;
+use slab_cache::{Global, SlabBox, SlabCache};
 use slab_testkit::implements;
 
 type Spin = spin::Mutex<()>;
@@ -25,7 +28,7 @@ unsafe impl<X> Allocator for Bound<X> {
     }
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and `Global` allocated it.
         unsafe { Global.deallocate(block, layout) };
     }
 }
@@ -38,30 +41,41 @@ type Guard = MutexGuard<'static, u8>;
 #[test]
 fn a_cache_goes_where_its_lock_and_its_source_go() {
     assert!(
-        implements!(SlabCache<String, Spin>: Send) && implements!(SlabCache<String, Spin>: Sync)
+        implements!(SlabCache<String, With<Spin>>: Send)
+            && implements!(SlabCache<String, With<Spin>>: Sync)
     );
     // Values do not move with the cache.
     assert!(
-        implements!(SlabCache<Rc<u8>, Spin>: Send) && implements!(SlabCache<Rc<u8>, Spin>: Sync)
+        implements!(SlabCache<Rc<u8>, With<Spin>>: Send)
+            && implements!(SlabCache<Rc<u8>, With<Spin>>: Sync)
     );
-    assert!(!implements!(SlabCache<u8, NoLock>: Send) && !implements!(SlabCache<u8, NoLock>: Sync));
+    assert!(!implements!(SlabCache<u8>: Send) && !implements!(SlabCache<u8>: Sync));
     // A handle that is dropped may call the source and drop it, while other threads do.
-    assert!(!implements!(SlabCache<u8, Spin, Unshared>: Send));
-    assert!(!implements!(SlabCache<u8, Spin, Unshared>: Sync));
-    assert!(!implements!(SlabCache<u8, Spin, Unsent>: Send));
+    assert!(!implements!(SlabCache<u8, With<Spin, Unshared>>: Send));
+    assert!(!implements!(SlabCache<u8, With<Spin, Unshared>>: Sync));
+    assert!(!implements!(SlabCache<u8, With<Spin, Unsent>>: Send));
 }
 
 #[test]
 fn a_box_goes_where_its_value_and_its_cache_go() {
-    assert!(implements!(SlabBox<String, Spin>: Send) && implements!(SlabBox<String, Spin>: Sync));
-    assert!(implements!(SlabBox<Cell<u8>, Spin>: Send));
-    assert!(!implements!(SlabBox<Cell<u8>, Spin>: Sync));
-    assert!(!implements!(SlabBox<Rc<u8>, Spin>: Send) && !implements!(SlabBox<Rc<u8>, Spin>: Sync));
-    assert!(!implements!(SlabBox<Guard, Spin>: Send) && implements!(SlabBox<Guard, Spin>: Sync));
+    assert!(
+        implements!(SlabBox<String, With<Spin>>: Send)
+            && implements!(SlabBox<String, With<Spin>>: Sync)
+    );
+    assert!(implements!(SlabBox<Cell<u8>, With<Spin>>: Send));
+    assert!(!implements!(SlabBox<Cell<u8>, With<Spin>>: Sync));
+    assert!(
+        !implements!(SlabBox<Rc<u8>, With<Spin>>: Send)
+            && !implements!(SlabBox<Rc<u8>, With<Spin>>: Sync)
+    );
+    assert!(
+        !implements!(SlabBox<Guard, With<Spin>>: Send)
+            && implements!(SlabBox<Guard, With<Spin>>: Sync)
+    );
     // Dropped elsewhere it would use the cache there; borrowed there it does not.
-    assert!(!implements!(SlabBox<u8, NoLock>: Send) && implements!(SlabBox<u8, NoLock>: Sync));
-    assert!(!implements!(SlabBox<u8, Spin, Unshared>: Send));
-    assert!(!implements!(SlabBox<u8, Spin, Unsent>: Send));
+    assert!(!implements!(SlabBox<u8>: Send) && implements!(SlabBox<u8>: Sync));
+    assert!(!implements!(SlabBox<u8, With<Spin, Unshared>>: Send));
+    assert!(!implements!(SlabBox<u8, With<Spin, Unsent>>: Send));
 }
 
 /// Compiles only if caches and boxes are covariant in the value.

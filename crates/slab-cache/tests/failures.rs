@@ -3,10 +3,13 @@
 //! that gives memory back, with a source that panics when it gets a block.
 #![cfg(not(loom))]
 
+mod config;
+
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
+use config::With;
 use lock_api::RawMutex;
 use slab_cache::{
     CacheError, Checked, Full, Global, Hardened, Mode, NoLock, SlabBox, SlabCache, Stats,
@@ -15,7 +18,7 @@ use slab_testkit::{FailingSource, for_each_failure};
 
 type Spin = spin::Mutex<()>;
 type Value = [u64; 25];
-type Cache<'a, R, M> = SlabCache<Value, R, &'a FailingSource<Global>, 1024, M>;
+type Cache<'a, R, M> = SlabCache<Value, With<R, &'a FailingSource<Global>, 1024, M>>;
 
 /// An operation on a full cache, and whether it was refused.
 type Operation<'a, R, M> = fn(&Cache<'a, R, M>) -> bool;
@@ -51,7 +54,7 @@ fn each_operation<R: RawMutex + 'static, M: Mode>() {
         let (mut refusals, mut done) = (0, 0);
         let injected = for_each_failure(|source| {
             let (name, operation) = operations::<R, M>()[index];
-            let cache = match Cache::<R, M>::new_in(source) {
+            let cache = match Cache::<R, M>::with_config_in(source) {
                 Ok(cache) => cache,
                 Err(error) => {
                     assert!(matches!(error, CacheError::OutOfMemory { .. }));
@@ -74,7 +77,7 @@ fn each_operation<R: RawMutex + 'static, M: Mode>() {
             }
             assert_eq!(cache.stats().live, before.live, "{name}");
             assert!((0..).zip(&held).all(|(number, held)| **held == [number; 25]), "{name}");
-            // And it works again, unless nothing is to be had for ever.
+            // The cache works again, unless the source refuses everything.
             let again = cache.alloc([0; 25]).is_ok();
             assert!(again || source.failures() > 1, "{name}");
             // Boxes may be the last.
@@ -99,7 +102,7 @@ fn caches_of_threads_with_each_request_refused() {
     loop {
         nth += 1;
         let source = forgotten(FailingSource::failing_at(Global, nth));
-        let cache = SlabCache::<Value, Spin, _, 1024>::with_thread_caches_in(source);
+        let cache = SlabCache::<Value, With<Spin, _, 1024>>::with_thread_caches_in(source);
         match cache {
             Err(error) => assert!(matches!(error, CacheError::OutOfMemory { .. })),
             Ok(cache) => {
@@ -117,7 +120,7 @@ fn caches_of_threads_with_each_request_refused() {
                 drop(cache);
                 drop(held);
                 assert!(
-                    SlabCache::<u64, Spin>::with_thread_caches().is_ok_and(|other| {
+                    SlabCache::<u64, With<Spin>>::with_thread_caches().is_ok_and(|other| {
                         drop(other.alloc(1));
                         other.reclaim() > 0
                     }),
@@ -138,7 +141,7 @@ fn panicking<R: RawMutex + 'static, M: Mode>() {
     loop {
         nth += 1;
         let source = FailingSource::panicking_at(Global, nth);
-        let made = catch_unwind(AssertUnwindSafe(|| Cache::<R, M>::new_in(&source)));
+        let made = catch_unwind(AssertUnwindSafe(|| Cache::<R, M>::with_config_in(&source)));
         if let Ok(cache) = made.map(|cache| cache.expect("memory")) {
             let mut held = Vec::new();
             for number in 0..30_u64 {
@@ -196,7 +199,7 @@ fn panicking_at_release<R: RawMutex + 'static, M: Mode>(
             }
             let stats = cache.stats();
             assert!(stats.live >= rest as u64 && stats.live <= rest as u64 + 32, "release {nth}");
-            assert_eq!(stats.bytes_held, source.live_bytes(), "release {nth}");
+            assert_eq!(stats.held_bytes, source.live_bytes(), "release {nth}");
         }
         let Stats { slabs, slabs_used, .. } = cache.stats();
         assert!(
@@ -215,9 +218,11 @@ fn panicking_at_release<R: RawMutex + 'static, M: Mode>(
 
 #[test]
 fn a_source_that_panics_when_a_block_comes_back_gets_the_others() {
-    panicking_at_release::<NoLock, Checked>(|source| Cache::new_in(source).expect("memory"));
-    panicking_at_release::<Spin, Checked>(|source| Cache::new_in(source).expect("memory"));
-    panicking_at_release::<Spin, Hardened>(|source| Cache::new_in(source).expect("memory"));
+    panicking_at_release::<NoLock, Checked>(|source| {
+        Cache::with_config_in(source).expect("memory")
+    });
+    panicking_at_release::<Spin, Checked>(|source| Cache::with_config_in(source).expect("memory"));
+    panicking_at_release::<Spin, Hardened>(|source| Cache::with_config_in(source).expect("memory"));
     #[cfg(feature = "std")]
     panicking_at_release::<Spin, Checked>(|source| {
         Cache::with_thread_caches_in(source).expect("memory")

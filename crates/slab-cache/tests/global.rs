@@ -3,6 +3,8 @@
 #![cfg(all(feature = "std", not(loom)))]
 #![expect(unsafe_code, reason = "a global allocator")]
 
+mod config;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
@@ -10,6 +12,7 @@ use std::sync::OnceLock;
 use std::thread;
 
 use allocator_api2::alloc::{AllocError, Allocator};
+use config::With;
 use slab_cache::{SlabBox, SlabCache};
 
 /// The system's allocator, as a memory source.
@@ -25,18 +28,18 @@ unsafe impl Allocator for Pages {
     }
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and the system allocated it.
         unsafe { System.dealloc(block.as_ptr(), layout) };
     }
 }
 
-/// What the cache serves: lists of magazines are that long.
+/// The size that the cache serves: lists of magazines are that long.
 type Middling = MaybeUninit<[u64; 512]>;
 const LEAST_BYTES: usize = 512;
 type Spin = spin::Mutex<()>;
-type Held = SlabBox<Middling, Spin, Pages, 16_384>;
+type Held = SlabBox<Middling, With<Spin, Pages, 16_384>>;
 
-static CACHE: OnceLock<SlabCache<Middling, Spin, Pages, 16_384>> = OnceLock::new();
+static CACHE: OnceLock<SlabCache<Middling, With<Spin, Pages, 16_384>>> = OnceLock::new();
 
 struct Middle;
 
@@ -49,7 +52,7 @@ unsafe impl GlobalAlloc for Middle {
                 Ok(held) => SlabBox::into_raw(held).as_ptr().cast(),
                 Err(_) => std::ptr::null_mut(),
             },
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the precondition is that of this function, which the caller meets.
             _ => unsafe { System.alloc(layout) },
         }
     }
@@ -72,7 +75,7 @@ static GLOBAL: Middle = Middle;
 fn lists_of_magazines_grow_on_an_allocator_that_has_some() {
     let cache = SlabCache::with_thread_caches_in(Pages).expect("memory");
     assert!(CACHE.set(cache).is_ok());
-    let caches: Vec<SlabCache<u64, Spin>> =
+    let caches: Vec<SlabCache<u64, With<Spin>>> =
         (0..40).map(|_| SlabCache::with_thread_caches().expect("memory")).collect();
     thread::scope(|scope| {
         let work = || {

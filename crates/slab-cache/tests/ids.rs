@@ -3,6 +3,8 @@
 #![cfg(all(feature = "std", not(loom)))]
 #![expect(unsafe_code, reason = "a global allocator, and a source that caches outlive")]
 
+mod config;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::panic::{catch_unwind, resume_unwind};
@@ -13,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use allocator_api2::alloc::{AllocError, Allocator};
+use config::With;
 use slab_cache::{CacheError, Global, SlabCache};
 use slab_testkit::FailingSource;
 
@@ -33,17 +36,17 @@ unsafe impl GlobalAlloc for Using {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.set(BYTES.get() + layout.size());
         if MAKES_CACHES.replace(false) {
-            let cache = SlabCache::<u64, Spin>::with_thread_caches();
+            let cache = SlabCache::<u64, With<Spin>>::with_thread_caches();
             assert!(cache.is_ok_and(|cache| cache.alloc(1).is_ok()));
             CACHES_MADE.set(CACHES_MADE.get() + 1);
             MAKES_CACHES.set(true);
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the precondition is that of this function, which the caller meets.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and the system allocated it.
         unsafe { System.dealloc(block, layout) };
     }
 }
@@ -61,7 +64,7 @@ fn the_table_of_numbers_grows_on_an_allocator_that_takes_one() {
     let (done, is_done) = channel();
     thread::spawn(move || {
         MAKES_CACHES.set(true);
-        let make = || SlabCache::<u64, Spin>::with_thread_caches().expect("memory");
+        let make = || SlabCache::<u64, With<Spin>>::with_thread_caches().expect("memory");
         let caches: Vec<_> = (0..count).map(|_| make()).collect();
         MAKES_CACHES.set(false);
         let ids =
@@ -90,26 +93,28 @@ unsafe impl Allocator for Panicking {
 fn caches_that_were_refused_cost_a_thread_nothing() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let refusals = if cfg!(miri) { 100 } else { 100_000 };
-    // A thread of its own, which has no magazines yet.
+    // A new thread, which has no magazines yet.
     let work = move || {
         let pointer = NonNull::from(Box::leak(Box::new(FailingSource::failing_from(Global, 1))));
         // SAFETY: the source is freed below, when no cache uses it.
         let source: &'static FailingSource<Global> = unsafe { pointer.as_ref() };
         for _ in 0..refusals {
-            let refused = SlabCache::<u64, Spin, _>::with_thread_caches_in(source).map(|_| ());
+            let refused =
+                SlabCache::<u64, With<Spin, _>>::with_thread_caches_in(source).map(|_| ());
             assert!(matches!(refused, Err(CacheError::OutOfMemory { .. })));
         }
         for _ in 0..refusals / 100 {
-            let make = || SlabCache::<u64, Spin, _>::with_thread_caches_in(Panicking).is_ok();
+            let make = || SlabCache::<u64, With<Spin, _>>::with_thread_caches_in(Panicking).is_ok();
             assert!(catch_unwind(make).is_err());
         }
         // SAFETY: made above, and no cache has it.
         drop(unsafe { Box::from_raw(pointer.as_ptr()) });
         // As many at once leave nothing behind either.
-        let made: Vec<_> = (0..70).map(|_| SlabCache::<u64, Spin>::with_thread_caches()).collect();
+        let made: Vec<_> =
+            (0..70).map(|_| SlabCache::<u64, With<Spin>>::with_thread_caches()).collect();
         assert!(made.iter().all(Result::is_ok));
         drop(made);
-        let cache = SlabCache::<u64, Spin>::with_thread_caches().expect("memory");
+        let cache = SlabCache::<u64, With<Spin>>::with_thread_caches().expect("memory");
         let before = BYTES.get();
         drop(cache.alloc(1).expect("memory"));
         BYTES.get() - before

@@ -2,6 +2,8 @@
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "locks are unsafe traits, and a source outlives its caches")]
 
+mod config;
+
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -13,13 +15,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use allocator_api2::alloc::{AllocError, Allocator};
+use config::With;
 use lock_api::RawMutex;
 use slab_cache::{Checked, Global, Hardened, Mode, SlabBox, SlabCache};
 
 type Source = &'static Tracked;
 /// A slab of 1024 bytes has three slots, the last one of a chunk two.
 type Value = [u64; 40];
-type Cache<R, M = Checked> = SlabCache<Value, R, Source, 1024, M>;
+type Cache<R, M = Checked> = SlabCache<Value, With<R, Source, 1024, M>>;
 
 /// A source that knows its live blocks.
 #[derive(Default)]
@@ -76,7 +79,7 @@ impl Drop for SourceOwner {
         // SAFETY: made by `new`. No handle and no box of a cache is left.
         let source = unsafe { Box::from_raw(self.0.as_ptr()) };
         for (_, (Block(block), layout)) in source.blocks().drain() {
-            // SAFETY: the block is live, and nobody uses it.
+            // SAFETY: the block is live, and no cache uses it any more.
             unsafe { Global.deallocate(block, layout) };
         }
     }
@@ -127,7 +130,7 @@ unsafe impl RawMutex for Lingering {
             stop.stopped.send(()).expect("the test waits");
             let _ = stop.go_on.recv();
         }
-        // Valid: the caller lends the lock until this returns.
+        // Valid: the caller borrows the lock until this returns.
         self.releases.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -166,12 +169,12 @@ fn fill<M: Mode>(cache: &Cache<Lingering, M>, count: u64) -> Vec<Held<M>> {
     (0..count).map(|number| cache.alloc([number; 40]).expect("memory")).collect()
 }
 
-type Held<M> = SlabBox<Value, Lingering, Source, 1024, M>;
+type Held<M> = SlabBox<Value, With<Lingering, Source, 1024, M>>;
 
 #[test]
 fn a_free_that_takes_the_lock_leaves_it_before_the_core_is_freed() {
     let unlocks = at_each_unlock(|source| {
-        let cache = Cache::<_, Checked>::new_in(source).expect("memory");
+        let cache = Cache::<_, Checked>::with_config_in(source).expect("memory");
         // The first slab is full and not the one that serves: its first free takes the lock.
         let mut held = fill(&cache, 4);
         drop(cache);
@@ -184,7 +187,7 @@ fn a_free_that_takes_the_lock_leaves_it_before_the_core_is_freed() {
 #[test]
 fn a_hardened_free_leaves_the_lock_before_the_core_is_freed() {
     let unlocks = at_each_unlock(|source| {
-        let cache = Cache::<_, Hardened>::new_in(source).expect("memory");
+        let cache = Cache::<_, Hardened>::with_config_in(source).expect("memory");
         let mut held = fill(&cache, 5);
         drop(cache);
         let one = held.swap_remove(0);
@@ -196,7 +199,7 @@ fn a_hardened_free_leaves_the_lock_before_the_core_is_freed() {
 #[test]
 fn a_chunk_goes_back_before_the_core_is_freed() {
     let unlocks = at_each_unlock(|source| {
-        let cache = Cache::<_, Checked>::new_in(source).expect("memory");
+        let cache = Cache::<_, Checked>::with_config_in(source).expect("memory");
         // A chunk has 11 slots: this is the first one and a part of the second.
         let mut rest = fill(&cache, 13);
         let last = rest.pop().expect("there are some");
@@ -212,16 +215,17 @@ fn a_chunk_goes_back_before_the_core_is_freed() {
 #[test]
 fn a_handle_leaves_the_lock_before_the_core_is_freed() {
     let unlocks = at_each_unlock(|source| {
-        let cache = Cache::<_, Checked>::new_in(source).expect("memory");
+        let cache = Cache::<_, Checked>::with_config_in(source).expect("memory");
         let held = fill(&cache, 1);
         (Box::new(|| drop(cache)), Box::new(|| drop(held)))
     });
     assert_eq!(unlocks, 1);
     let unlocks = at_each_unlock(|source| {
-        let cache = Cache::<_, Checked>::new_in(source).expect("memory");
+        let cache = Cache::<_, Checked>::with_config_in(source).expect("memory");
         // Twice, so that the cache keeps several empty chunks.
-        drop(fill(&cache, 100));
-        drop(fill(&cache, 100));
+        let count = 100;
+        drop(fill(&cache, count));
+        drop(fill(&cache, count));
         let held = fill(&cache, 1);
         (Box::new(|| drop(cache)), Box::new(|| drop(held)))
     });
@@ -262,7 +266,7 @@ mod thread_caches {
                 assert!(is_closed.recv().is_err());
                 STOP.set(stop);
                 // Looks for closed caches.
-                let other = SlabCache::<u64, spin::Mutex<()>>::with_thread_caches();
+                let other = SlabCache::<u64, With<spin::Mutex<()>>>::with_thread_caches();
                 drop(other.expect("memory").alloc(1));
             };
             // The flush waits for this thread, so that it cannot be the second action.
@@ -323,14 +327,15 @@ unsafe impl RawMutex for Fragile {
 /// before, and at most `lost_max` slots stay in use that no box owns.
 fn at_each_panic<M: Mode>(make: impl Fn(Source) -> Cache<Fragile, M>, lost_max: u64) {
     std::panic::set_hook(Box::new(|_| {}));
-    let step = if cfg!(miri) { 40 } else { 1 };
+    // A chunk has 11 slots, so that there are several chunks in either case.
+    let (count, step) = if cfg!(miri) { (13, 50) } else { (40, 1) };
     for nth in (1..).step_by(step) {
         let owner = SourceOwner::new();
         let cache = make(owner.get());
         let mut held: Vec<_> = Vec::new();
         CALLS_LEFT.set(nth);
         for round in 0..2 {
-            for number in 0..40 {
+            for number in 0..count {
                 let alloc = || cache.alloc([number; 40]).expect("memory");
                 held.extend(catch_unwind(AssertUnwindSafe(alloc)));
             }
@@ -365,8 +370,8 @@ fn at_each_panic<M: Mode>(make: impl Fn(Source) -> Cache<Fragile, M>, lost_max: 
 
 #[test]
 fn a_lock_that_panics_loses_one_slot_at_most() {
-    at_each_panic(|source| Cache::<_, Checked>::new_in(source).expect("memory"), 1);
-    at_each_panic(|source| Cache::<_, Hardened>::new_in(source).expect("memory"), 1);
+    at_each_panic(|source| Cache::<_, Checked>::with_config_in(source).expect("memory"), 1);
+    at_each_panic(|source| Cache::<_, Hardened>::with_config_in(source).expect("memory"), 1);
     #[cfg(feature = "std")]
     at_each_panic(|source| Cache::<_, Checked>::with_thread_caches_in(source).expect("memory"), 1);
 }

@@ -5,12 +5,15 @@
 #![cfg(loom)]
 #![expect(unsafe_code, reason = "a lock, a source, and contents that loom watches")]
 
+mod config;
+
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicUsize;
 
 use allocator_api2::alloc::{AllocError, Allocator, Global};
+use config::With;
 use lock_api::RawMutex;
 use loom::sync::Arc;
 use loom::thread;
@@ -30,7 +33,7 @@ loom::lazy_static! {
     static ref LOCK_MEMORY: LockMemory = LockMemory(UnsafeCell::new(()));
 }
 
-/// A spin lock that loom knows. What it consists of lies outside, because loom's types are not constants.
+/// A spin lock that loom knows. Its parts lie outside, because loom's types are not constants.
 struct Watched;
 
 // SAFETY: the flag goes from clear to set for one thread at a time.
@@ -77,18 +80,18 @@ unsafe impl Allocator for Counting {
             // The core, in which the lock lies.
             LOCK_MEMORY.0.with_mut(|_| ());
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and `Global` allocated it.
         unsafe { Global.deallocate(block, layout) };
     }
 }
 
 /// Two or three slots a slab.
 type Value = [u64; 40];
-type Cache = SlabCache<Value, Watched, Counting, SLAB_BYTES, Checked>;
-type Held = SlabBox<Value, Watched, Counting, SLAB_BYTES, Checked>;
+type Cache = SlabCache<Value, With<Watched, Counting, SLAB_BYTES, Checked>>;
+type Held = SlabBox<Value, With<Watched, Counting, SLAB_BYTES, Checked>>;
 const SLAB_BYTES: usize = 1024;
 
-/// What the owners of slots write, by the slot's place in its slab; loom watches each for accesses that
+/// Cells that the owners of slots write, by the slot's place in its slab; loom watches each for accesses that
 /// nothing keeps apart.
 struct Contents([UnsafeCell<u64>; SLAB_BYTES / 320 + 1]);
 
@@ -129,7 +132,7 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
 fn a_slot_freed_elsewhere_serves_again() {
     model(|| {
         let contents = Contents::new();
-        let cache = Cache::new_in(Counting).expect("memory");
+        let cache = Cache::with_config_in(Counting).expect("memory");
         let held = cache.alloc([1; 40]).expect("memory");
         let place = SlabBox::as_ptr(&held);
         let other = {
@@ -154,7 +157,7 @@ fn a_slot_freed_elsewhere_serves_again() {
 #[test]
 fn frees_meet_a_slab_that_is_given_back() {
     model(|| {
-        let cache = Cache::new_in(Counting).expect("memory");
+        let cache = Cache::with_config_in(Counting).expect("memory");
         let slots = Cache::SLOTS_PER_SLAB as usize;
         let mut held: Vec<_> = (0..slots).map(|_| cache.alloc([1; 40]).expect("memory")).collect();
         // Now the slab is full, and not the front.
@@ -166,14 +169,14 @@ fn frees_meet_a_slab_that_is_given_back() {
         other.join().expect("no panic");
         drop(front);
         cache.reclaim();
-        assert_eq!(cache.stats().slabs, 0, "nobody has a value");
+        assert_eq!(cache.stats().slabs, 0, "there is no value left");
     });
 }
 
 #[test]
 fn a_free_meets_the_end_of_the_last_handle() {
     model(|| {
-        let cache = Cache::new_in(Counting).expect("memory");
+        let cache = Cache::with_config_in(Counting).expect("memory");
         let held = cache.alloc([1; 40]).expect("memory");
         let other = thread::spawn(move || drop(held));
         drop(cache);
@@ -184,7 +187,7 @@ fn a_free_meets_the_end_of_the_last_handle() {
 #[test]
 fn the_last_two_boxes_meet_after_the_last_handle() {
     model(|| {
-        let cache = Cache::new_in(Counting).expect("memory");
+        let cache = Cache::with_config_in(Counting).expect("memory");
         let [one, two] = [(); 2].map(|()| cache.alloc([1; 40]).expect("memory"));
         drop(cache);
         let other = thread::spawn(move || drop(one));
@@ -196,7 +199,7 @@ fn the_last_two_boxes_meet_after_the_last_handle() {
 #[test]
 fn two_frees_meet_an_allocation() {
     model(|| {
-        let cache = Cache::new_in(Counting).expect("memory");
+        let cache = Cache::with_config_in(Counting).expect("memory");
         let slots = Cache::SLOTS_PER_SLAB as usize;
         let mut held: Vec<_> = (0..slots).map(|_| cache.alloc([1; 40]).expect("memory")).collect();
         let (one, two) = (held.pop(), held.pop());

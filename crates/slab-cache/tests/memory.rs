@@ -3,14 +3,19 @@
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "memory sources are unsafe traits")]
 
+mod config;
+
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::ptr::NonNull;
 
 use allocator_api2::alloc::{AllocError, Allocator};
+use config::With;
 use lock_api::RawMutex;
 use slab_bytes::SlabByteAllocator;
-use slab_cache::{CacheError, Checked, Full, Global, Hardened, Mode, NoLock, SlabCache, Unchecked};
+use slab_cache::{
+    CacheError, Checked, Full, Global, Hardened, Mode, NoLock, SlabCache, Unchecked, WithSource,
+};
 use slab_testkit::{Arena, FailingSource, for_each_failure};
 use slab_traits::Locked;
 
@@ -18,7 +23,7 @@ type Spin = spin::Mutex<()>;
 
 /// Fills and empties a cache, some of whose requests may be refused.
 fn scenario<R: RawMutex + 'static, M: Mode>(source: &FailingSource<Global>) {
-    let cache = SlabCache::<[u64; 25], R, _, 1024, M>::new_in(source);
+    let cache = SlabCache::<[u64; 25], With<R, _, 1024, M>>::with_config_in(source);
     let Ok(cache) = cache else { return };
     let (count, mut refused) = (if cfg!(miri) { 24 } else { 200 }, 0);
     let mut held = Vec::new();
@@ -56,7 +61,7 @@ fn a_refusal_at_any_step_loses_nothing() {
 #[test]
 fn a_refused_record_is_an_error() {
     let source = FailingSource::failing_from(Global, 1);
-    let refused = SlabCache::<u64, NoLock, _>::new_in(&source).map(|_| ());
+    let refused = SlabCache::<u64, WithSource<_>>::new_in(&source).map(|_| ());
     assert!(matches!(refused, Err(CacheError::OutOfMemory { .. })), "{refused:?}");
 }
 
@@ -70,25 +75,26 @@ fn chunks_shrink_where_the_source_has_little_room() {
             if layout.size() > self.0 { Err(AllocError) } else { Global.allocate(layout) }
         }
         unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller passes a live block with its layout, and `Global` allocated it.
             unsafe { Global.deallocate(block, layout) };
         }
     }
-    let cache = SlabCache::<u64, NoLock, _>::new_in(Short(4096)).expect("memory");
+    let cache = SlabCache::<u64, WithSource<_>>::new_in(Short(4096)).expect("memory");
     drop(cache.alloc(1).expect("a chunk of one slab"));
     assert_eq!(cache.stats().slabs, 1);
     // The chunk's record takes the only slot of a slab: two slabs are the least.
-    let cache = SlabCache::<[u8; 4032], NoLock, _>::new_in(Short(8192)).expect("memory");
+    let cache = SlabCache::<[u8; 4032], WithSource<_>>::new_in(Short(8192)).expect("memory");
     drop(cache.alloc([0; 4032]).expect("a chunk of two slabs"));
     assert_eq!(cache.stats().slots, 1);
-    let cache = SlabCache::<[u8; 4032], NoLock, _>::new_in(Short(4096)).expect("memory");
+    let cache = SlabCache::<[u8; 4032], WithSource<_>>::new_in(Short(4096)).expect("memory");
     assert!(cache.alloc([0; 4032]).is_err());
 }
 
 #[test]
 fn empty_chunks_leave_and_what_swings_is_kept() {
     let source = FailingSource::new(Global);
-    let cache = SlabCache::<[u64; 8], NoLock, _, 1024>::new_in(&source).expect("memory");
+    let cache =
+        SlabCache::<[u64; 8], With<NoLock, _, 1024>>::with_config_in(&source).expect("memory");
     let count = if cfg!(miri) { 300 } else { 3000 };
     let swing = || {
         let held: Vec<_> = (0..count).map(|_| cache.alloc([0; 8]).expect("memory")).collect();
@@ -96,33 +102,34 @@ fn empty_chunks_leave_and_what_swings_is_kept() {
         cache.stats()
     };
     let first = swing();
-    assert!(first.bytes_held < first.bytes_held_peak / 2, "{first:?}");
+    assert!(first.held_bytes < first.held_bytes_peak / 2, "{first:?}");
     assert_eq!(first.live, 0);
     swing();
     let requests = source.requests();
     let kept = swing();
     assert!(source.requests() <= requests + 1, "the memory was there");
-    assert!(kept.bytes_held > first.bytes_held);
-    assert_eq!(cache.reclaim() + size_of_rest(&cache.stats()), kept.bytes_held);
+    assert!(kept.held_bytes > first.held_bytes);
+    assert_eq!(cache.reclaim() + size_of_rest(&cache.stats()), kept.held_bytes);
     assert_eq!((cache.stats().slabs, source.live_blocks()), (0, 1), "the cache's own record");
     let again = swing();
-    assert!(again.bytes_held < again.bytes_held_peak / 2, "forgotten: {again:?}");
+    assert!(again.held_bytes < again.held_bytes_peak / 2, "forgotten: {again:?}");
     drop(cache);
     assert_eq!(source.live_blocks(), 0);
 }
 
 fn size_of_rest(stats: &slab_cache::Stats) -> usize {
-    stats.bytes_held
+    stats.held_bytes
 }
 
 #[test]
 fn statistics_count_slots_slabs_and_bytes() {
     let source = FailingSource::new(Global);
-    let cache = SlabCache::<[u64; 8], NoLock, _, 1024>::new_in(&source).expect("memory");
+    let cache =
+        SlabCache::<[u64; 8], With<NoLock, _, 1024>>::with_config_in(&source).expect("memory");
     let held: Vec<_> = (0..100).map(|_| cache.alloc([0; 8]).expect("memory")).collect();
     let stats = cache.stats();
     assert_eq!(stats.live, 100);
-    assert_eq!(stats.bytes_held, source.live_bytes());
+    assert_eq!(stats.held_bytes, source.live_bytes());
     assert!(stats.slots >= 100 && stats.slabs_used <= stats.slabs);
     assert_eq!(stats.slabs_used, stats.slabs_used_peak);
     drop(held);
@@ -178,7 +185,7 @@ unsafe impl Allocator for Unlocked {
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         assert!(!HOLDS_LOCK.get(), "gave memory back under the lock");
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and `Global` allocated it.
         unsafe { Global.deallocate(block, layout) };
     }
 }
@@ -191,7 +198,8 @@ impl Drop for Unlocked {
 
 #[test]
 fn the_source_is_never_called_under_the_lock() {
-    let cache = SlabCache::<[u64; 8], Watched, _, 512>::new_in(Unlocked).expect("memory");
+    let cache =
+        SlabCache::<[u64; 8], With<Watched, _, 512>>::with_config_in(Unlocked).expect("memory");
     for _ in 0..3 {
         let held: Vec<_> = (0..200).map(|_| cache.alloc([0; 8]).expect("memory")).collect();
         let other = cache.clone();
@@ -237,7 +245,7 @@ unsafe impl RawMutex for Critical {
 #[test]
 fn any_lock_will_do() {
     fn run<R: RawMutex + 'static>() {
-        let cache = SlabCache::<u64, R>::new().expect("memory");
+        let cache = SlabCache::<u64, With<R>>::with_config().expect("memory");
         let held: Vec<_> = (0..100).map(|n| cache.alloc(n).expect("memory")).collect();
         assert_eq!(held.iter().map(|held| **held).sum::<u64>(), 4950);
         drop(held);
@@ -253,10 +261,10 @@ fn any_lock_will_do() {
 fn a_cache_lives_in_a_region_of_the_callers() {
     let arena = Arena::new(if cfg!(miri) { 32 * 1024 } else { 256 * 1024 }, 8);
     let heap: Locked<Spin, SlabByteAllocator> = Locked::new(SlabByteAllocator::new());
-    // SAFETY: the arena outlives the heap, and nobody else uses it.
+    // SAFETY: the arena outlives the heap, and only the heap uses it.
     unsafe { heap.add_region(arena.region()) }.expect("a region");
     let used_before = heap.used_bytes();
-    let cache = SlabCache::<[u64; 8], Spin, _>::new_in(&heap).expect("memory");
+    let cache = SlabCache::<[u64; 8], With<Spin, _>>::with_config_in(&heap).expect("memory");
     let mut held = Vec::new();
     while let Ok(made) = cache.alloc([held.len() as u64; 8]) {
         held.push(made);

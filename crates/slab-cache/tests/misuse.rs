@@ -3,11 +3,14 @@
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "makes mistakes on purpose")]
 
+mod config;
+
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 
+use config::With;
 use lock_api::RawMutex;
 use slab_cache::{
     CacheError, Checked, Global, Hardened, Mode, NoLock, SlabBox, SlabCache, Unchecked,
@@ -16,10 +19,10 @@ use slab_testkit::child::{self, mistake};
 
 type Spin = spin::Mutex<()>;
 type Value = [u64; 8];
-type Cache<R, M> = SlabCache<Value, R, Global, 4096, M>;
-type Held<R, M> = SlabBox<Value, R, Global, 4096, M>;
+type Cache<R, M> = SlabCache<Value, With<R, Global, 4096, M>>;
+type Held<R, M> = SlabBox<Value, With<R, Global, 4096, M>>;
 
-/// What a program does wrong with a raw box.
+/// A mistake with a raw box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Misuse {
     DoubleFree,
@@ -72,11 +75,11 @@ impl Misuse {
         if M::HARDENED {
             return Some(match self {
                 DoubleFree | DoubleFreeAfterReuse => "is not live",
-                Interior | Unaligned => "no slot starts at",
-                Foreign | Stack => "has no intact header",
+                Interior | Unaligned => "is not the start of a slot",
+                Foreign | Stack => "header of the slab around",
                 WriteAfterFree => "byte 0 of the free slot",
                 LateWriteAfterFree => "byte 21 of the free slot",
-                Overflow => "was written to, behind a value of 64 bytes",
+                Overflow => "was written, and it has 64 bytes",
             });
         }
         match (kind, self) {
@@ -117,17 +120,18 @@ fn shifted(pointer: NonNull<Value>, bytes: usize) -> NonNull<Value> {
 /// Writes one byte, as a program would that forgot whose it is.
 fn poke(pointer: NonNull<Value>, offset: usize) {
     let byte = shifted(pointer, offset).cast::<u8>();
-    // SAFETY: within the slab. The sanitizer would report it, and is told to let it pass.
-    unsafe { slab_core::poison::permit(byte, 1) };
-    // SAFETY: as above.
-    unsafe { byte.write(0x5A) };
+    // SAFETY: the byte lies within the slab. The sanitizer would report the write, and is told to let it pass.
+    unsafe {
+        slab_core::poison::allow_access(byte, 1);
+        byte.write(0x5A);
+    }
 }
 
 /// As [`poke`], of a byte of a canary, which may be any: it is another one afterwards.
 fn flip(pointer: NonNull<Value>, offset: usize) {
     let byte = shifted(pointer, offset).cast::<u8>();
     // SAFETY: within the slab. The sanitizer would report it, and is told to let it pass.
-    unsafe { slab_core::poison::permit(byte, 1) };
+    unsafe { slab_core::poison::allow_access(byte, 1) };
     // SAFETY: a canary is initialised.
     let before = unsafe { byte.read() };
     // SAFETY: none: this is the mistake.
@@ -145,7 +149,7 @@ impl Page {
     }
 }
 
-/// Makes a mistake with a box of `cache`, and looks where it is documented to be found. What is to be
+/// Makes a mistake with a box of `cache`, and looks where it is documented to be detected. The step to be
 /// reported is the [`mistake`].
 fn act_out<R: RawMutex + 'static, M: Mode>(misuse: Misuse, cache: &Cache<R, M>) {
     let make = |number| cache.alloc([number; 8]).expect("memory");
@@ -180,7 +184,7 @@ fn act_out<R: RawMutex + 'static, M: Mode>(misuse: Misuse, cache: &Cache<R, M>) 
             mistake(|| free::<R, M>(inside));
         }
         Misuse::Interior | Misuse::Unaligned => {
-            // Nobody looks at the address: this frees the box around it, whose owner finds out.
+            // This mode does not check the address: this frees the box around it, whose owner finds out.
             free::<R, M>(inside);
             mistake(|| free::<R, M>(pointer));
         }
@@ -218,12 +222,12 @@ struct Cell<'a> {
 }
 
 fn each_cell(visit: &mut dyn FnMut(&Cell<'_>)) {
-    column::<NoLock, Unchecked>(Kind::Local, Cache::new, visit);
-    column::<NoLock, Checked>(Kind::Local, Cache::new, visit);
-    column::<NoLock, Hardened>(Kind::Local, Cache::new, visit);
-    column::<Spin, Unchecked>(Kind::Locked, Cache::new, visit);
-    column::<Spin, Checked>(Kind::Locked, Cache::new, visit);
-    column::<Spin, Hardened>(Kind::Locked, Cache::new, visit);
+    column::<NoLock, Unchecked>(Kind::Local, Cache::with_config, visit);
+    column::<NoLock, Checked>(Kind::Local, Cache::with_config, visit);
+    column::<NoLock, Hardened>(Kind::Local, Cache::with_config, visit);
+    column::<Spin, Unchecked>(Kind::Locked, Cache::with_config, visit);
+    column::<Spin, Checked>(Kind::Locked, Cache::with_config, visit);
+    column::<Spin, Hardened>(Kind::Locked, Cache::with_config, visit);
     #[cfg(feature = "std")]
     {
         column::<Spin, Unchecked>(Kind::Threads, Cache::with_thread_caches, visit);
@@ -263,7 +267,7 @@ fn every_mistake_is_named_when_it_is_documented_to_be() {
     let mut cells = 0;
     each_cell(&mut |cell| {
         cells += 1;
-        // What is lost is a leak, and left to the children.
+        // Lost memory is a leak, and left to the child processes.
         if !cell.loses {
             let report = report_of(cell.act_out);
             assert!(report.contains(cell.words), "{}: {report}", cell.name);
@@ -294,15 +298,15 @@ fn every_mistake_ends_a_program_that_does_not_catch_it() {
     assert_eq!(cells, CELLS);
 }
 
-/// Where a box is looked at first: a value with a destructor would do damage of its own.
+/// Where a box is looked at first: a value with a destructor would do damage.
 #[test]
 fn the_value_of_a_box_that_is_freed_wrongly_is_not_dropped() {
     fn run<R: RawMutex + 'static, M: Mode>() {
-        let cache = SlabCache::<Box<u64>, R, Global, 1024, M>::new().expect("memory");
+        let cache = SlabCache::<Box<u64>, With<R, Global, 1024, M>>::with_config().expect("memory");
         let _other = cache.alloc(Box::new(1)).expect("memory");
         let pointer = SlabBox::into_raw(cache.alloc(Box::new(2)).expect("memory"));
         // SAFETY: the first, from `into_raw`; the others are the mistakes.
-        let again = || unsafe { SlabBox::<Box<u64>, R, Global, 1024, M>::from_raw(pointer) };
+        let again = || unsafe { SlabBox::<Box<u64>, With<R, Global, 1024, M>>::from_raw(pointer) };
         drop(again());
         assert!(report_of(&|| drop(again())).contains("not live"));
         assert!(report_of(&|| _ = SlabBox::into_inner(again())).contains("not live"));
@@ -311,8 +315,8 @@ fn the_value_of_a_box_that_is_freed_wrongly_is_not_dropped() {
         let inside =
             unsafe { SlabBox::as_ptr(&held).cast::<u8>().add(size_of::<Box<u64>>() / 2) }.cast();
         // SAFETY: none: this is the mistake.
-        let wrong = || unsafe { SlabBox::<Box<u64>, R, Global, 1024, M>::from_raw(inside) };
-        assert!(report_of(&|| drop(wrong())).contains("no slot starts at"));
+        let wrong = || unsafe { SlabBox::<Box<u64>, With<R, Global, 1024, M>>::from_raw(inside) };
+        assert!(report_of(&|| drop(wrong())).contains("is not the start of a slot"));
         assert_eq!((**held, cache.stats().live), (3, 2));
     }
     run::<NoLock, Checked>();
@@ -323,9 +327,9 @@ fn the_value_of_a_box_that_is_freed_wrongly_is_not_dropped() {
 /// A list that names a slot twice ends there, and the slots of others stay theirs.
 #[test]
 fn a_slot_freed_twice_behind_a_lock_takes_no_other_with_it() {
-    /// The cache has lost a slab, and never ends. What is reachable from here is no leak.
+    /// The cache has lost a slab, and never ends. Memory that is reachable from here is no leak.
     static CACHES: Mutex<Vec<Cache<Spin, Checked>>> = Mutex::new(Vec::new());
-    let cache = Cache::<Spin, Checked>::new().expect("memory");
+    let cache = Cache::<Spin, Checked>::with_config().expect("memory");
     let _others = [1, 2, 3].map(|number| cache.alloc([number; 8]).expect("memory"));
     let pointer = SlabBox::into_raw(cache.alloc([7; 8]).expect("memory"));
     let report = report_of(&|| {
@@ -343,7 +347,7 @@ fn a_slot_freed_twice_behind_a_lock_takes_no_other_with_it() {
 #[cfg(not(any(miri, slab_sanitizer = "address")))]
 fn a_write_after_free_damages_no_bookkeeping_of_a_cache_without_a_lock() {
     fn run<M: Mode>() {
-        let cache = Cache::<NoLock, M>::new().expect("memory");
+        let cache = Cache::<NoLock, M>::with_config().expect("memory");
         let held: Vec<_> = (0..100).map(|n| cache.alloc([n; 8]).expect("memory")).collect();
         let dead: Vec<_> = held.iter().map(SlabBox::as_ptr).collect();
         let kept = cache.alloc([100; 8]).expect("memory");
@@ -361,7 +365,7 @@ fn a_write_after_free_damages_no_bookkeeping_of_a_cache_without_a_lock() {
 
 #[test]
 fn a_box_freed_twice_is_found_when_its_slot_is_about_to_serve_again() {
-    let cache = Cache::<NoLock, Checked>::new().expect("memory");
+    let cache = Cache::<NoLock, Checked>::with_config().expect("memory");
     let slots = Cache::<NoLock, Checked>::SLOTS_PER_SLAB as usize;
     let mut held: Vec<_> =
         (1..slots).map(|n| cache.alloc([n as u64; 8]).expect("memory")).collect();
@@ -378,7 +382,7 @@ fn a_box_freed_twice_is_found_when_its_slot_is_about_to_serve_again() {
 #[cfg_attr(miri, ignore = "what is restored is a number, not a pointer")]
 fn an_overwritten_header_is_found() {
     for word in 0..9 {
-        let cache = Cache::<NoLock, Hardened>::new().expect("memory");
+        let cache = Cache::<NoLock, Hardened>::with_config().expect("memory");
         let held = [1, 2].map(|n| cache.alloc([n; 8]).expect("memory"));
         let pointer = SlabBox::as_ptr(&held[0]);
         let header = pointer.as_ptr().map_addr(|address| address & !4095).cast::<u64>();
@@ -391,7 +395,7 @@ fn an_overwritten_header_is_found() {
         // SAFETY: none: this is the mistake.
         let before = unsafe { place.replace(0x4141_4141_4141_4141) };
         let report = report_of(&|| free::<NoLock, Hardened>(pointer));
-        assert!(report.contains("no intact header"), "word {word}: {report}");
+        assert!(report.contains("header of the slab around"), "word {word}: {report}");
         // SAFETY: as it was.
         unsafe { place.write(before) };
         assert_eq!(held.map(|held| held[7]), [1, 2]);
@@ -403,31 +407,33 @@ fn an_overwritten_header_is_found() {
 fn an_overflow_is_found_at_each_byte_behind_values_of_any_size() {
     fn run<const BYTES: usize>() {
         for offset in BYTES..BYTES + 8 {
-            let cache = SlabCache::<[u8; BYTES], NoLock, Global, 1024, Hardened>::new();
+            let cache =
+                SlabCache::<[u8; BYTES], With<NoLock, Global, 1024, Hardened>>::with_config();
             let cache = cache.expect("memory");
             let _neighbours = [(); 3].map(|()| cache.alloc([1; BYTES]).expect("memory"));
             let held = cache.alloc([2; BYTES]).expect("memory");
             let pointer = SlabBox::into_raw(held);
             let owned = || {
                 // SAFETY: it comes from `into_raw`; a drop that reports frees nothing.
-                unsafe { SlabBox::<_, NoLock, Global, 1024, Hardened>::from_raw(pointer) }
+                unsafe { SlabBox::<_, With<NoLock, Global, 1024, Hardened>>::from_raw(pointer) }
             };
-            // SAFETY: within the slab.
-            let byte = unsafe { pointer.cast::<u8>().add(offset) };
-            // SAFETY: as above. The sanitizer is told to let it pass.
-            unsafe { slab_core::poison::permit(byte, 1) };
-            // SAFETY: as above.
-            let before = unsafe { byte.read() };
+            // SAFETY: the byte lies within the slab and is initialised. The sanitizer is told to let it pass.
+            let (byte, before) = unsafe {
+                let byte = pointer.cast::<u8>().add(offset);
+                slab_core::poison::allow_access(byte, 1);
+                (byte, byte.read())
+            };
             // SAFETY: none: this is the mistake.
             unsafe { byte.write(!before) };
             let report = report_of(&|| drop(owned()));
             let address = pointer.addr().get();
             let error = CacheError::Overrun { address, size: BYTES, offset };
             assert_eq!(report, format!("slab-cache: {error}"));
-            // SAFETY: as it was; the sanitizer is told again.
-            unsafe { slab_core::poison::permit(byte, 1) };
-            // SAFETY: as above.
-            unsafe { byte.write(before) };
+            // SAFETY: this restores the byte; the sanitizer is told again.
+            unsafe {
+                slab_core::poison::allow_access(byte, 1);
+                byte.write(before);
+            }
             drop(owned());
             assert_eq!(cache.stats().live, 3);
         }
@@ -461,12 +467,12 @@ fn adoption_names_what_is_wrong_in_every_cache() {
         assert!(cache.owns(SlabBox::as_ptr(&keeps_slab)));
         assert!(!other.owns(SlabBox::as_ptr(&keeps_slab)));
     }
-    run::<NoLock, Unchecked>(Cache::new);
-    run::<NoLock, Checked>(Cache::new);
-    run::<NoLock, Hardened>(Cache::new);
-    run::<Spin, Unchecked>(Cache::new);
-    run::<Spin, Checked>(Cache::new);
-    run::<Spin, Hardened>(Cache::new);
+    run::<NoLock, Unchecked>(Cache::with_config);
+    run::<NoLock, Checked>(Cache::with_config);
+    run::<NoLock, Hardened>(Cache::with_config);
+    run::<Spin, Unchecked>(Cache::with_config);
+    run::<Spin, Checked>(Cache::with_config);
+    run::<Spin, Hardened>(Cache::with_config);
     #[cfg(feature = "std")]
     {
         run::<Spin, Unchecked>(Cache::with_thread_caches);

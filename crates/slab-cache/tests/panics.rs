@@ -1,9 +1,12 @@
 //! Panics in values lose no slot and drop nothing twice.
 #![cfg(not(loom))]
 
+mod config;
+
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 
+use config::With;
 use lock_api::RawMutex;
 use slab_cache::{NoLock, SlabBox, SlabCache};
 
@@ -28,7 +31,7 @@ fn a_panic_in_drop_frees_the_slot() {
     quiet();
     fn run<R: RawMutex + 'static>() {
         let drops = Cell::new(0);
-        let cache: SlabCache<Fragile<'_>, R> = SlabCache::new().expect("memory");
+        let cache: SlabCache<Fragile<'_>, With<R>> = SlabCache::with_config().expect("memory");
         for n in 1..=200 {
             let held = cache.alloc(Fragile(&drops, true)).expect("memory");
             assert!(catch_unwind(AssertUnwindSafe(|| drop(held))).is_err());

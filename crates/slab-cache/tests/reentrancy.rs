@@ -2,20 +2,23 @@
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "sources and locks are unsafe traits")]
 
+mod config;
+
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 use allocator_api2::alloc::{AllocError, Allocator};
+use config::With;
 use lock_api::RawMutex;
 use slab_cache::{Checked, Global, Hardened, Mode, NoLock, SlabBox, SlabCache};
 use slab_testkit::FailingSource;
 
 type Value = [u64; 40];
-type Cache<R, M> = SlabCache<Value, R, Reentrant, 1024, M>;
-type Held<R, M> = SlabBox<Value, R, Reentrant, 1024, M>;
+type Cache<R, M> = SlabCache<Value, With<R, Reentrant, 1024, M>>;
+type Held<R, M> = SlabBox<Value, With<R, Reentrant, 1024, M>>;
 
-/// What a source or a lock does with the cache while it is called.
+/// The action that a source or a lock does with the cache while it is called.
 type Use = Box<dyn FnMut()>;
 
 thread_local! {
@@ -45,7 +48,7 @@ unsafe impl Allocator for Reentrant {
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         use_cache();
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and the inner source allocated it.
         unsafe { self.0.deallocate(block, layout) };
         use_cache();
     }
@@ -126,10 +129,18 @@ fn fill<R: RawMutex + 'static, M: Mode>(cache: &Cache<R, M>, count: u64) -> Vec<
 
 #[test]
 fn sources_and_locks_may_use_the_cache_that_calls_them() {
-    used_by_what_it_calls::<NoLock, Checked>(|source| Cache::new_in(source).expect("memory"));
-    used_by_what_it_calls::<NoLock, Hardened>(|source| Cache::new_in(source).expect("memory"));
-    used_by_what_it_calls::<Using, Checked>(|source| Cache::new_in(source).expect("memory"));
-    used_by_what_it_calls::<Using, Hardened>(|source| Cache::new_in(source).expect("memory"));
+    used_by_what_it_calls::<NoLock, Checked>(|source| {
+        Cache::with_config_in(source).expect("memory")
+    });
+    used_by_what_it_calls::<NoLock, Hardened>(|source| {
+        Cache::with_config_in(source).expect("memory")
+    });
+    used_by_what_it_calls::<Using, Checked>(|source| {
+        Cache::with_config_in(source).expect("memory")
+    });
+    used_by_what_it_calls::<Using, Hardened>(|source| {
+        Cache::with_config_in(source).expect("memory")
+    });
     #[cfg(feature = "std")]
     used_by_what_it_calls::<Using, Checked>(|source| {
         Cache::with_thread_caches_in(source).expect("memory")
@@ -138,13 +149,13 @@ fn sources_and_locks_may_use_the_cache_that_calls_them() {
 
 /// A value that owns a handle of its cache and a box in it.
 struct Owner {
-    next: Option<SlabBox<Self, spin::Mutex<()>>>,
-    _cache: SlabCache<Self, spin::Mutex<()>>,
+    next: Option<SlabBox<Self, With<spin::Mutex<()>>>>,
+    _cache: SlabCache<Self, With<spin::Mutex<()>>>,
 }
 
 #[test]
 fn values_may_own_the_last_handles_of_their_cache() {
-    let cache = SlabCache::<Owner, spin::Mutex<()>>::new().expect("memory");
+    let cache = SlabCache::<Owner, With<spin::Mutex<()>>>::with_config().expect("memory");
     let mut first = None;
     for _ in 0..100 {
         let owner = Owner { next: first.take(), _cache: cache.clone() };

@@ -2,11 +2,14 @@
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "memory sources are unsafe traits")]
 
+mod config;
+
 use std::alloc::Layout;
 use std::cell::RefCell;
 use std::ptr::NonNull;
 
 use allocator_api2::alloc::{AllocError, Allocator};
+use config::With;
 use slab_cache::{Global, NoLock, SlabBox, SlabCache};
 use slab_testkit::FailingSource;
 
@@ -25,7 +28,7 @@ fn a_box_without_a_value_is_of_another_type() {
 #[test]
 fn the_source_may_use_the_cache_that_asks_it() {
     thread_local! {
-        static CACHE: RefCell<Option<SlabCache<u64, Spin, Recursive>>> = const { RefCell::new(None) };
+        static CACHE: RefCell<Option<SlabCache<u64, With<Spin, Recursive>>>> = const { RefCell::new(None) };
     }
     struct Recursive;
     // SAFETY: it is `Global`.
@@ -39,11 +42,11 @@ fn the_source_may_use_the_cache_that_asks_it() {
             Global.allocate(layout)
         }
         unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller passes a live block with its layout, and `Global` allocated it.
             unsafe { Global.deallocate(block, layout) };
         }
     }
-    let cache = SlabCache::new_in(Recursive).expect("memory");
+    let cache = SlabCache::with_config_in(Recursive).expect("memory");
     CACHE.set(Some(cache.clone()));
     let held: Vec<_> = (0..3000).map(|n| cache.alloc(n).expect("memory")).collect();
     assert!(held.iter().zip(0..).all(|(held, n)| **held == n));
@@ -54,7 +57,8 @@ fn the_source_may_use_the_cache_that_asks_it() {
 #[test]
 fn a_growth_that_fails_leaks_nothing() {
     let source = FailingSource::failing_at(Global, 3);
-    let cache = SlabCache::<[u64; 8], NoLock, _, 512>::new_in(&source).expect("memory");
+    let cache =
+        SlabCache::<[u64; 8], With<NoLock, _, 512>>::with_config_in(&source).expect("memory");
     let held: Vec<_> = (0..200).map(|n| cache.alloc([n; 8])).collect();
     assert_eq!(source.failures(), 1);
     assert!(held.iter().all(Result::is_ok), "a smaller chunk was there");
@@ -84,7 +88,7 @@ fn small_and_aligned_values_work() {
     #[repr(align(64))]
     struct Line(u8);
     let bytes = SlabCache::<u8>::new().expect("memory");
-    let lines = SlabCache::<Line, Spin>::new().expect("memory");
+    let lines = SlabCache::<Line, With<Spin>>::with_config().expect("memory");
     let held: Vec<_> = (0..=255)
         .map(|n| (bytes.alloc(n).expect("memory"), lines.alloc(Line(n)).expect("memory")))
         .collect();
@@ -94,12 +98,12 @@ fn small_and_aligned_values_work() {
     }
 }
 
-/// Handles and boxes end in any order, and the last of them ends the cache.
+/// Handles and boxes are dropped in any order, and the last one frees the cache.
 #[test]
 fn either_the_handle_or_the_box_may_be_last() {
     for handle_first in [true, false] {
         let source = FailingSource::new(Global);
-        let cache = SlabCache::<String, Spin, _>::new_in(&source).expect("memory");
+        let cache = SlabCache::<String, With<Spin, _>>::with_config_in(&source).expect("memory");
         let (held, other) = (cache.alloc("here".to_owned()).expect("memory"), cache.clone());
         drop(cache);
         if handle_first {

@@ -3,11 +3,14 @@
 #![cfg_attr(unstable_allocator, feature(allocator_api))]
 #![expect(unsafe_code, reason = "implements an unsafe trait")]
 
+mod config;
+
 use std::alloc::{AllocError, Allocator, Layout, System};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use config::With;
 use slab_cache::SlabCache;
 use slab_traits::StdSource;
 
@@ -24,7 +27,7 @@ unsafe impl Allocator for Counting {
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller passes a live block with its layout, and the system allocated it.
         unsafe { System.deallocate(block, layout) };
     }
 }
@@ -32,8 +35,9 @@ unsafe impl Allocator for Counting {
 #[test]
 fn boxes_come_from_an_allocator_of_core_and_go_back_there() {
     let source = Arc::new(Counting::default());
-    let cache = SlabCache::<u64, spin::Mutex<()>, _>::new_in(StdSource(source.clone()))
-        .expect("there is memory");
+    let cache =
+        SlabCache::<u64, With<spin::Mutex<()>, _>>::with_config_in(StdSource(source.clone()))
+            .expect("there is memory");
     let boxes: Vec<_> = (0..1000).map(|n| cache.alloc(n).expect("there is memory")).collect();
     assert!(source.0.load(Ordering::Relaxed) > 1);
     drop(cache);

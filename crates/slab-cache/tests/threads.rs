@@ -2,11 +2,14 @@
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "a source that several threads use for as long as they need")]
 
+mod config;
+
 use std::ptr::NonNull;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
+use config::With;
 use lock_api::RawMutex;
 use slab_cache::{Checked, Global, Hardened, Mode, SlabBox, SlabCache, Unchecked};
 use slab_testkit::FailingSource;
@@ -17,7 +20,7 @@ type Spin = spin::Mutex<()>;
 type Waiting = parking_lot::RawMutex;
 #[cfg(miri)]
 type Waiting = Spin;
-type Cache<T, R, A = Global, M = Checked> = SlabCache<T, R, A, 1024, M>;
+type Cache<T, R, A = Global, M = Checked> = SlabCache<T, With<R, A, 1024, M>>;
 
 const ROUNDS: u64 = if cfg!(miri) { 8 } else { 20_000 };
 
@@ -55,8 +58,8 @@ where
     const THREADS: usize = 3;
     let drops = Arc::new(());
     type Ends<T> = (Vec<std::sync::mpsc::Sender<T>>, Vec<std::sync::mpsc::Receiver<T>>);
-    let (senders, receivers): Ends<SlabBox<Stamped, R, &'static FailingSource<Global>, 1024, M>> =
-        (0..THREADS).map(|_| channel()).unzip();
+    type Held<R, M> = SlabBox<Stamped, With<R, &'static FailingSource<Global>, 1024, M>>;
+    let (senders, receivers): Ends<Held<R, M>> = (0..THREADS).map(|_| channel()).unzip();
     thread::scope(|scope| {
         for (id, inbox) in receivers.into_iter().enumerate() {
             let (senders, drops, cache) = (senders.clone(), Arc::clone(&drops), cache.clone());
@@ -103,7 +106,7 @@ impl Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        // SAFETY: made by `new`, and with no block left nobody uses it.
+        // SAFETY: made by `new`, and without a live block no cache uses it.
         let source = unsafe { Box::from_raw(self.0.as_ptr()) };
         assert!(std::thread::panicking() || source.live_blocks() == 0);
     }
@@ -112,7 +115,7 @@ impl Drop for Source {
 fn stress<R: RawMutex + Send + Sync + 'static, M: Mode>() {
     let owner = Source::new();
     let source = owner.get();
-    let cache = Cache::<Stamped, R, _, M>::new_in(source).expect("memory");
+    let cache = Cache::<Stamped, R, _, M>::with_config_in(source).expect("memory");
     exchange(&cache);
     assert_eq!(cache.stats().live, 0);
     cache.reclaim();
@@ -124,29 +127,34 @@ fn stress<R: RawMutex + Send + Sync + 'static, M: Mode>() {
 #[test]
 fn exchanged_boxes_keep_their_values() {
     stress::<Spin, Checked>();
-    stress::<Spin, Unchecked>();
-    stress::<Waiting, Checked>();
     stress::<Waiting, Hardened>();
+    // Under Miri both locks are the same, and the modes differ in what they check alone.
+    if !cfg!(miri) {
+        stress::<Spin, Unchecked>();
+        stress::<Waiting, Checked>();
+    }
 }
 
 #[test]
 fn boxes_dropped_elsewhere_come_home() {
-    let cache = Cache::<[u64; 8], Spin>::new().expect("memory");
+    let cache = Cache::<[u64; 8], Spin>::with_config().expect("memory");
+    let count: u64 = if cfg!(miri) { 40 } else { 100 };
     for _ in 0..3 {
-        let held: Vec<_> = (0..100).map(|n| cache.alloc([n; 8]).expect("memory")).collect();
+        let held: Vec<_> = (0..count).map(|n| cache.alloc([n; 8]).expect("memory")).collect();
         thread::spawn(move || drop(held)).join().expect("no panic");
         assert_eq!(cache.stats().live, 0);
     }
-    assert!(cache.stats().slabs_used_peak <= 9, "the slots were used again");
+    let slabs_max = count.div_ceil(12) as usize;
+    assert!(cache.stats().slabs_used_peak <= slabs_max, "the slots were used again");
     assert!(cache.reclaim() > 0);
     assert_eq!(cache.stats().slabs, 0);
 }
 
 #[test]
 fn the_last_box_on_any_thread_ends_the_cache() {
-    for _ in 0..if cfg!(miri) { 3 } else { 300 } {
+    for _ in 0..if cfg!(miri) { 2 } else { 300 } {
         let source = FailingSource::new(Global);
-        let cache = Cache::<u64, Spin, _>::new_in(&source).expect("memory");
+        let cache = Cache::<u64, Spin, _>::with_config_in(&source).expect("memory");
         let mut held: Vec<_> = (0..40).map(|n| cache.alloc(n).expect("memory")).collect();
         let rest = held.split_off(20);
         let barrier = Barrier::new(3);
@@ -172,14 +180,17 @@ fn the_last_box_on_any_thread_ends_the_cache() {
 fn handles_and_boxes_are_sent_where_the_lock_permits() {
     fn shared<T: Send + Sync>() {}
     shared::<Cache<u64, Spin>>();
-    shared::<SlabBox<u64, Spin>>();
-    // A cache holds no value of its own: one for values of a single thread may be anywhere.
+    shared::<SlabBox<u64, With<Spin>>>();
+    // A cache owns no value: one for values of a single thread may be anywhere.
     shared::<Cache<*const u64, Spin>>();
 }
 
 #[cfg(feature = "std")]
 mod thread_caches {
     use super::*;
+
+    /// More boxes than a thread keeps slots.
+    const COUNT: u64 = if cfg!(miri) { 40 } else { 90 };
 
     #[test]
     fn exchanged_boxes_keep_their_values() {
@@ -198,7 +209,8 @@ mod thread_caches {
         let cache = Cache::<u64, Spin>::with_thread_caches().expect("memory");
         thread::scope(|scope| {
             let work = || {
-                for n in 0..200 {
+                let count = if cfg!(miri) { 40 } else { 200 };
+                for n in 0..count {
                     drop(cache.alloc(n));
                 }
                 assert!(cache.stats().live > 0, "the thread keeps some");
@@ -211,8 +223,9 @@ mod thread_caches {
 
     #[test]
     fn several_caches_used_in_turn_keep_theirs() {
+        let count = if cfg!(miri) { 4 } else { 20 };
         let caches: Vec<_> =
-            (0..20).map(|_| Cache::<u64, Spin>::with_thread_caches().expect("memory")).collect();
+            (0..count).map(|_| Cache::<u64, Spin>::with_thread_caches().expect("memory")).collect();
         for cache in &caches {
             drop(cache.alloc(0));
         }
@@ -232,7 +245,7 @@ mod thread_caches {
 
     #[test]
     fn boxes_may_be_dropped_while_a_thread_ends() {
-        type Held = SlabBox<u64, Spin, Global, 1024>;
+        type Held = SlabBox<u64, With<Spin, Global, 1024>>;
         thread_local! {
             static HELD: std::cell::RefCell<Vec<Held>> = const { std::cell::RefCell::new(Vec::new()) };
         }
@@ -244,7 +257,8 @@ mod thread_caches {
                     if is_first {
                         HELD.with_borrow_mut(Vec::clear);
                     }
-                    let held: Vec<_> = (0..90).map(|n| cache.alloc(n).expect("memory")).collect();
+                    let held: Vec<_> =
+                        (0..COUNT).map(|n| cache.alloc(n).expect("memory")).collect();
                     HELD.with_borrow_mut(|all| all.extend(held));
                 };
                 scope.spawn(work).join().expect("no panic");
@@ -258,7 +272,7 @@ mod thread_caches {
         let cache = Cache::<u64, Spin>::with_thread_caches().expect("memory");
         let outcome = thread::scope(|scope| {
             let work = || {
-                let _held: Vec<_> = (0..90).map(|n| cache.alloc(n).expect("memory")).collect();
+                let _held: Vec<_> = (0..COUNT).map(|n| cache.alloc(n).expect("memory")).collect();
                 std::panic::resume_unwind(Box::new(()));
             };
             scope.spawn(work).join()

@@ -1,8 +1,8 @@
 //! A firmware's message queue over a static array: no heap, no operating system, no lock.
 //!
-//! The array is divided into slots once, at start. An interrupt handler would take a slot, fill it
-//! and queue it; the main loop empties the queue and gives slots back. When all slots are in use,
-//! the message is refused and counted: that is the whole failure mode, known beforehand.
+//! The array is divided into slots once, at start. An interrupt handler would pop a slot, fill it and
+//! queue it; the main loop empties the queue and pushes the slots back. If all slots are in use, the
+//! message is refused and counted. Nothing else can fail.
 //!
 //! `cargo run -p slab-core --example firmware`
 #![expect(unsafe_code, reason = "a static array is given to the slots")]
@@ -12,20 +12,20 @@ use core::ptr::NonNull;
 
 use slab_core::{Slot, SlotError, Slots, SlotsState};
 
-/// What a sensor sends.
+/// A message from a sensor.
 struct Message {
     sensor: u8,
     reading: [i16; 6],
 }
 
-/// Room for messages and for the map that finds double frees. The linker sees all of it.
+/// Room for the messages and the live map. The linker knows all of it.
 const BUFFER_BYTES: usize = 256;
 const MESSAGES: usize = Slots::<Message>::calculate_total_slots(BUFFER_BYTES) as usize;
 
 type Buffer = [MaybeUninit<u64>; BUFFER_BYTES / 8];
 static mut BUFFER: Buffer = [MaybeUninit::uninit(); BUFFER_BYTES / 8];
 
-/// The oldest message first; each entry owns its slot, so no message can be in it twice.
+/// A ring of messages, the oldest first. Each entry owns its slot, so no message can be in it twice.
 struct Queue {
     slots: Slots<Message>,
     waiting: [Option<Slot<Message>>; MESSAGES],
@@ -34,13 +34,13 @@ struct Queue {
 }
 
 impl Queue {
-    /// Makes a queue of all of a buffer.
+    /// Makes a queue that uses the whole buffer.
     ///
     /// # Safety
     ///
-    /// `buffer` is used by nobody else from now on.
+    /// `buffer` is valid, and only the queue uses it from now on.
     unsafe fn new(buffer: NonNull<Buffer>) -> Result<Self, SlotError> {
-        // SAFETY: the caller's promise; the buffer is that long.
+        // SAFETY: the buffer has `BUFFER_BYTES`, and the caller guarantees that only the queue uses it.
         let slots = unsafe { Slots::new(buffer.cast(), BUFFER_BYTES) }?;
         Ok(Self { slots, waiting: [const { None }; MESSAGES], oldest: 0, refused: 0 })
     }
@@ -59,7 +59,7 @@ impl Queue {
     fn receive(&mut self) -> Option<Message> {
         let mut slot = self.waiting[self.oldest].take()?;
         self.oldest = (self.oldest + 1) % MESSAGES;
-        // SAFETY: `send` wrote a message into each slot that waits, and it is taken once.
+        // SAFETY: `send` wrote a message into each waiting slot, and `take` makes sure it is read once.
         let message = unsafe { slot.as_uninit_mut().assume_init_read() };
         self.slots.push(slot).expect("all slots of the queue come from its segment");
         Some(message)
@@ -72,7 +72,7 @@ fn main() -> Result<(), SlotError> {
     let mut queue = unsafe { Queue::new(buffer) }?;
     println!("{BUFFER_BYTES} bytes hold {MESSAGES} messages of {}", size_of::<Message>());
 
-    // The main loop is late: more messages come than there are slots.
+    // The main loop is late: more messages arrive than there are slots.
     for sensor in 0..MESSAGES as u8 + 3 {
         queue.send(Message { sensor, reading: [i16::from(sensor); 6] });
     }

@@ -1,9 +1,8 @@
 //! A last-in, first-out list of dead slots whose links lie in the dead slots themselves.
 //!
-//! A link is an index, never an address. The list does not know where slots lie: a [`SlotSpace`]
-//! tells it, so that one list can serve one segment or all chunks of an allocator. Whoever writes
-//! into a dead slot changes a link; that is noticed when the link is read, before it is followed.
-//! The list does not own the slots, and does not say which slots were never listed.
+//! A link is an index, never an address. A [`SlotSpace`] finds the link of a slot, so that one list can
+//! serve one segment or all chunks of an allocator. A link that was overwritten is detected when it is
+//! read, before it is followed. The list does not own the slots, and does not know which slots exist.
 #![expect(unsafe_code, reason = "links lie in dead slots")]
 
 use core::fmt;
@@ -11,19 +10,17 @@ use core::ptr::NonNull;
 
 use thiserror::Error;
 
-/// A number of a slot, small enough to lie in a dead slot: `u8`, `u16` or `u32`.
+/// The type of a slot's number, small enough to lie in a dead slot: `u8`, `u16` or `u32`.
 ///
-/// The largest value is no slot: it ends a list.
+/// The largest value numbers no slot and ends a list.
 pub trait SlotIndex: sealed::Index + Copy + Eq + fmt::Debug + Send + Sync + 'static {
-    /// How many slots this type can number.
+    /// The number of slots that this type can tell apart.
     const SLOT_COUNT_MAX: u32;
-    /// The value that is no slot.
+    /// The value that numbers no slot.
     const NONE: Self;
 
-    /// Returns the index of slot number `slot`, which is at most [`SLOT_COUNT_MAX`]; a larger
-    /// number is cut.
-    ///
-    /// [`SLOT_COUNT_MAX`]: Self::SLOT_COUNT_MAX
+    /// Returns the index of slot number `slot`, which must be at most
+    /// [`SLOT_COUNT_MAX`](Self::SLOT_COUNT_MAX); a larger number is truncated.
     fn from_u32(slot: u32) -> Self;
 
     /// Returns the number.
@@ -57,7 +54,7 @@ mod sealed {
     pub trait Index {}
 }
 
-/// Says where the links of slots lie, and which slots can be in a list.
+/// Where the links of slots lie, and which slots can be in a list.
 ///
 /// # Safety
 ///
@@ -65,19 +62,19 @@ mod sealed {
 /// that is valid for reads and writes of an `I` while the slot is dead; it need not be aligned. The
 /// cells of different slots do not overlap. [`NONE`](SlotIndex::NONE) may not link.
 pub unsafe trait SlotSpace<I: SlotIndex> {
-    /// Returns where the slot's link lies. *O*(1).
+    /// Returns a pointer to the slot's link. *O*(1).
     ///
     /// # Safety
     ///
     /// [`may_link`](Self::may_link) holds for the slot.
     unsafe fn link_cell(&self, slot: I) -> NonNull<I>;
 
-    /// Returns whether the slot can be in a list: it exists, its link was written once and, where
-    /// that is known, it is dead. *O*(1).
+    /// Returns whether the slot can be in a list: it exists, its link was written before and, if the space
+    /// knows, it is dead. *O*(1).
     fn may_link(&self, slot: I) -> bool;
 
-    /// Returns what the slot's link is combined with before it is written, so that a forged link is
-    /// a random one. Zero, as provided, leaves it plain.
+    /// Returns the key that the slot's link is encoded with, so that a forged link becomes a random one. The
+    /// provided method returns 0, which leaves links plain.
     #[inline]
     fn link_key(&self, slot: I) -> u32 {
         let _ = slot;
@@ -85,13 +82,13 @@ pub unsafe trait SlotSpace<I: SlotIndex> {
     }
 }
 
-/// A link that leads nowhere a link may lead: somebody wrote into a dead slot.
+/// A link to a slot that cannot be in the list: a dead slot was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("dead slot {slot} was written to: its link leads to {link}")]
 pub struct CorruptLink {
     /// The dead slot that was written to.
     pub slot: u32,
-    /// Where its link leads.
+    /// The slot that its link leads to.
     pub link: u32,
 }
 
@@ -99,11 +96,11 @@ pub struct CorruptLink {
 ///
 /// # Invariants
 ///
-/// - **F1 (owned)**: a listed slot was given up to [`push`](Self::push), has not been popped since,
-///   and `may_link` holds for it.
+/// - **F1 (owned)**: a listed slot was given up to [`push`](Self::push), was not popped since, and
+///   `may_link` holds for it.
 /// - **F2 (linked)**: the link cell of a listed slot was written by `push`.
-/// - **F3 (counted)**: `len` slots are listed; a link that is not the last one's and ends the list,
-///   or the other way round, is corrupt.
+/// - **F3 (counted)**: `len` slots are listed. The link of the last one is `NONE`, that of any other is
+///   not; a link that differs is corrupt.
 ///
 /// # Examples
 ///
@@ -130,7 +127,7 @@ pub struct CorruptLink {
 /// let cells = Cells(UnsafeCell::new([0; 8]));
 /// let mut list = FreeList::new();
 /// for slot in [5, 2] {
-///     // SAFETY: the slot exists and nobody uses it.
+///     // SAFETY: the slot exists, is not listed and is not used.
 ///     unsafe { list.push(&cells, slot) };
 /// }
 /// // SAFETY: `cells` is what the slots were pushed with.
@@ -153,36 +150,34 @@ impl<I: SlotIndex> FreeList<I> {
     ///
     /// # Safety
     ///
-    /// `space` is the one that this list always was used with; `space.may_link(slot)` holds, now and
-    /// until the slot is popped; the slot is not listed, and nobody uses its link cell.
+    /// `space` is the only one that this list is ever used with. `space.may_link(slot)` holds until the slot is popped. The
+    /// slot is not listed, and only the list uses its link cell.
     #[inline]
     pub unsafe fn push(&mut self, space: &impl SlotSpace<I>, slot: I) {
         let stored = I::from_u32(self.head.to_u32() ^ space.link_key(slot));
-        // SAFETY: the caller promises that the slot may link.
-        let cell = unsafe { space.link_cell(slot) };
-        // SAFETY: the space vouches for the cell, and the caller gives it up.
-        unsafe { cell.write_unaligned(stored) };
+        // SAFETY: the caller guarantees that the slot may link, so the cell is valid, and gives it up.
+        unsafe { space.link_cell(slot).write_unaligned(stored) };
         self.head = slot;
         self.len += 1;
     }
 
-    /// Removes the slot listed last and returns it; `None` if none is listed. *O*(1).
+    /// Removes and returns the slot listed last. *O*(1).
     ///
     /// # Errors
     ///
-    /// [`CorruptLink`] if the slot's link cannot have been written by `push`. The list is unchanged,
-    /// and nothing but that one link was read.
+    /// [`CorruptLink`] if `push` cannot have written the slot's link. The list is unchanged, and only that
+    /// link was read.
     ///
     /// # Safety
     ///
-    /// `space` is the one that this list always was used with.
+    /// `space` is the only one that this list is ever used with.
     #[inline]
     pub unsafe fn pop(&mut self, space: &impl SlotSpace<I>) -> Result<Option<I>, CorruptLink> {
         if self.len == 0 {
             return Ok(None);
         }
         let slot = self.head;
-        // SAFETY: by F3 the head is listed, in this space as the caller promises.
+        // SAFETY: by F3 the head is listed, and the caller guarantees that it is listed in this space.
         self.head = unsafe { next(space, slot, self.len) }?;
         self.len -= 1;
         Ok(Some(slot))
@@ -219,7 +214,8 @@ impl<I: SlotIndex> fmt::Debug for FreeList<I> {
     }
 }
 
-/// Returns where a listed slot's link leads, if it may lead there with `len` slots listed from here.
+/// Returns the slot after a listed one, of which `len` are listed from here on; fails if its link cannot be
+/// right.
 ///
 /// # Safety
 ///
@@ -230,10 +226,8 @@ unsafe fn next<I: SlotIndex>(
     slot: I,
     len: u32,
 ) -> Result<I, CorruptLink> {
-    // SAFETY: by F1 the slot may link.
-    let cell = unsafe { space.link_cell(slot) };
-    // SAFETY: by F1 the space vouches for the cell, and by F2 it is initialised.
-    let stored = unsafe { cell.read_unaligned() };
+    // SAFETY: by F1 the slot may link, so the cell is valid, and by F2 it is initialised.
+    let stored = unsafe { space.link_cell(slot).read_unaligned() };
     let link = I::from_u32(stored.to_u32() ^ space.link_key(slot));
     let sound = if len == 1 { link == I::NONE } else { link != slot && space.may_link(link) };
     if sound { Ok(link) } else { Err(corrupt(slot, link)) }

@@ -1,18 +1,18 @@
-//! One bit per slot that tells live slots from dead ones, in memory that the caller gives.
-#![expect(unsafe_code, reason = "the words lie in memory that the caller gives")]
+//! One bit per slot that tells live slots from dead ones, in memory from the caller.
+#![expect(unsafe_code, reason = "the words lie in memory from the caller")]
 
 use core::fmt;
 use core::ptr::NonNull;
 
 /// One bit per slot: set while the slot is live.
 ///
-/// One bit test catches a double free, a pointer into a block and a slot that was never handed
-/// out. The map does not own its words and does not know what the slots hold.
+/// A double free, a pointer into a block and a slot that was never handed out fail the same test of one
+/// bit. The map does not own its words and knows nothing of the content of slots.
 ///
 /// # Invariants
 ///
-/// - **L1 (owned)**: `words` is valid for reads and writes of `words_for(slot_count)` words and
-///   nobody else uses them while the map lives.
+/// - **L1 (owned)**: `words` is valid for reads and writes of `words_for(slot_count)` words, and only the
+///   map uses them while it lives.
 /// - **L2 (tail)**: bits at and beyond `slot_count` are zero.
 ///
 /// # Examples
@@ -22,7 +22,7 @@ use core::ptr::NonNull;
 /// use slab_core::LiveMap;
 ///
 /// let mut words = [0u64; LiveMap::words_for(100)];
-/// // SAFETY: the array holds two words and is used through the map alone.
+/// // SAFETY: the array has enough words and is used through the map alone.
 /// let mut map = unsafe { LiveMap::new(NonNull::from(&mut words).cast(), 100) };
 /// assert!(map.set_live(70));
 /// assert!(!map.set_live(70), "it is live already");
@@ -35,9 +35,9 @@ pub struct LiveMap {
     slot_count: u32,
 }
 
-// SAFETY: by L1 the map is the only user of its words, wherever it is sent.
+// SAFETY: by L1 only the map uses its words, whichever thread it is sent to.
 unsafe impl Send for LiveMap {}
-// SAFETY: through `&LiveMap` the words are only read.
+// SAFETY: a `&LiveMap` only reads the words.
 unsafe impl Sync for LiveMap {}
 
 impl LiveMap {
@@ -47,15 +47,15 @@ impl LiveMap {
         slot_count.div_ceil(u64::BITS) as usize
     }
 
-    /// Makes a map in which every slot is dead. *O*(`slot_count` / 64).
+    /// Returns a map in which every slot is dead. *O*(`slot_count` / 64).
     ///
     /// # Safety
     ///
-    /// `words` is aligned and valid for reads and writes of `words_for(slot_count)` words, which
-    /// nobody else uses for as long as the map is used.
+    /// `words` is aligned and valid for reads and writes of `words_for(slot_count)` words, and no other code
+    /// uses them for as long as the map is used.
     #[inline]
     pub unsafe fn new(words: NonNull<u64>, slot_count: u32) -> Self {
-        // SAFETY: the caller vouches for this many words.
+        // SAFETY: the caller guarantees that many writable words.
         unsafe { words.write_bytes(0, Self::words_for(slot_count)) };
         Self { words, slot_count }
     }
@@ -66,7 +66,7 @@ impl LiveMap {
         self.slot_count
     }
 
-    /// Returns whether a slot is live; `false` beyond the last slot. *O*(1).
+    /// Returns whether a slot is live. A slot beyond the last one is not. *O*(1).
     #[inline]
     pub fn is_live(&self, slot: u32) -> bool {
         slot < self.slot_count && self.word(slot) & Self::bit(slot) != 0
@@ -106,7 +106,7 @@ impl LiveMap {
         self.word_values().map(u64::count_ones).sum()
     }
 
-    /// Returns the live slots, lowest first. *O*(`slot_count` / 64) plus one step a live slot.
+    /// Returns the live slots, lowest first. *O*(`slot_count` / 64 + live slots).
     pub fn live_slots(&self) -> LiveSlots<'_> {
         let rest = if self.slot_count == 0 { 0 } else { self.word(0) };
         LiveSlots { map: self, first_of_word: 0, rest }
@@ -125,21 +125,21 @@ impl LiveMap {
     #[inline]
     fn word(&self, slot: u32) -> u64 {
         let cell = self.cell(slot);
-        // SAFETY: `cell` is one of the words that L1 lets us read; they were zeroed by `new`.
+        // SAFETY: `cell` is one of the words of L1, which `new` has zeroed.
         unsafe { cell.read() }
     }
 
     #[inline]
     fn set_word(&mut self, slot: u32, word: u64) {
         let cell = self.cell(slot);
-        // SAFETY: `cell` is one of the words that L1 lets us write.
+        // SAFETY: `cell` is one of the words of L1.
         unsafe { cell.write(word) };
     }
 
     #[inline]
     fn cell(&self, slot: u32) -> NonNull<u64> {
         assert!(slot < self.slot_count, "slot {slot} of a map of {}", self.slot_count);
-        // SAFETY: `slot / 64 < words_for(slot_count)`, inside the words of L1.
+        // SAFETY: `slot / 64 < words_for(slot_count)`, so the result is one of the words of L1.
         unsafe { self.words.add((slot / u64::BITS) as usize) }
     }
 }

@@ -1,12 +1,12 @@
-//! How much an allocator checks: three unit types and the sealed trait that reads them.
+//! How much an allocator checks: three unit types and the sealed trait that they implement.
 
-/// How much an allocator checks. Implemented by [`Unchecked`], [`Checked`] and [`Hardened`] only.
+/// How much an allocator checks: [`Unchecked`], [`Checked`] or [`Hardened`].
 ///
-/// The constants are known at compile time, so what a mode does not ask for costs nothing.
+/// The constants are known at compile time, so that a check costs nothing in a mode without it.
 pub trait Mode: sealed::Sealed + Copy + core::fmt::Debug + Default + Send + Sync + 'static {
     /// Whether a free is checked against the live map before anything is changed.
     const CHECKED: bool;
-    /// Whether dead memory is filled and inspected, links are encoded and blocks end in a canary.
+    /// Whether dead memory is filled and inspected, links are encoded, and a canary follows each block.
     const HARDENED: bool;
     /// The mode's name, for tables and messages.
     const NAME: &str;
@@ -18,7 +18,7 @@ pub trait Tracking: Mode {}
 impl Tracking for Checked {}
 impl Tracking for Hardened {}
 
-/// Trusts its caller: the fastest, and the one in which a double free corrupts the heap.
+/// Trusts the caller: the fastest mode, in which a double free corrupts the heap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Unchecked;
 
@@ -26,8 +26,8 @@ pub struct Unchecked;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Checked;
 
-/// Checks what [`Checked`] does, and finds writes after free and past the end of a block too. It
-/// reads and writes all of a block when that is freed.
+/// Checks every free as [`Checked`] does, and also finds writes after free and past the end of a block. A
+/// free reads and writes the whole block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Hardened;
 

@@ -1,8 +1,8 @@
-//! Makes dead memory visible: a read or write after free inside an arena is reported at the
-//! user's own line.
+//! Tells Miri and the sanitizers which memory is dead, so that they report a use after free at the line
+//! that makes it.
 //!
-//! An arena is one live object to every tool, so a use after free inside it goes unseen unless the
-//! allocator says which bytes are dead. What saying so means depends on the build:
+//! To such a tool a region is one live object: it sees no use after free inside it unless the allocator
+//! says which bytes are dead. The effect depends on the build:
 //!
 //! | build | on free | when handed out |
 //! |---|---|---|
@@ -12,72 +12,71 @@
 //! | [`Hardened`](crate::Hardened) mode, in any build | the bytes are filled with [`FILL`] | the fill is verified |
 //! | any other | nothing | nothing |
 //!
-//! The `slab_sanitizer` setting goes with the sanitizer itself, because the compiler tells stable
-//! code nothing of it:
-//! `RUSTFLAGS='-Zsanitizer=address --cfg slab_sanitizer="address"'`.
+//! Set `slab_sanitizer` together with the sanitizer, because stable code cannot see which sanitizer it is
+//! compiled with: `RUSTFLAGS='-Zsanitizer=address --cfg slab_sanitizer="address"'`.
 #![expect(unsafe_code, reason = "marks raw memory")]
 
 use core::ptr::NonNull;
 
 use crate::Mode;
 
-/// The byte with which [`Hardened`](crate::Hardened) mode fills dead memory: not a valid `bool`,
-/// not ASCII, and eight of them are no canonical x86-64 address.
+/// The byte that [`Hardened`](crate::Hardened) mode fills dead memory with. It is not a valid `bool` and
+/// not ASCII, and eight of them are not a canonical x86-64 address.
 pub const FILL: u8 = 0xD7;
 
-/// Returns whether marking memory does anything in this build and mode. Where it does not, an
-/// allocator can leave out what it would compute for the calls.
+/// Returns whether poisoning does anything in this build and mode. Where it does not, an allocator
+/// can skip the arithmetic for the calls.
 #[inline]
 pub const fn is_active<M: Mode>() -> bool {
     M::HARDENED || cfg!(any(miri, slab_sanitizer = "address", slab_sanitizer = "memory"))
 }
 
-/// Marks a freed block as dead.
+/// Marks the bytes of a freed block as dead; their content is lost.
 ///
-/// *O*(1) in ordinary builds, *O*(`size`) where the bytes are written.
+/// *O*(1) in ordinary builds, *O*(`size`) in builds and modes that write the bytes.
 ///
 /// # Safety
 ///
-/// `block` is valid for writes of `size` bytes and holds nothing that anybody still needs.
+/// `block` is valid for writes of `size` bytes, and their content is no longer needed.
 #[inline]
-pub unsafe fn retire<M: Mode>(block: NonNull<u8>, size: usize) {
-    if M::HARDENED {
-        // SAFETY: the caller vouches for `size` writable bytes.
-        unsafe { block.write_bytes(FILL, size) };
-        // SAFETY: as above. Filled bytes stay initialised: `revive` reads them.
-        unsafe { tool::forbid(block, size) };
-    } else {
-        // SAFETY: the caller vouches for `size` bytes that nobody needs.
-        unsafe { tool::forget(block, size) };
-        // SAFETY: as above.
-        unsafe { tool::forbid(block, size) };
+pub unsafe fn poison<M: Mode>(block: NonNull<u8>, size: usize) {
+    // SAFETY: the caller guarantees `size` writable bytes whose content is not needed. Filled bytes stay
+    // initialised, because `unpoison` reads them; bytes that are not filled become uninitialised.
+    unsafe {
+        if M::HARDENED {
+            block.write_bytes(FILL, size);
+        } else {
+            tool::forget(block, size);
+        }
+        tool::deny_access(block, size);
     }
 }
 
-/// Makes a dead block usable again, and returns the offset of the first byte that was written while
-/// it was dead, where the mode can tell.
+/// Makes the bytes of a dead block usable again. Returns the offset of the first byte that was written
+/// while the block was dead, if the mode can tell.
 ///
 /// *O*(1) in ordinary builds, *O*(`size`) in `Hardened` mode.
 ///
 /// # Safety
 ///
-/// `block` is valid for reads and writes of `size` bytes, all of which were passed to [`retire`] of
-/// the same mode since they were last handed out, or, not in `Hardened` mode, never handed out.
+/// `block` is valid for reads and writes of `size` bytes. All of them were passed to [`poison`] of the
+/// same mode after they were last handed out; outside `Hardened` mode they may also be bytes that were
+/// never handed out.
 #[inline]
-pub unsafe fn revive<M: Mode>(block: NonNull<u8>, size: usize) -> Option<usize> {
-    // SAFETY: the caller vouches for `size` bytes.
-    unsafe { tool::permit(block, size) };
+pub unsafe fn unpoison<M: Mode>(block: NonNull<u8>, size: usize) -> Option<usize> {
+    // SAFETY: the caller guarantees that `block` is valid for `size` bytes.
+    unsafe { tool::allow_access(block, size) };
     if !M::HARDENED {
         return None;
     }
-    // SAFETY: `retire` initialised these bytes, and until they are handed out nobody writes them by
-    // right; the slice does not outlive this call.
+    // SAFETY: `poison` initialised these bytes, no code may write them until they are handed out, and the
+    // slice does not outlive this call.
     let bytes = unsafe { core::slice::from_raw_parts(block.as_ptr(), size) };
     first_written(bytes)
 }
 
-/// Returns the offset of the first byte that is not the fill. Compares many at a time, as the
-/// processor can, and Miri.
+/// Returns the offset of the first byte that is not the fill. It compares 64 bytes at a time, which is
+/// fast on processors and in Miri.
 fn first_written(bytes: &[u8]) -> Option<usize> {
     const FILLED: [u8; 64] = [FILL; 64];
     let written = bytes.chunks(FILLED.len()).position(|chunk| chunk != &FILLED[..chunk.len()])?;
@@ -85,31 +84,37 @@ fn first_written(bytes: &[u8]) -> Option<usize> {
     bytes[start..].iter().position(|&byte| byte != FILL).map(|offset| start + offset)
 }
 
-/// Makes memory inaccessible to the address sanitizer, in builds that have it, and leaves its
-/// content alone. For the slack behind a block and for memory that was never handed out.
+/// Makes memory inaccessible in builds with the address sanitizer; its content stays. For the slack
+/// behind a block and for memory that was never handed out.
 ///
 /// # Safety
 ///
-/// `block` is valid for `size` bytes, which nobody accesses until they are passed to [`revive`] or
-/// [`permit`].
+/// `block` is valid for `size` bytes, and no code accesses them until they are passed to [`unpoison`] or
+/// [`allow_access`].
 #[inline]
-pub unsafe fn forbid(block: NonNull<u8>, size: usize) {
-    // SAFETY: the caller's promise is the same.
-    unsafe { tool::forbid(block, size) };
+pub unsafe fn deny_access(block: NonNull<u8>, size: usize) {
+    // SAFETY: the caller guarantees that `block` is valid for `size` bytes.
+    unsafe { tool::deny_access(block, size) };
 }
 
-/// Undoes [`forbid`].
+/// Undoes [`deny_access`].
 ///
 /// # Safety
 ///
 /// `block` is valid for `size` bytes.
 #[inline]
-pub unsafe fn permit(block: NonNull<u8>, size: usize) {
-    // SAFETY: the caller's promise is the same.
-    unsafe { tool::permit(block, size) };
+pub unsafe fn allow_access(block: NonNull<u8>, size: usize) {
+    // SAFETY: the caller guarantees that `block` is valid for `size` bytes.
+    unsafe { tool::allow_access(block, size) };
 }
 
-/// What the tool that watches this build understands.
+#[doc(hidden)]
+pub use former::*;
+
+/// The former names, until the crates above use the present ones.
+mod former;
+
+/// The calls of the tool that watches this build.
 #[cfg_attr(miri, path = "poison/miri.rs")]
 #[cfg_attr(all(not(miri), slab_sanitizer = "address"), path = "poison/address.rs")]
 #[cfg_attr(all(not(miri), slab_sanitizer = "memory"), path = "poison/memory.rs")]
@@ -128,20 +133,16 @@ mod tests {
     fn hardened_finds_the_first_byte_written_after_free() {
         let mut block = [1u8; 24];
         let start = NonNull::from(&mut block).cast::<u8>();
-        // SAFETY: the array has 24 bytes and is not used in between.
-        unsafe { retire::<Hardened>(start, 24) };
-        // SAFETY: as above.
-        assert_eq!(unsafe { revive::<Hardened>(start, 24) }, None);
-        // SAFETY: as above.
-        unsafe { retire::<Hardened>(start, 24) };
-        // SAFETY: byte 17 lies inside the array; the sanitizers are told beforehand.
-        unsafe { permit(start, 24) };
-        // SAFETY: as above.
-        let written = unsafe { start.add(17) };
-        // SAFETY: as above.
-        unsafe { written.write(0) };
-        // SAFETY: as above.
-        assert_eq!(unsafe { revive::<Hardened>(start, 24) }, Some(17));
+        // SAFETY: the array has 24 bytes and is used through `start` alone. Byte 17 is made accessible
+        // before it is written.
+        unsafe {
+            poison::<Hardened>(start, 24);
+            assert_eq!(unpoison::<Hardened>(start, 24), None);
+            poison::<Hardened>(start, 24);
+            allow_access(start, 24);
+            start.add(17).write(0);
+            assert_eq!(unpoison::<Hardened>(start, 24), Some(17));
+        }
     }
 
     #[test]
@@ -159,8 +160,8 @@ mod tests {
     fn checked_leaves_dead_memory_alone_in_ordinary_builds() {
         let mut block = [1u8; 24];
         let start = NonNull::from(&mut block).cast::<u8>();
-        // SAFETY: the array has 24 bytes and is not used in between.
-        unsafe { retire::<crate::Checked>(start, 24) };
+        // SAFETY: the array has 24 bytes, and its content is not needed.
+        unsafe { poison::<crate::Checked>(start, 24) };
         assert_eq!(block, [1; 24]);
     }
 }

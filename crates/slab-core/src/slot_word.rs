@@ -1,12 +1,12 @@
-//! The slots of a segment of at most 64, in one word: which are vacant, or which are live.
+//! The vacant or the live slots among at most 64, as the bits of one word.
 //!
-//! A word of vacant slots is a free list that needs no link: the lowest slot is found by counting
-//! trailing zeros, and nothing is ever written into a dead slot, so a user who writes there after a
-//! free damages no bookkeeping. A word of live slots sees a double free as a bit that is clear.
+//! A word of vacant slots is a free list without links: the lowest slot is found by counting trailing
+//! zeros, and nothing is written into dead slots, so that a write after free cannot damage it. In a word
+//! of live slots a double free meets a bit that is clear.
 //!
-//! Slots are numbered modulo 64: who has fewer, or more, compares with the count first.
+//! Slot numbers are taken modulo 64. A caller with another number of slots compares with the count first.
 
-/// The set of vacant slots among up to 64, to take from.
+/// The set of vacant slots among at most 64.
 ///
 /// # Examples
 ///
@@ -23,7 +23,7 @@
 pub struct VacantWord(u64);
 
 impl VacantWord {
-    /// The most slots one word can tell apart.
+    /// The number of slots in a word.
     pub const SLOT_COUNT_MAX: u32 = u64::BITS;
 
     /// Returns the set of slots `0..slot_count`, all vacant.
@@ -67,7 +67,7 @@ impl VacantWord {
     }
 }
 
-/// The set of live slots among up to 64, to free from.
+/// The set of live slots among at most 64.
 ///
 /// # Examples
 ///
@@ -77,7 +77,7 @@ impl VacantWord {
 /// let mut slots = LiveWord::default();
 /// assert_eq!(slots.fill(2), VacantWord::new(2), "both were vacant");
 /// assert!(slots.remove(1));
-/// assert!(!slots.remove(1), "a double free is seen");
+/// assert!(!slots.remove(1), "a double free is detected");
 /// assert_eq!(slots.fill(2).take(), Some(1));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,7 +85,7 @@ impl VacantWord {
 pub struct LiveWord(u64);
 
 impl LiveWord {
-    /// Makes slots `0..slot_count` live and returns those that were not; a count above 64 counts as 64.
+    /// Makes the slots `0..slot_count` live and returns those that were not. A count above 64 counts as 64.
     /// *O*(1).
     #[inline]
     pub const fn fill(&mut self, slot_count: u32) -> VacantWord {
@@ -94,19 +94,19 @@ impl LiveWord {
         vacant
     }
 
-    /// Returns those of the slots `0..slot_count` that are not live; a count above 64 counts as 64. *O*(1).
+    /// Returns the slots in `0..slot_count` that are not live. A count above 64 counts as 64. *O*(1).
     #[inline]
     pub const fn vacant(self, slot_count: u32) -> VacantWord {
         VacantWord(!self.0 & first(slot_count))
     }
 
-    /// Returns the live slots without some. *O*(1).
+    /// Returns the live slots that are not in `vacant`. *O*(1).
     #[inline]
     pub const fn without(self, vacant: VacantWord) -> Self {
         Self(self.0 & !vacant.0)
     }
 
-    /// Removes a slot; `false` if it was not live. *O*(1).
+    /// Removes a slot and returns whether it was live. *O*(1).
     #[inline]
     pub const fn remove(&mut self, slot: u32) -> bool {
         let before = self.0;
@@ -138,7 +138,7 @@ const fn bit(slot: u32) -> u64 {
     1 << (slot % u64::BITS)
 }
 
-/// Returns the word of the slots `0..slot_count`, all 64 for a larger count.
+/// Returns the word of the slots `0..slot_count`, of all 64 if the count is larger.
 #[inline]
 const fn first(slot_count: u32) -> u64 {
     if slot_count < u64::BITS { (1 << slot_count) - 1 } else { u64::MAX }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn sees_a_double_free_and_stays_as_it_was() {
+    fn a_double_free_is_detected_and_changes_nothing() {
         for count in 1..=VacantWord::SLOT_COUNT_MAX {
             let mut live = LiveWord::default();
             assert!(!live.remove(0), "never handed out");

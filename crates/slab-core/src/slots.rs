@@ -1,20 +1,20 @@
-//! A segment: one buffer of the caller's, divided into slots of one size.
+//! A segment: one buffer from the caller, divided into slots of one size.
 //!
-//! A slot is handed out as a [`Slot`], which nobody else can make: pushing one back is safe, pushing
-//! a raw pointer is not. Slots that were never handed out are carved from the front of the buffer
-//! one by one; those that came back are listed in a [`FreeList`](crate::FreeList) whose links lie in
-//! them. What is checked, and what that costs, is the [`Mode`]'s to say:
+//! A slot is handed out as a [`Slot`], a token that only a segment can make: pushing a token back is
+//! safe, pushing a raw pointer is not. Slots that were never handed out are carved one by one from the
+//! start of the buffer. Slots that came back are listed in a [`FreeList`](crate::FreeList), whose links
+//! lie in them. The [`Mode`](crate::Mode) decides what is checked:
 //!
-//! | mode | bytes a slot of `n` takes, before alignment | a free checks | a pop checks |
+//! | mode | bytes per slot of `n` bytes, before alignment | a push checks | a pop checks |
 //! |---|---|---|---|
-//! | `Unchecked` | max(`n`, size of an index) | that it is a slot | the link's range |
-//! | `Checked` | the same and one bit | and that it is live | and that the next slot is dead |
-//! | `Hardened` | `n` + 8 and one bit | and the canary behind it | and every byte of the slot |
+//! | `Unchecked` | max(`n`, size of an index) | that the pointer is a slot | the range of the link |
+//! | `Checked` | the same and one bit | also that the slot is live | also that the next slot is dead |
+//! | `Hardened` | `n` + 8 and one bit | also the canary behind the slot | also every byte of the slot |
 //!
-//! A finding of a pop stands: the segment hands out nothing more, since whoever wrote into a dead
-//! slot may write again. Slots can still be pushed.
+//! After a pop has found a fault, the segment hands out no more slots, because the code that wrote into
+//! one dead slot may write into others. Slots can still be pushed.
 //!
-//! The segment never reads a `T`, never drops one, never locks and never asks for memory.
+//! The segment never reads or drops a `T`, never locks and never allocates.
 
 mod error;
 mod guard;
@@ -31,8 +31,8 @@ pub use slot::{Rejected, Slot};
 
 /// A segment of slots for values of type `T`. See [`Segment`] for its methods.
 ///
-/// Any `T` will do: of one byte, of none (each then has an address of its own), of any alignment.
-/// `I` numbers the slots; a `u16` numbers 65 535.
+/// `T` may have any size and any alignment; values of zero bytes have distinct addresses too. `I` is the
+/// type of a slot's number: a `u16` can number 65,535 slots.
 ///
 /// # Examples
 ///
@@ -42,9 +42,9 @@ pub use slot::{Rejected, Slot};
 ///
 /// let mut buffer = [0_u64; 64];
 /// let start = NonNull::from(&mut buffer).cast();
-/// // SAFETY: the buffer is as long as said, outlives the slots and is used through them alone.
+/// // SAFETY: the buffer has that size, outlives the slots and is used through them alone.
 /// let mut slots = unsafe { Slots::<[u64; 4]>::new(start, size_of_val(&buffer)) }?;
-/// assert_eq!(slots.slot_count(), 15, "and the map of live slots");
+/// assert_eq!(slots.slot_count(), 15); // The rest holds the live map.
 ///
 /// let mut slot = slots.try_pop_slot()?;
 /// slot.as_uninit_mut().write([1, 2, 3, 4]);
@@ -55,7 +55,7 @@ pub use slot::{Rejected, Slot};
 /// # Ok::<(), SlotError>(())
 /// ```
 ///
-/// Its fields are its own business:
+/// Its fields are private:
 ///
 /// ```compile_fail,E0616
 /// fn forge(slots: &mut slab_core::Slots<u64>) {
@@ -76,7 +76,7 @@ pub type Slots<T, M = Checked, I = u16> = Segment<Typed<T>, M, I>;
 /// let mut buffer = [0_u64; 64];
 /// let start = NonNull::from(&mut buffer).cast();
 /// let layout = Layout::from_size_align(24, 8).expect("a valid layout");
-/// // SAFETY: the buffer is as long as said, outlives the slots and is used through them alone.
+/// // SAFETY: the buffer has that size, outlives the slots and is used through them alone.
 /// let mut slots = unsafe { ErasedSlots::<slab_core::Checked>::new(layout, start, 512) }?;
 /// let mut slot = slots.try_pop_slot()?;
 /// assert_eq!(slot.as_uninit_mut().len(), 24);

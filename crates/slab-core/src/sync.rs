@@ -1,13 +1,12 @@
-//! Atomics, interior mutability and spinning: those of `core`, or those of loom in a build with
-//! `--cfg loom`. The only place in the workspace that knows which.
+//! Atomics, interior mutability and spin hints, from `core` or, in a build with `--cfg loom`, from loom.
+//! No other module of the workspace depends on which.
 //!
-//! A concurrent algorithm written against this module runs unchanged on hardware and in a loom
-//! model that tries its interleavings. Targets without compare-and-swap get the atomics that they
-//! have.
+//! An algorithm that uses this module runs unchanged on hardware and in a loom model, which tries its
+//! interleavings. On targets without compare-and-swap the module has the atomics of `core` there.
 
 pub use imp::{UnsafeCell, atomic, hint};
 
-/// The lock of a model. Outside of models a crate brings its own: `core` has none.
+/// The lock of loom models. There is none in other builds, because `core` has no lock.
 #[cfg(loom)]
 pub use imp::Mutex;
 
@@ -16,9 +15,7 @@ mod imp {
     pub use core::hint;
     pub use core::sync::atomic;
 
-    /// A cell that is shared, whose accesses the caller keeps apart.
-    ///
-    /// As [`core::cell::UnsafeCell`], but its pointers live in closures, so that loom can see
+    /// A [`core::cell::UnsafeCell`] that gives its pointers to closures only, so that loom can detect
     /// accesses that overlap.
     #[derive(Debug, Default)]
     #[repr(transparent)]

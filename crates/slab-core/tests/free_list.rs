@@ -1,4 +1,4 @@
-//! A free list across several pieces of memory, as an allocator of many chunks uses it.
+//! A free list across several chunks.
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "gives link cells away")]
 
@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use slab_core::{CorruptLink, FreeList, SlotIndex, SlotSpace};
 use slab_testkit::Arena;
 
-/// Slots of three bytes, four in each of some arenas, and nothing said about which are dead.
+/// Slots of five bytes, four per arena. It does not know which slots are dead.
 struct Chunks {
     arenas: Vec<Arena>,
     key: u32,
@@ -24,12 +24,12 @@ impl Chunks {
 
     fn start(&self, slot: u32) -> NonNull<u8> {
         let chunk = self.arenas[(slot / SLOTS_PER_CHUNK) as usize].region().cast::<u8>();
-        // SAFETY: each arena holds that many slots.
+        // SAFETY: each arena holds `SLOTS_PER_CHUNK` slots.
         unsafe { chunk.add((slot % SLOTS_PER_CHUNK) as usize * STRIDE) }
     }
 }
 
-// SAFETY: the slots are disjoint, hold a link of up to four bytes, and are the list's alone.
+// SAFETY: the slots are disjoint, hold a link of up to four bytes, and are used by the list alone.
 unsafe impl<I: SlotIndex> SlotSpace<I> for Chunks {
     unsafe fn link_cell(&self, slot: I) -> NonNull<I> {
         self.start(slot.to_u32()).cast()
@@ -83,32 +83,32 @@ fn works_across_chunks_at_odd_addresses_with_every_index() {
 
 fn corrupt<I: SlotIndex>(chunks: &Chunks, list: &mut FreeList<I>, slot: u32, link: u32) {
     let stored = I::from_u32(link ^ chunks.link_key(I::from_u32(slot)));
-    // SAFETY: a mistake on purpose; the cell is valid.
+    // SAFETY: the cell is valid; the write is the mistake to be found.
     unsafe { chunks.start(slot).cast::<I>().write_unaligned(stored) };
     let before = *list;
     let found = CorruptLink { slot, link: I::from_u32(link).to_u32() };
     assert_eq!(pop(list, chunks), Err(found));
     assert_eq!(*list, before, "the list is unchanged");
-    assert_eq!(pop(list, chunks), Err(found), "and says so again");
+    assert_eq!(pop(list, chunks), Err(found), "it is refused again");
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_refused() {
+fn a_link_to_no_possible_slot_is_refused() {
     let chunks = Chunks::new(2, 77);
-    // Beyond the last slot, to itself, and the end too early.
+    // Two slots that do not exist, the slot itself, and the end of the list too early.
     for link in [8, 1000, 6, u32::from(u16::MAX)] {
         let mut list = FreeList::<u16>::new();
         push(&mut list, &chunks, &[1, 2, 6]);
         corrupt(&chunks, &mut list, 6, link);
     }
-    // The last slot's link has to end the list.
+    // The link of the last slot must end the list.
     let mut list = FreeList::<u16>::new();
     push(&mut list, &chunks, &[5]);
     corrupt(&chunks, &mut list, 5, 3);
 }
 
 #[test]
-fn the_largest_index_is_no_slot() {
+fn the_largest_index_numbers_no_slot() {
     assert_eq!((u8::SLOT_COUNT_MAX, u8::NONE), (255, 255));
     assert_eq!((u16::SLOT_COUNT_MAX, u16::NONE), (65_535, 65_535));
     assert_eq!((u32::SLOT_COUNT_MAX, u32::NONE), (u32::MAX, u32::MAX));

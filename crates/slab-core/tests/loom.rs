@@ -1,4 +1,4 @@
-//! A segment shared behind a lock, in every order that two threads can run in.
+//! A segment behind a lock, in every interleaving of two threads.
 //!
 //! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 cargo test --release -p slab-core --test loom`
 #![cfg(loom)]
@@ -15,19 +15,19 @@ use slab_core::{SlotError, Slots};
 
 const SLOTS: usize = 2;
 
-/// Slots behind a spin lock whose unlock has an ordering of the test's choice.
+/// Slots behind a spin lock. The test chooses the ordering of the unlock.
 struct Shared {
     locked: AtomicBool,
     unlock: Ordering,
     slots: UnsafeCell<Slots<u64>>,
-    /// What the slots' owners write; loom watches each for accesses that overlap.
+    /// One cell per slot, written by the slot's owner; loom reports accesses that overlap.
     contents: [UnsafeCell<usize>; SLOTS],
 }
 
-// SAFETY: the slots are reached under the lock alone, a content by the owner of its slot; whether
-// that is enough is what the model is about.
+// SAFETY: the slots are accessed under the lock alone, and a content by the owner of its slot alone. The
+// model checks whether that is enough.
 unsafe impl Sync for Shared {}
-// SAFETY: nothing in it belongs to a thread.
+// SAFETY: no field depends on a thread.
 unsafe impl Send for Shared {}
 
 impl Shared {
@@ -35,7 +35,7 @@ impl Shared {
         const WORDS: usize = SLOTS + 1;
         let buffer = Box::leak(Box::new([0_u64; WORDS]));
         let start = NonNull::from(buffer).cast();
-        // SAFETY: the buffer is that long, leaked, and used by these slots alone.
+        // SAFETY: the buffer has that many words, is leaked, and is used by these slots alone.
         let slots = unsafe { Slots::new(start, WORDS * 8) }.expect("two slots and a map");
         assert_eq!(slots.slot_count() as usize, SLOTS);
         Self {
@@ -47,19 +47,19 @@ impl Shared {
     }
 
     fn locked<R>(&self, action: impl FnOnce(&mut Slots<u64>) -> R) -> R {
-        // Acquire: what the last holder did to the slots is seen by this one.
+        // Acquire: this holder sees the slots as the previous holder left them.
         let take =
             || self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
         while take().is_err() {
             hint::spin_loop();
         }
-        // SAFETY: the flag was clear and is set now, so nobody else is in here.
+        // SAFETY: this thread set the flag, so no other thread is between here and the store below.
         let result = self.slots.with_mut(|slots| action(unsafe { &mut *slots }));
         self.locked.store(false, self.unlock);
         result
     }
 
-    /// Takes a slot, uses it and gives it back; returns whether there was one.
+    /// Pops a slot, uses it and pushes it back. Returns whether there was one.
     fn work(&self, id: usize) -> bool {
         let popped = self.locked(|slots| {
             let slot = slots.try_pop_slot()?;
@@ -67,10 +67,11 @@ impl Shared {
             Ok::<_, SlotError>((slot, index as usize))
         });
         let Ok((slot, index)) = popped else { return false };
-        // SAFETY: the slot's only owner is the content's.
-        self.contents[index].with_mut(|content| unsafe { content.write(id) });
-        // SAFETY: as above.
-        let content = self.contents[index].with(|content| unsafe { content.read() });
+        let cell = &self.contents[index];
+        // SAFETY: only the owner of the slot, this thread, accesses its content.
+        cell.with_mut(|content| unsafe { content.write(id) });
+        // SAFETY: only the owner of the slot, this thread, accesses its content.
+        let content = cell.with(|content| unsafe { content.read() });
         assert_eq!(content, id, "a slot had two owners");
         self.locked(|slots| slots.push(slot)).expect("it came from here");
         true
@@ -100,6 +101,6 @@ fn each_slot_goes_to_one_thread() {
 
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn an_unlock_that_publishes_nothing_is_found() {
+fn a_relaxed_unlock_is_found() {
     model(Ordering::Relaxed);
 }

@@ -7,7 +7,7 @@ mod program;
 use program::run_all;
 
 #[test]
-fn a_fixed_program_that_reaches_everything() {
+fn a_fixed_program_reaches_every_outcome() {
     let length = if cfg!(miri) { 120 } else { 4000 };
     let mut state = 1_u32;
     let mut next = || {

@@ -1,5 +1,4 @@
-//! What a debugger prints of segments, slots, lists and maps, and what of a slot may be written before
-//! anything is there.
+//! `Debug` output, access to uninitialised slots, and the number of slots of an erased layout.
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "gives buffers away")]
 
@@ -18,7 +17,7 @@ fn an_uninitialised_slot_is_written_in_place() {
     let mut slots = common::slots_in::<u64, Checked, u16>(&arena);
     let mut slot = slots.try_pop_slot().expect("room");
     assert_eq!(*slot.as_uninit_mut().write(7), 7);
-    // SAFETY: just written, and this test's alone.
+    // SAFETY: the slot was just written, and this test owns its token.
     assert_eq!(unsafe { slot.as_ptr().read() }, 7);
     slots.push(slot).expect("it came from here");
 
@@ -30,13 +29,13 @@ fn an_uninitialised_slot_is_written_in_place() {
     let mut slot = slots.try_pop_slot().expect("room");
     assert_eq!(slot.as_uninit_mut().len(), 5);
     slot.as_uninit_mut().iter_mut().for_each(|byte| _ = byte.write(9));
-    // SAFETY: just written, and this test's alone.
+    // SAFETY: the slot was just written, and this test owns its token.
     assert_eq!(unsafe { slot.as_ptr().as_ref() }, [9; 5]);
     slots.push(slot).expect("it came from here");
 }
 
 #[test]
-fn how_many_slots_fit_is_known_beforehand() {
+fn as_many_slots_of_a_layout_fit_as_were_calculated() {
     let layout = Layout::from_size_align(20, 4).expect("valid");
     for size in [0, 8, 24, 100, 256, 1000] {
         let arena = Arena::new(size.max(1), 0);
@@ -46,25 +45,22 @@ fn how_many_slots_fit_is_known_beforehand() {
             ErasedSlots::<Checked>::calculate_total_slots(layout, size),
             ErasedSlots::<Hardened>::calculate_total_slots(layout, size),
         ];
-        // SAFETY: the arena is of that size, and each segment is dropped before the next is made.
-        let unchecked = unsafe { ErasedSlots::<Unchecked>::new(layout, start, size) };
-        // SAFETY: as above.
-        let checked = unsafe { ErasedSlots::<Checked>::new(layout, start, size) };
-        // SAFETY: as above.
-        let hardened = unsafe { ErasedSlots::<Hardened>::new(layout, start, size) };
-        let counts = [
-            unchecked.map_or(0, |slots| slots.slot_count()),
-            checked.map_or(0, |slots| slots.slot_count()),
-            hardened.map_or(0, |slots| slots.slot_count()),
-        ];
-        assert_eq!(counts, expected, "{size} bytes");
+        // SAFETY: the arena has that size, and each segment is dropped before the next one is made.
+        let counts = unsafe {
+            [
+                ErasedSlots::<Unchecked>::new(layout, start, size).map(|slots| slots.slot_count()),
+                ErasedSlots::<Checked>::new(layout, start, size).map(|slots| slots.slot_count()),
+                ErasedSlots::<Hardened>::new(layout, start, size).map(|slots| slots.slot_count()),
+            ]
+        };
+        assert_eq!(counts.map(|count| count.unwrap_or(0)), expected, "{size} bytes");
     }
     let endless = Layout::from_size_align(isize::MAX as usize, 1).expect("valid");
     assert_eq!(ErasedSlots::<Checked>::calculate_total_slots(endless, usize::MAX / 2), 0);
 }
 
 #[test]
-fn what_a_debugger_prints() {
+fn debug_output_names_the_numbers() {
     let arena = Arena::new(256, 0);
     let mut slots: Slots<u64, Checked, u16> = common::slots_in(&arena);
     let count = slots.slot_count();
@@ -95,11 +91,11 @@ fn what_a_debugger_prints() {
 }
 
 #[test]
-fn a_shared_cell_lends_its_value() {
+fn a_shared_cell_gives_pointers_to_closures() {
     let cell = UnsafeCell::new(1);
-    // SAFETY: nobody else has the cell, here and below.
+    // SAFETY: no other access to the cell is in progress.
     cell.with_mut(|value| unsafe { *value += 1 });
-    // SAFETY: as above.
+    // SAFETY: no write to the cell is in progress.
     assert_eq!(cell.with(|value| unsafe { *value }), 2);
     assert_eq!(cell.into_inner(), 2);
 }

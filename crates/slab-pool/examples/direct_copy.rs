@@ -69,7 +69,7 @@ fn same(pool: &BufferPool, one: &Path, two: &Path) -> io::Result<bool> {
 }
 
 fn main() -> io::Result<()> {
-    let pool: std::sync::Arc<BufferPool> = BufferPool::builder()
+    let pool: BufferPool = BufferPool::builder()
         .classes(&[CHUNK_BYTES])
         .alignment(SECTOR_BYTES)
         .build()

@@ -4,7 +4,6 @@
 //! `cargo run --release -p slab-pool --example echo_proxy`
 
 use std::io;
-use std::sync::Arc;
 
 use slab_pool::BufferPool;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,11 +17,7 @@ const BUFFER_BYTES: usize = 16 << 10;
 const BUFFERS: usize = 8;
 
 /// Copies until the end of the input. The buffer is acquired once there is something to read.
-async fn pump(
-    pool: Arc<BufferPool>,
-    from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-) -> io::Result<()> {
+async fn pump(pool: BufferPool, from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
     loop {
         from.readable().await?;
         let mut buffer = pool.acquire_async(BUFFER_BYTES).await?;
@@ -37,18 +32,14 @@ async fn pump(
     to.shutdown().await
 }
 
-async fn serve(
-    pool: Arc<BufferPool>,
-    listener: TcpListener,
-    upstream: Option<std::net::SocketAddr>,
-) {
+async fn serve(pool: BufferPool, listener: TcpListener, upstream: Option<std::net::SocketAddr>) {
     while let Ok((client, _)) = listener.accept().await {
-        let pool = Arc::clone(&pool);
+        let pool = pool.clone();
         tokio::spawn(async move {
             let (from_client, to_client) = client.into_split();
             let Some(upstream) = upstream else { return pump(pool, from_client, to_client).await };
             let (from_server, to_server) = TcpStream::connect(upstream).await?.into_split();
-            let there = tokio::spawn(pump(Arc::clone(&pool), from_client, to_server));
+            let there = tokio::spawn(pump(pool.clone(), from_client, to_server));
             pump(pool, from_server, to_client).await?;
             there.await.map_err(io::Error::other)?
         });
@@ -72,7 +63,7 @@ async fn client(proxy: std::net::SocketAddr, number: usize) -> io::Result<bool> 
 #[tokio::main]
 async fn main() -> io::Result<()> {
     // A pump holds its buffer while its peer reads, and the peer may need one to go on: proxy and server each
-    // have a pool of their own, so that neither can take the other's last buffer.
+    // have a pool, so that neither can take the other's last buffer.
     let pool = || BufferPool::builder().outstanding_bytes_max(BUFFERS * BUFFER_BYTES).build();
     let (proxy_pool, echo_pool) =
         (pool().map_err(io::Error::from)?, pool().map_err(io::Error::from)?);
@@ -80,7 +71,7 @@ async fn main() -> io::Result<()> {
     let proxy = TcpListener::bind("127.0.0.1:0").await?;
     let (echo_address, proxy_address) = (echo.local_addr()?, proxy.local_addr()?);
     tokio::spawn(serve(echo_pool, echo, None));
-    tokio::spawn(serve(Arc::clone(&proxy_pool), proxy, Some(echo_address)));
+    tokio::spawn(serve(proxy_pool.clone(), proxy, Some(echo_address)));
 
     let clients: Vec<_> =
         (0..CONNECTIONS).map(|number| tokio::spawn(client(proxy_address, number))).collect();

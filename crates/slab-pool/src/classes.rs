@@ -1,43 +1,42 @@
-//! From a size to its class.
+//! The size classes of a pool, and the tables that find the class of a size.
 
-use crate::buffer::{NO_CLASS, key};
 use crate::error::PoolError;
+use crate::key::{Key, PoolKey};
 use crate::magazine::CLASSES_MAX;
 
 /// The sizes of [`BufferPool::new`](crate::BufferPool::new): powers of two from a page to a mebibyte.
 pub const DEFAULT_CLASSES: [usize; 9] =
     [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20];
 
-/// In a table: ask [`ClassMap::class_of`]. Beyond any shelf.
-const UNSURE: u8 = NO_CLASS;
-
-/// By bit: the class of all sizes `s` whose `s - 1` has its highest bit there, if it is the same for all.
+/// One entry for each position of the highest bit of `size - 1`.
 type ByBits<T> = [T; usize::BITS as usize];
 
 /// The keys of the classes of most sizes.
 #[derive(Debug)]
-pub struct KeyMap(ByBits<u64>);
+pub struct KeyMap(ByBits<Key>);
 
 impl KeyMap {
-    /// Returns the key of the class of a size, or one beyond all classes if it does not know.
+    /// Returns the key of a size's class, or a key without a class if only [`ClassMap::class_of`] knows it.
     #[inline(always)]
-    pub fn key(&self, bytes: usize) -> u64 {
+    pub fn key(&self, bytes: usize) -> Key {
         let bits = (usize::BITS - 1) - (bytes.wrapping_sub(1) | 1).leading_zeros();
         self.0[bits as usize]
     }
 }
 
-/// Rising sizes, and a table that knows most answers.
+/// The sizes of all classes, rising, and a table of the classes of most sizes.
 #[derive(Debug)]
 pub struct ClassMap {
-    direct: ByBits<u8>,
+    /// The class of all sizes that share an entry, if they have the same one.
+    direct: ByBits<Option<usize>>,
     sizes: Box<[usize]>,
+    /// So many of the sizes were set; doublings for large requests follow.
     configured: usize,
 }
 
 impl ClassMap {
-    /// Returns the map of `sizes`, followed by doublings of the last up to `oversize_max`. `direct` is whether
-    /// the table may answer.
+    /// Returns the map of `sizes`, followed by doublings of the last up to `oversize_max`. Without `direct` the table stays
+    /// empty, so that all requests take the slow path.
     pub fn new(sizes: &[usize], oversize_max: usize, direct: bool) -> Result<Self, PoolError> {
         let largest = *sizes.last().ok_or(PoolError::NoClasses)?;
         if sizes.len() > CLASSES_MAX {
@@ -54,20 +53,20 @@ impl ClassMap {
             .take_while(|&size| size <= oversize_max.min(isize::MAX as usize));
         let all: Box<[usize]> = sizes.iter().copied().chain(doublings).take(CLASSES_MAX).collect();
         let mut map =
-            Self { direct: [UNSURE; usize::BITS as usize], sizes: all, configured: sizes.len() };
+            Self { direct: [None; usize::BITS as usize], sizes: all, configured: sizes.len() };
         for bits in (0..usize::BITS - 1).filter(|_| direct) {
             let least = if bits == 0 { 1 } else { (1 << bits) + 1 };
             let class = map.class_of(least);
             if class == map.class_of(1 << (bits + 1)) {
-                map.direct[bits as usize] = class.map_or(UNSURE, |class| class as u8);
+                map.direct[bits as usize] = class;
             }
         }
         Ok(map)
     }
 
     /// Returns the table of a pool's keys.
-    pub fn keys(&self, pool: u64) -> KeyMap {
-        KeyMap(self.direct.map(|class| key(pool, class)))
+    pub fn keys(&self, pool: PoolKey) -> KeyMap {
+        KeyMap(self.direct.map(|class| Key::new(pool, class)))
     }
 
     /// Returns the smallest class that is large enough.
@@ -76,7 +75,7 @@ impl ClassMap {
         (class < self.sizes.len()).then_some(class)
     }
 
-    /// Returns the sizes that were asked for.
+    /// Returns the sizes that were set.
     pub fn configured(&self) -> &[usize] {
         &self.sizes[..self.configured]
     }
@@ -90,7 +89,6 @@ impl ClassMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::base;
 
     #[test]
     fn the_table_never_contradicts_the_search() {
@@ -101,10 +99,10 @@ mod tests {
             let sizes =
                 map.sizes.iter().flat_map(near).chain((0..usize::BITS).map(|bits| 1 << bits));
             let mut direct = 0;
-            let keys = map.keys(5);
+            let pool = PoolKey::new(5);
+            let keys = map.keys(pool);
             for size in sizes.chain([0, 1, 2, 3, usize::MAX]) {
-                let answer = (keys.key(size) - base(5)) as usize;
-                if answer < CLASSES_MAX {
+                if let Some(answer) = keys.key(size).fast_class(pool) {
                     direct += 1;
                     assert_eq!(map.class_of(size), Some(answer), "{size} of {classes:?}");
                 }
@@ -116,12 +114,14 @@ mod tests {
     #[test]
     fn powers_of_two_are_all_direct() {
         let map = ClassMap::new(&DEFAULT_CLASSES, 1 << 20, true).expect("rising");
-        let keys = map.keys(1);
+        let pool = PoolKey::new(1);
+        let keys = map.keys(pool);
         for size in (1..=1 << 20).step_by(if cfg!(miri) { 30_011 } else { 97 }) {
-            let class = (keys.key(size) - base(1)) as usize;
-            assert_eq!(Some(class), map.class_of(size));
+            let class = keys.key(size).fast_class(pool);
+            assert!(class.is_some());
+            assert_eq!(class, map.class_of(size));
         }
-        let locked = ClassMap::new(&DEFAULT_CLASSES, 1 << 20, false).expect("rising");
-        assert_eq!(locked.keys(1).key(4096), key(1, UNSURE));
+        let slow = ClassMap::new(&DEFAULT_CLASSES, 1 << 20, false).expect("rising");
+        assert_eq!(slow.keys(pool).key(4096).fast_class(pool), None);
     }
 }

@@ -1,10 +1,10 @@
-//! A position in a buffer, to read and write from.
+//! Reading and writing at a position of a buffer.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::pooled::PooledBuffer;
 
-/// Reads and writes the visible bytes of a buffer, and marks as dirty only what it wrote; see
+/// Reads and writes the visible bytes of a buffer, and marks only what it writes as dirty; see
 /// [`PooledBuffer::cursor`].
 ///
 /// # Examples
@@ -13,7 +13,7 @@ use crate::pooled::PooledBuffer;
 /// use std::io::{Seek, Write};
 /// use slab_pool::BufferPool;
 ///
-/// let pool = BufferPool::new(16);
+/// let pool = BufferPool::default();
 /// let mut page = pool.acquire(64 << 10);
 /// let mut cursor = page.cursor();
 /// cursor.write_all(b"magic")?;
@@ -24,21 +24,24 @@ use crate::pooled::PooledBuffer;
 #[derive(Debug)]
 pub struct Cursor<'a> {
     buffer: &'a mut PooledBuffer,
-    /// May lie beyond the length, as after any seek.
+    /// May be beyond the length, as after any seek.
     position: u64,
 }
 
-impl<'a> Cursor<'a> {
-    pub(crate) fn new(buffer: &'a mut PooledBuffer) -> Self {
-        Self { buffer, position: 0 }
+impl PooledBuffer {
+    /// Returns a [`Read`], [`Write`] and [`Seek`] over the visible bytes, at the first one.
+    pub fn cursor(&mut self) -> Cursor<'_> {
+        Cursor { buffer: self, position: 0 }
     }
+}
 
+impl Cursor<'_> {
     /// Returns where the next byte is read or written.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Returns the position as an index of the visible bytes; their number if it lies beyond.
+    /// Returns the position as an index of the visible bytes, or their number if it is beyond.
     fn index(&self) -> usize {
         let len = self.buffer.len();
         usize::try_from(self.position).map_or(len, |position| position.min(len))
@@ -47,16 +50,16 @@ impl<'a> Cursor<'a> {
 
 impl Read for Cursor<'_> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        let rest = &self.buffer[self.index()..];
-        let count = rest.len().min(target.len());
-        target[..count].copy_from_slice(&rest[..count]);
+        let remaining = &self.buffer[self.index()..];
+        let count = remaining.len().min(target.len());
+        target[..count].copy_from_slice(&remaining[..count]);
         self.position += count as u64;
         Ok(count)
     }
 }
 
 impl Write for Cursor<'_> {
-    /// Writes as much as there is room for; 0 at the end.
+    /// Writes as much as there is room for, 0 bytes at the end.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let start = self.index();
         let count = bytes.len().min(self.buffer.len() - start);

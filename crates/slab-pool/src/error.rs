@@ -1,9 +1,9 @@
-//! What can be refused, and the numbers that say why.
+//! The errors of a pool, with the numbers that explain them.
 
 use std::io;
 use std::time::Duration;
 
-/// Why a pool cannot be built, or a buffer not be had.
+/// Why a pool cannot be built, or a buffer cannot be acquired or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
@@ -11,7 +11,7 @@ pub enum PoolError {
     #[error("a pool needs at least one size class")]
     NoClasses,
     /// A builder was given more classes than a pool can have.
-    #[error("{count} size classes, where {max} are possible")]
+    #[error("{count} size classes, but a pool has at most {max}")]
     TooManyClasses {
         /// Classes given.
         count: usize,
@@ -21,20 +21,20 @@ pub enum PoolError {
     /// A class has no bytes.
     #[error("size class {index} has no bytes")]
     EmptyClass {
-        /// Which of the classes.
+        /// The index of the class.
         index: usize,
     },
     /// A class is not larger than the one before it.
     #[error("size class {index} of {bytes} bytes follows one of {previous_bytes}: sizes must rise")]
     ClassOrder {
-        /// Which of the classes.
+        /// The index of the class.
         index: usize,
         /// Its size.
         bytes: usize,
         /// The size of the class before it.
         previous_bytes: usize,
     },
-    /// No allocation of that size and alignment can exist.
+    /// No allocation of this size and alignment can exist.
     #[error("{bytes} bytes aligned to {alignment} are more than an address space holds")]
     TooLarge {
         /// The size.
@@ -48,7 +48,7 @@ pub enum PoolError {
         /// The alignment given.
         alignment: usize,
     },
-    /// The limit of outstanding bytes does not allow for a single buffer.
+    /// The limit of outstanding bytes is below the smallest buffer.
     #[error(
         "a limit of {limit_bytes} outstanding bytes is below the smallest class of {class_bytes}"
     )]
@@ -61,12 +61,12 @@ pub enum PoolError {
     /// The request is larger than the largest class, and the pool refuses such requests.
     #[error("{requested_bytes} bytes are more than the largest buffer of {max_bytes}")]
     Oversize {
-        /// Bytes asked for.
+        /// Bytes requested.
         requested_bytes: usize,
-        /// The largest buffer there is.
+        /// The size of the largest buffer.
         max_bytes: usize,
     },
-    /// The buffer alone is larger than the limit of outstanding bytes: waiting would not help.
+    /// The buffer is larger than the limit of outstanding bytes: waiting would not help.
     #[error("a buffer of {buffer_bytes} bytes is more than the limit of {limit_bytes} outstanding")]
     ExceedsLimit {
         /// Size of the buffer that the request needs.
@@ -74,7 +74,7 @@ pub enum PoolError {
         /// The limit.
         limit_bytes: usize,
     },
-    /// The limit of outstanding bytes is reached, or others wait already.
+    /// The limit of outstanding bytes is reached, or other requests wait.
     #[error(
         "a buffer of {buffer_bytes} bytes has to wait: {outstanding_bytes} of {limit_bytes} are \
          outstanding, {waiting} wait"
@@ -86,15 +86,15 @@ pub enum PoolError {
         outstanding_bytes: usize,
         /// The limit.
         limit_bytes: usize,
-        /// Requests that wait.
+        /// The number of requests that wait.
         waiting: usize,
     },
-    /// The limit of outstanding bytes stayed reached for as long as the caller would wait.
+    /// The request was not served within its timeout.
     #[error("no buffer of {buffer_bytes} bytes came free within {waited:?}")]
     TimedOut {
         /// Size of the buffer that the request needs.
         buffer_bytes: usize,
-        /// How long the caller was ready to wait.
+        /// The timeout.
         waited: Duration,
     },
     /// The allocator has no memory.
@@ -108,7 +108,7 @@ pub enum PoolError {
     /// A write would go beyond the visible bytes.
     #[error("{count} bytes at {offset} go beyond the length of {len}")]
     OutOfBounds {
-        /// Where the write was to begin.
+        /// The offset of the write.
         offset: usize,
         /// Bytes to be written.
         count: usize,
@@ -116,17 +116,17 @@ pub enum PoolError {
         len: usize,
     },
     /// There is no such class.
-    #[error("there is no size class {class} among {count}")]
+    #[error("there is no size class {class}: the pool has {count}")]
     NoSuchClass {
-        /// The class asked for.
+        /// The class that was requested.
         class: usize,
-        /// Classes that there are.
+        /// The number of classes.
         count: usize,
     },
 }
 
 impl From<PoolError> for io::Error {
-    /// Returns an error of the kind that fits, with the original inside.
+    /// Returns an error of the corresponding kind, with the `PoolError` inside.
     fn from(error: PoolError) -> Self {
         let kind = match error {
             PoolError::WouldWait { .. } => io::ErrorKind::WouldBlock,

@@ -1,19 +1,18 @@
-//! The limit of outstanding bytes, and the queue of those who wait for it.
+//! The *gate*: the limit of outstanding bytes, and the queue of the requests that wait for it.
 //!
 //! # Invariants
 //!
-//! - **G1 (counted)**: `used_bytes` is the sum of what was entered and not left, grants included, and never more than the limit.
-//! - **G2 (order)**: grants go to the head of the queue; while it cannot be served nobody behind it is, and
-//!   no newcomer enters.
-//! - **G3 (served)**: after every change that could serve the head, somebody looks: whoever changes something
-//!   raises `signals` and tries the lock; whoever holds the lock looks at `signals` after letting go.
-//!
+//! - **G1 (counted)**: `used_bytes` is the sum of what entered and did not leave, grants included, and never more than the limit.
+//! - **G2 (order)**: grants go to the head of the queue. While the head cannot be served, no request behind it is served and
+//!   no new one enters.
+//! - **G3 (served)**: after every change that could serve the head, a thread checks whether it does. A thread that makes a
+//!   change increments `signals` and tries the lock; the thread that holds the lock reads `signals` again after unlocking.
 //! - **G4 (unlocked)**: no code of a waker runs under the lock. The caller clones a waker before the gate locks the queue;
 //!   the gate wakes or drops it after it has unlocked the queue.
-//! - **G5 (contained)**: a panic of a waker's `wake` or `drop` ends in `contain`, so the callers behind it are served and a
+//! - **G5 (contained)**: a panic of a waker's `wake` or `drop` ends in `contain`, so the requests behind it are served and a
 //!   release does not panic.
 //!
-//! Leaving only tries the lock, so that a release waits for nobody.
+//! Leaving only tries the lock, so a release never blocks.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -23,12 +22,12 @@ use std::task::Waker;
 
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, fence};
 
-/// Counts bytes handed out, up to a limit.
+/// Counts the bytes that are handed out, up to a limit.
 #[derive(Debug)]
 pub struct Gate {
     limit_bytes: usize,
     used_bytes: AtomicUsize,
-    /// Length of the queue, as of its last unlocking.
+    /// The length of the queue at its last unlock.
     waiting: AtomicUsize,
     signals: AtomicUsize,
     queue: Mutex<Queue>,
@@ -36,7 +35,7 @@ pub struct Gate {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// By rising ticket.
+    /// In the order of their tickets.
     entries: VecDeque<Entry>,
     next_ticket: u64,
 }
@@ -49,7 +48,7 @@ struct Entry {
     granted: Arc<AtomicBool>,
 }
 
-/// A place in the queue. Whoever has it ends it with [`Gate::cancel`], or is granted the bytes.
+/// A place in the queue. The owner waits until the bytes are granted, or calls [`Gate::cancel`].
 #[derive(Debug)]
 pub struct Place {
     ticket: u64,
@@ -58,9 +57,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// Returns whether the bytes are the holder's now.
+    /// Returns whether the bytes are granted.
     pub fn is_granted(&self) -> bool {
-        // Acquire: pairs with the grant, so that what was given back before it is seen.
+        // Acquire: pairs with the grant, so that the buffer that made room for it is found.
         self.granted.load(Ordering::Acquire)
     }
 }
@@ -72,7 +71,7 @@ impl Queue {
 }
 
 impl Gate {
-    /// Returns a gate that lets so many bytes in.
+    /// Returns a gate with this limit.
     pub fn new(limit_bytes: usize) -> Self {
         Self {
             limit_bytes,
@@ -88,17 +87,17 @@ impl Gate {
         self.limit_bytes
     }
 
-    /// Returns the bytes that are in.
+    /// Returns the bytes that entered and did not leave.
     pub fn used_bytes(&self) -> usize {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    /// Returns how many wait.
+    /// Returns the number of requests that wait.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Enters if there is room and nobody waits. One read-modify-write.
+    /// Enters if there is room and no request waits. One read-modify-write.
     pub fn try_enter(&self, bytes: usize) -> bool {
         self.waiting.load(Ordering::Relaxed) == 0 && self.admit(bytes)
     }
@@ -109,7 +108,7 @@ impl Gate {
             if bytes > self.limit_bytes - used {
                 return false;
             }
-            // Acquire: pairs with `leave`, so that what was given back before is seen.
+            // Acquire: pairs with `leave`, so that the buffer that made room is found.
             match self.used_bytes.compare_exchange_weak(
                 used,
                 used + bytes,
@@ -122,17 +121,17 @@ impl Gate {
         }
     }
 
-    /// Gives bytes back, and wakes those who can enter now, in their order. Waits for nobody.
+    /// Leaves, and wakes the requests that can enter now, in their order. Never blocks.
     pub fn leave(&self, bytes: usize) {
         self.used_bytes.fetch_sub(bytes, Ordering::AcqRel);
-        // Between giving back and looking who waits; `wait` has its pair between queueing and entering.
+        // Between the subtraction and the load of `waiting`; pairs with the fence in `serve`, after `wait` has queued.
         fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.serve();
         }
     }
 
-    /// Queues up; `waker` is called once the bytes are granted. *O*(1).
+    /// Enters the queue. The gate calls `waker` once the bytes are granted. *O*(1).
     pub fn wait(&self, bytes: usize, waker: Waker) -> Place {
         let granted = Arc::new(AtomicBool::new(false));
         let mut queue = self.queue.lock();
@@ -152,7 +151,7 @@ impl Gate {
             mem::swap(&mut queue.entries[index].waker, &mut waker);
         }
         drop(queue);
-        // Somebody may have been turned away by this lock.
+        // Another thread may have found the lock taken and left the work to this one.
         self.serve();
         contain(|| drop(waker));
     }
@@ -171,12 +170,12 @@ impl Gate {
         contain(|| drop(entry));
     }
 
-    /// Grants what can be granted. Whoever finds the lock taken leaves it to the holder: **G3**.
+    /// Grants what can be granted. If the lock is taken, its holder does so: **G3**.
     #[cold]
     fn serve(&self) {
         self.signals.fetch_add(1, Ordering::SeqCst);
         loop {
-            // Between the signal and the lock; the holder has its pair between unlocking and looking.
+            // Between the signal and the lock; pairs with the fence of the holder, between its unlock and its load of `signals`.
             fence(Ordering::SeqCst);
             let Some(mut queue) = self.queue.try_lock() else { return };
             let seen = self.signals.load(Ordering::SeqCst);
@@ -207,7 +206,7 @@ impl Gate {
 /// cause it, and a second panic during unwinding would abort the process.
 fn contain(call: impl FnOnce()) {
     let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else { return };
-    // The payload's `Drop` is code of the user as well. What it panics with is leaked instead of dropped.
+    // The payload's `Drop` is code of the user as well. If it panics, its own payload is leaked instead of dropped.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(second);
     }

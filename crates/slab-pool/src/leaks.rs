@@ -1,4 +1,4 @@
-//! Who has the buffers: for finding those that never come back.
+//! The list of the buffers that are handed out, for finding those that are never released.
 
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// A buffer that was handed out and has not come back; see
+/// A buffer that was handed out and is not released yet; see
 /// [`BufferPool::outstanding`](crate::BufferPool::outstanding).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outstanding {
@@ -33,7 +33,7 @@ impl Outstanding {
     }
 }
 
-/// All buffers that are out, by ticket.
+/// The buffers that are handed out, by ticket.
 #[derive(Debug, Default)]
 pub struct Leaks {
     live: Mutex<BTreeMap<u64, Outstanding>>,
@@ -41,19 +41,19 @@ pub struct Leaks {
 }
 
 impl Leaks {
-    /// Notes a buffer, and returns its ticket.
-    pub fn note(&self, bytes: usize, location: &'static Location<'static>) -> u64 {
+    /// Adds a buffer, and returns its ticket.
+    pub fn insert(&self, bytes: usize, location: &'static Location<'static>) -> u64 {
         let ticket = self.last_ticket.fetch_add(1, Ordering::Relaxed) + 1;
         self.live.lock().insert(ticket, Outstanding { location, bytes, since: Instant::now() });
         ticket
     }
 
-    /// Strikes a buffer off.
-    pub fn strike(&self, ticket: u64) {
+    /// Removes a buffer.
+    pub fn remove(&self, ticket: u64) {
         self.live.lock().remove(&ticket);
     }
 
-    /// Returns the buffers that are out, oldest first.
+    /// Returns the buffers, oldest first.
     pub fn list(&self) -> Vec<Outstanding> {
         self.live.lock().values().cloned().collect()
     }

@@ -5,18 +5,18 @@ use std::io::{self, Read, Write};
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 
-use crate::buffer::Buffer;
-use crate::cursor::Cursor;
+use crate::core::PoolBuffer;
 use crate::error::PoolError;
-use crate::raw::{Owned, Shared};
-use crate::shared::SharedBuffer;
+use crate::obtain::obtain_empty;
+use crate::owner::Owned;
 
-/// A byte buffer from a [`BufferPool`](crate::BufferPool), one pointer wide. Dropping it, on any thread and at any time, gives it
-/// back.
+/// A byte buffer from a [`BufferPool`](crate::BufferPool), one pointer wide. Dropping it, on any thread and at any time, releases
+/// it to its pool.
 ///
-/// It has a *length*, the bytes that are visible, and a *capacity*, the size of its class. It notes up to where it
-/// was written to: [`write_at`](Self::write_at), [`cursor`](Self::cursor) and the appending methods mark what they write, while a mutable
-/// slice marks all that it shows. Who gets the buffer next pays for zeroing what was marked, and no more.
+/// Its *length* is the number of visible bytes, its *capacity* the size of its class. It records how many of its first bytes
+/// are *dirty*, that is, may be other than zero: [`write_at`](Self::write_at), [`cursor`](Self::cursor) and the appending
+/// methods mark what they write, while a mutable slice marks all of itself. The next acquire zeroes what was marked, and no
+/// more.
 ///
 /// # Examples
 ///
@@ -24,7 +24,7 @@ use crate::shared::SharedBuffer;
 /// use std::io::Write;
 /// use slab_pool::BufferPool;
 ///
-/// let pool = BufferPool::new(16);
+/// let pool = BufferPool::default();
 /// let mut response = pool.acquire_for_write(512);
 /// write!(response, "HTTP/1.1 {} {}\r\n", 200, "OK")?;
 /// assert_eq!(&response[..8], b"HTTP/1.1");
@@ -32,17 +32,17 @@ use crate::shared::SharedBuffer;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// A buffer that was released, twice or too early, does not compile:
+/// A buffer cannot be released twice, nor used afterwards; this does not compile:
 ///
 /// ```compile_fail,E0382
-/// # let pool = slab_pool::BufferPool::new(16);
+/// # let pool = slab_pool::BufferPool::default();
 /// let buffer = pool.acquire(512);
 /// pool.release(buffer);
 /// pool.release(buffer);
 /// ```
 ///
 /// ```compile_fail,E0505
-/// # let pool = slab_pool::BufferPool::new(16);
+/// # let pool = slab_pool::BufferPool::default();
 /// let buffer = pool.acquire(512);
 /// let bytes = buffer.as_slice();
 /// pool.release(buffer);
@@ -54,17 +54,17 @@ pub struct PooledBuffer {
 
 impl PooledBuffer {
     #[inline(always)]
-    pub(crate) fn new(buffer: Box<Buffer>) -> Self {
+    pub(crate) fn new(buffer: Box<PoolBuffer>) -> Self {
         Self { owned: Owned::new(buffer) }
     }
 
     #[inline(always)]
-    fn buffer(&self) -> &Buffer {
+    fn buffer(&self) -> &PoolBuffer {
         self.owned.get()
     }
 
     #[inline(always)]
-    pub(crate) fn buffer_mut(&mut self) -> &mut Buffer {
+    pub(crate) fn buffer_mut(&mut self) -> &mut PoolBuffer {
         self.owned.get_mut()
     }
 
@@ -80,18 +80,18 @@ impl PooledBuffer {
         self.len() == 0
     }
 
-    /// Returns the size of the buffer's class, or of its memory if it is larger than any class.
+    /// Returns the size of the buffer's memory: that of its class, if it has one.
     #[inline]
     pub fn capacity(&self) -> usize {
         self.buffer().capacity()
     }
 
-    /// Returns what the address of the first byte is a multiple of, at least.
+    /// Returns the alignment of the first byte.
     pub fn alignment(&self) -> usize {
         self.buffer().alignment()
     }
 
-    /// Returns up to where the buffer may be other than zero.
+    /// Returns how many of the first bytes may be other than zero.
     pub fn dirty_len(&self) -> usize {
         self.buffer().dirty()
     }
@@ -102,25 +102,24 @@ impl PooledBuffer {
         self.buffer().as_slice()
     }
 
-    /// Returns the visible bytes, to be written to. All of them count as dirty from now on; see
-    /// [`PooledBuffer::write_at`] for a way that marks less.
+    /// Returns the visible bytes, and marks all of them as dirty; [`PooledBuffer::write_at`] marks less.
     #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         self.buffer_mut().as_mut_slice()
     }
 
-    // Writing what is visible.
+    // Writing.
 
     /// Writes bytes over visible ones. *O*(bytes).
     ///
     /// # Errors
     ///
-    /// [`PoolError::OutOfBounds`], with nothing written, if they go beyond the length.
+    /// [`PoolError::OutOfBounds`] if they go beyond the length. Nothing is written.
     ///
     /// # Examples
     ///
     /// ```
-    /// # let pool = slab_pool::BufferPool::new(16);
+    /// # let pool = slab_pool::BufferPool::default();
     /// let mut page = pool.acquire(1);
     /// page.write_at(10, b"entry")?;
     /// assert_eq!((&page[9..16], page.dirty_len()), (&b"\0entry\0"[..], 15));
@@ -140,24 +139,19 @@ impl PooledBuffer {
         }
     }
 
-    /// Returns a [`Read`], [`Write`] and [`Seek`](std::io::Seek) over the visible bytes, from the first one on.
-    pub fn cursor(&mut self) -> Cursor<'_> {
-        Cursor::new(self)
-    }
-
     // Changing the length.
 
-    /// Sets the length. Bytes that become visible are `value`. Beyond the capacity the contents move to a buffer of a
-    /// larger class, and this one goes back to the pool. *O*(added bytes), or *O*(new length) if they move.
+    /// Sets the length. Bytes that become visible are `value`. Beyond the capacity, the contents move to a buffer of a
+    /// larger class, and the present one is released. *O*(added bytes), or *O*(new length) if they move.
     ///
     /// # Panics
     ///
-    /// If they have to move and no larger buffer is to be had; [`PooledBuffer::try_resize`] says so instead.
+    /// If the contents must move and there is no larger buffer; [`PooledBuffer::try_resize`] returns an error instead.
     ///
     /// # Examples
     ///
     /// ```
-    /// # let pool = slab_pool::BufferPool::new(16);
+    /// # let pool = slab_pool::BufferPool::default();
     /// let mut buffer = pool.acquire(1);
     /// buffer.resize(5000, b'x');
     /// assert_eq!((buffer.capacity(), buffer[4095], buffer[4096]), (8192, 0, b'x'));
@@ -169,11 +163,11 @@ impl PooledBuffer {
         }
     }
 
-    /// As [`PooledBuffer::resize`]. It never waits.
+    /// Sets the length like [`PooledBuffer::resize`]. Never blocks.
     ///
     /// # Errors
     ///
-    /// As [`BufferPool::try_acquire`](crate::BufferPool::try_acquire); the buffer is as it was.
+    /// Those of [`BufferPool::try_acquire`](crate::BufferPool::try_acquire); the buffer is unchanged.
     #[track_caller]
     pub fn try_resize(&mut self, new_len: usize, value: u8) -> Result<(), PoolError> {
         self.reserve_total(new_len)?;
@@ -186,28 +180,28 @@ impl PooledBuffer {
         Ok(())
     }
 
-    /// Makes no byte visible. *O*(1): nothing is written.
+    /// Sets the length to zero. *O*(1).
     pub fn clear(&mut self) {
         self.truncate(0);
     }
 
-    /// Makes bytes beyond `len` invisible. Does nothing if there are none. *O*(1).
+    /// Reduces the length to `len`, if it is greater. *O*(1).
     pub fn truncate(&mut self, len: usize) {
         if len < self.len() {
             self.buffer_mut().set_len(len);
         }
     }
 
-    /// Appends bytes. Beyond the capacity the contents move to a larger buffer. *O*(bytes), amortised.
+    /// Appends bytes. Beyond the capacity, the contents move to a larger buffer. Never blocks. *O*(bytes), amortised.
     ///
     /// # Errors
     ///
-    /// As [`PooledBuffer::try_resize`]; nothing was appended.
+    /// Those of [`PooledBuffer::try_resize`]; nothing is appended.
     ///
     /// # Examples
     ///
     /// ```
-    /// # let pool = slab_pool::BufferPool::new(16);
+    /// # let pool = slab_pool::BufferPool::default();
     /// let mut buffer = pool.acquire_for_write(1);
     /// for _ in 0..10 {
     ///     buffer.extend_from_slice(&[1; 1000])?;
@@ -222,21 +216,22 @@ impl PooledBuffer {
         Ok(())
     }
 
-    /// Reads once, appends what came, up to `max` bytes and to the capacity, and returns how much it was: 0 at the end of the
-    /// input, or if there is no room. As many bytes as the reader was offered count as dirty.
+    /// Reads once, and appends up to `max` bytes, but not beyond the capacity. Returns how many bytes it appended: 0 at the end of
+    /// the input. **A full buffer returns 0 as well**: compare [`len`](Self::len) with [`capacity`](Self::capacity) before the
+    /// call. All bytes that the reader was offered count as dirty.
     ///
     /// # Errors
     ///
     /// The reader's; or `InvalidData`, with both numbers, if the reader reports more bytes than it was offered. The length is
-    /// then as it was, and so it is after a panic of the reader.
+    /// then unchanged, and so it is after a panic of the reader.
     ///
-    /// A reader that reports more bytes than it wrote makes zeroes visible under
-    /// [`Zeroing::Always`](crate::Zeroing::Always); under the others they may be bytes that were written before.
+    /// If a reader reports more bytes than it wrote, zeroes become visible under
+    /// [`Zeroing::Always`](crate::Zeroing::Always), and under the others possibly bytes that were written before.
     ///
     /// # Examples
     ///
     /// ```
-    /// # let pool = slab_pool::BufferPool::new(16);
+    /// # let pool = slab_pool::BufferPool::default();
     /// let mut input = &b"some input"[..];
     /// let mut buffer = pool.acquire_for_write(4096);
     /// while buffer.read_from(&mut input, 4)? > 0 {}
@@ -266,7 +261,7 @@ impl PooledBuffer {
     /// # Examples
     ///
     /// ```
-    /// # let pool = slab_pool::BufferPool::new(16);
+    /// # let pool = slab_pool::BufferPool::default();
     /// let mut output = Vec::new();
     /// pool.acquire_zeroed(3).write_to(&mut output)?;
     /// assert_eq!(output, [0; 3]);
@@ -276,7 +271,7 @@ impl PooledBuffer {
         writer.write_all(self)
     }
 
-    /// Makes room for `more` bytes behind the visible ones; beyond all classes in doubling steps.
+    /// Makes room for `more` bytes behind the visible ones. The capacity at least doubles, if there is memory for that.
     #[track_caller]
     fn reserve(&mut self, more: usize) -> Result<(), PoolError> {
         let capacity = self.capacity();
@@ -289,37 +284,24 @@ impl PooledBuffer {
         self.reserve_total(doubled).or_else(|_| self.reserve_total(needed))
     }
 
-    /// Moves to a buffer of at least that capacity, if this one has less.
+    /// Moves the contents to a buffer of at least this capacity, if the present one has less.
     #[track_caller]
     fn reserve_total(&mut self, capacity: usize) -> Result<(), PoolError> {
         if capacity <= self.capacity() {
             return Ok(());
         }
-        let core = &self.buffer().core;
+        let core = &self.buffer().pool;
         let plan = core.plan(capacity)?;
         core.try_enter(plan)?;
-        let mut larger = core.obtain_empty(plan, Location::caller())?;
+        let mut larger = obtain_empty(core, plan, Location::caller())?;
         larger.append(self.as_slice());
         drop(Self::new(self.owned.replace(larger)));
         Ok(())
     }
 
-    // Sharing.
-
-    /// Returns the buffer for many to read: cheaply cloned and sliced, and mutable again once only one is left. No
-    /// allocation, no copy. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let pool = slab_pool::BufferPool::new(16);
-    /// let page = pool.acquire(1).freeze();
-    /// let (head, tail) = (page.slice(..100), page.slice(100..));
-    /// assert_eq!(head.len() + tail.len(), page.len());
-    /// ```
-    #[inline]
-    pub fn freeze(self) -> SharedBuffer {
-        SharedBuffer::new(Shared::new(self.owned.into_inner()))
+    /// Returns the buffer without releasing it.
+    pub(crate) fn into_inner(self) -> Box<PoolBuffer> {
+        self.owned.into_inner()
     }
 }
 
@@ -353,7 +335,7 @@ impl AsMut<[u8]> for PooledBuffer {
     }
 }
 
-/// Appends, as for `Vec<u8>`, and moves to a larger buffer when one is full. Errors are those of
+/// Appends, like a `Vec<u8>`, and moves to a larger buffer when one is full. Errors are those of
 /// [`PooledBuffer::extend_from_slice`], as [`io::Error`].
 impl Write for PooledBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

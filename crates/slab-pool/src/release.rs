@@ -1,35 +1,34 @@
-//! The way back of a buffer.
+//! The release of a buffer: hot path and slow path.
 
 use std::sync::Arc;
 
-use crate::buffer::Buffer;
-use crate::cache::Cache;
-use crate::raw::{hot_push, remove_cache, with_cache};
+use crate::core::{Core, PoolBuffer};
+use crate::decay::decay_if_due;
+use crate::thread_caches::{hot_push, remove_cache, with_cache};
 
 /// Gives a buffer back to its pool.
 #[inline(always)]
-pub fn release(buffer: Box<Buffer>) {
+pub fn release(buffer: Box<PoolBuffer>) {
     if let Err(buffer) = hot_push(buffer) {
-        take_back(buffer);
+        release_slow(buffer);
     }
 }
 
-/// All that can be to do: wiping, striking off, swapping magazines, freeing, letting others in.
 #[cold]
 #[inline(never)]
-fn take_back(mut buffer: Box<Buffer>) {
-    let core = Arc::clone(&buffer.core);
+fn release_slow(mut buffer: Box<PoolBuffer>) {
+    let core = Arc::clone(&buffer.pool);
     let bytes = buffer.capacity();
-    if core.config.wipe {
+    if core.settings.wipe {
         buffer.wipe();
     }
     if let Some(leaks) = &core.leaks {
-        leaks.strike(buffer.ticket);
+        leaks.remove(buffer.ticket);
     }
     if core.depot.is_closed() {
-        remove_cache(core.id);
+        remove_cache(core.key);
         drop(buffer);
-    } else if let Some(class) = buffer.class() {
+    } else if let Some(class) = buffer.key().class() {
         keep(&core, class, buffer);
     } else {
         drop(buffer);
@@ -39,24 +38,27 @@ fn take_back(mut buffer: Box<Buffer>) {
     }
 }
 
-/// Keeps a buffer for the next one who asks, if the limits allow it.
-fn keep(core: &Arc<crate::core::Core>, class: usize, buffer: Box<Buffer>) {
-    // Somebody waits: the buffer goes where that thread finds it.
-    let wanted = core.gate.as_ref().is_some_and(|gate| gate.waiting() > 0);
+/// Makes a buffer idle, or frees it if a limit leaves no room.
+fn keep(core: &Arc<Core>, class: usize, buffer: Box<PoolBuffer>) {
+    // While a request waits, its thread must find the buffer: in the depot, not in the cache of this thread.
+    let waiting = core.gate.as_ref().is_some_and(|gate| gate.waiting() > 0);
     let mut pending = Some(buffer);
-    let cached = (!wanted).then(|| {
-        let make = || Cache::new(core);
-        with_cache(core.id, make, |cache| {
-            pending =
-                pending.take().and_then(|item| cache.local.put(&core.depot, class, item).err());
+    let cached = (!waiting).then(|| {
+        with_cache(core, |cache| {
+            let put = |buffer| cache.magazines.put(&core.depot, class, buffer).err();
+            pending = pending.take().and_then(put);
+            cache.reads_clock()
         })
     });
-    if cached.flatten().is_none()
+    let reads_clock = cached.flatten();
+    if reads_clock.is_none()
         && let Some(buffer) = pending.take()
     {
         pending = core.depot.put_one(class, buffer).err();
     }
-    // What could not be kept is freed here, where no lock and no cache is held.
+    // Freed here, where this thread holds no lock and uses no cache: the allocator may use the pool.
     drop(pending);
-    core.tick();
+    if reads_clock == Some(true) {
+        decay_if_due(core);
+    }
 }

@@ -1,29 +1,35 @@
-//! The handle of a buffer that many read.
+//! The handle of a buffer that several owners read.
 
+use std::borrow::Borrow;
+use std::cmp;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::{Bound, Deref, RangeBounds};
 
+use crate::obtain::obtain_empty;
+use crate::owner::Shared;
 use crate::pooled::PooledBuffer;
-use crate::raw::Shared;
 
-/// A part of a buffer that is only read: cheap to clone and to slice. When the last one is dropped, the buffer returns
-/// to its pool.
+/// A part of a buffer that is only read: cheap to clone, to slice and to split. When the last part is dropped, the buffer
+/// returns to its pool.
+///
+/// Equality, order and hash are those of the bytes.
 ///
 /// # Examples
 ///
 /// ```
 /// use slab_pool::BufferPool;
 ///
-/// let pool = BufferPool::new(16);
+/// let pool = BufferPool::default();
 /// let mut buffer = pool.acquire_for_write(4096);
 /// buffer.extend_from_slice(b"head|body")?;
 /// let whole = buffer.freeze();
 /// let body = whole.slice(5..);
 /// assert_eq!(&*body, b"body");
 ///
-/// let whole = whole.try_mut().expect_err("the body is still read");
+/// let whole = whole.try_mut().expect_err("the body is another part");
 /// drop(body);
-/// let mut buffer = whole.try_mut().expect("nobody else");
+/// let mut buffer = whole.try_mut().expect("the last part");
 /// buffer.clear();
 /// # Ok::<(), slab_pool::PoolError>(())
 /// ```
@@ -34,19 +40,34 @@ pub struct SharedBuffer {
     len: usize,
 }
 
-impl SharedBuffer {
-    pub(crate) fn new(shared: Shared) -> Self {
+impl PooledBuffer {
+    /// Makes the buffer shareable: cheap to clone and to slice, and writable again when a single owner is left. No
+    /// allocation, no copy. *O*(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::default();
+    /// let page = pool.acquire(1).freeze();
+    /// let (head, tail) = (page.slice(..100), page.slice(100..));
+    /// assert_eq!(head.len() + tail.len(), page.len());
+    /// ```
+    #[inline]
+    pub fn freeze(self) -> SharedBuffer {
+        let shared = Shared::new(self.into_inner());
         let len = shared.get().len();
-        Self { shared, start: 0, len }
+        SharedBuffer { shared, start: 0, len }
     }
+}
 
+impl SharedBuffer {
     /// Returns the number of bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Returns whether there is none.
+    /// Returns whether the part has no bytes.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -58,9 +79,8 @@ impl SharedBuffer {
         &self.shared.get().as_slice()[self.start..self.start + self.len]
     }
 
-    /// Returns a part of this part. *O*(1), unless the pool [copies](crate::BufferPoolBuilder::copy_out_max) slices that
-    /// short. An empty slice takes no buffer from the pool: it is one more reader of this one, as any slice that is not
-    /// copied.
+    /// Returns a part of this part. *O*(1), unless the pool [copies](crate::BufferPoolBuilder::copy_out_max) slices as
+    /// short as this. An empty slice is never copied.
     ///
     /// # Panics
     ///
@@ -80,7 +100,7 @@ impl SharedBuffer {
         assert!(start <= end, "a slice from {start} to {end}");
         assert!(end <= self.len, "a slice to {end} of {} bytes", self.len);
         let len = end - start;
-        let copied = (len > 0 && len <= self.shared.get().core.config.copy_out_max)
+        let copied = (len > 0 && len <= self.shared.get().pool.settings.copy_out_max)
             .then(|| self.copy_out(start, len))
             .flatten();
         copied.unwrap_or_else(|| Self {
@@ -90,14 +110,58 @@ impl SharedBuffer {
         })
     }
 
-    /// Returns the same bytes in a buffer of their own, of the smallest class that holds them; `None` if that
-    /// would be no smaller than this one, or is not to be had at once. For keeping a small part for long without
-    /// keeping a large buffer. *O*(bytes).
+    /// Splits the bytes in two without copying: returns the first `at`, and keeps the others. Both read the same buffer.
+    /// *O*(1).
+    ///
+    /// # Panics
+    ///
+    /// If `at` is greater than the length.
     ///
     /// # Examples
     ///
     /// ```
-    /// # let pool = slab_pool::BufferPool::new(16);
+    /// # let pool = slab_pool::BufferPool::default();
+    /// let mut body = pool.acquire_zeroed(100).freeze();
+    /// let head = body.split_to(10);
+    /// assert_eq!((head.len(), body.len()), (10, 90));
+    /// ```
+    #[must_use = "use `advance` of `bytes::Buf` or `slice` to skip bytes"]
+    #[track_caller]
+    pub fn split_to(&mut self, at: usize) -> Self {
+        assert!(at <= self.len, "a split at {at} of {} bytes", self.len);
+        let head = Self { shared: self.shared.clone(), start: self.start, len: at };
+        self.start += at;
+        self.len -= at;
+        head
+    }
+
+    /// Splits the bytes in two without copying: keeps the first `at`, and returns the others. Both read the same buffer.
+    /// *O*(1).
+    ///
+    /// # Panics
+    ///
+    /// If `at` is greater than the length.
+    #[must_use = "use `truncate` to discard the bytes behind a position"]
+    #[track_caller]
+    pub fn split_off(&mut self, at: usize) -> Self {
+        assert!(at <= self.len, "a split at {at} of {} bytes", self.len);
+        let tail = Self { shared: self.shared.clone(), start: self.start + at, len: self.len - at };
+        self.len = at;
+        tail
+    }
+
+    /// Drops the bytes behind the first `len` from this part. Does nothing if there are none. *O*(1).
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Copies the bytes into a buffer of the smallest class that holds them, so that a small part that is kept for long does
+    /// not keep a large buffer. `None` if that class is not smaller, or there is no such buffer without waiting. *O*(bytes).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::default();
     /// let page = pool.acquire(1 << 20).freeze();
     /// let key = page.slice(..100).detached().expect("a smaller class");
     /// drop(page);
@@ -111,19 +175,19 @@ impl SharedBuffer {
     #[track_caller]
     fn copy_out(&self, start: usize, len: usize) -> Option<Self> {
         let buffer = self.shared.get();
-        let core = &buffer.core;
+        let core = &buffer.pool;
         let plan = core.plan(len).ok().filter(|plan| plan.bytes < buffer.capacity())?;
         core.try_enter(plan).ok()?;
-        let mut copy = core.obtain_empty(plan, std::panic::Location::caller()).ok()?;
+        let mut copy = obtain_empty(core, plan, std::panic::Location::caller()).ok()?;
         copy.append(&self.as_slice()[start..start + len]);
         Some(PooledBuffer::new(copy).freeze())
     }
 
-    /// Returns the whole buffer, as it was before it was frozen, to be written to again.
+    /// Returns the whole buffer for writing, as it was before it was frozen, if this is its last part.
     ///
     /// # Errors
     ///
-    /// Itself, if there are others. Of several that ask at once, none may be the only one.
+    /// This part, if there are others. If several threads call this at the same time, it may fail for all of them.
     pub fn try_mut(self) -> Result<PooledBuffer, Self> {
         let Self { shared, start, len } = self;
         match shared.into_unique() {
@@ -149,14 +213,85 @@ impl AsRef<[u8]> for SharedBuffer {
     }
 }
 
+/// Equality, order and hash are those of the bytes, as [`Borrow`] requires.
+impl Borrow<[u8]> for SharedBuffer {
+    #[inline]
+    fn borrow(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Eq for SharedBuffer {}
+
+/// Compares the bytes with those of any type that has bytes.
+impl<B: AsRef<[u8]> + ?Sized> PartialEq<B> for SharedBuffer {
+    #[inline]
+    fn eq(&self, other: &B) -> bool {
+        self.as_slice() == other.as_ref()
+    }
+}
+
+impl Ord for SharedBuffer {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
+        self.as_slice().cmp(other.as_slice())
+    }
+}
+
+impl PartialOrd for SharedBuffer {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for SharedBuffer {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
+    }
+}
+
+/// Reads from the start: this part no longer contains the bytes that were read. They stay in the buffer.
+#[cfg(feature = "bytes")]
+impl bytes::Buf for SharedBuffer {
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        self
+    }
+
+    /// Skips bytes.
+    ///
+    /// # Panics
+    ///
+    /// If fewer than `count` bytes remain.
+    #[inline]
+    fn advance(&mut self, count: usize) {
+        assert!(count <= self.len, "advanced by {count} of {} bytes", self.len);
+        self.start += count;
+        self.len -= count;
+    }
+
+    /// Splits bytes off without copying them.
+    ///
+    /// # Panics
+    ///
+    /// If fewer than `len` bytes remain.
+    fn copy_to_bytes(&mut self, len: usize) -> bytes::Bytes {
+        self.split_to(len).into()
+    }
+}
+
 impl From<PooledBuffer> for SharedBuffer {
     fn from(buffer: PooledBuffer) -> Self {
         buffer.freeze()
     }
 }
 
-/// The buffer returns to its pool when the last `Bytes` of it is gone. One small allocation; there is no way
-/// back.
+/// The buffer returns to its pool when the last `Bytes` of it is dropped. One small allocation. A `Bytes` cannot become a
+/// [`SharedBuffer`] again.
 #[cfg(feature = "bytes")]
 impl From<SharedBuffer> for bytes::Bytes {
     fn from(buffer: SharedBuffer) -> Self {
@@ -164,7 +299,7 @@ impl From<SharedBuffer> for bytes::Bytes {
     }
 }
 
-/// As for [`SharedBuffer`].
+/// Freezes the buffer first.
 #[cfg(feature = "bytes")]
 impl From<PooledBuffer> for bytes::Bytes {
     fn from(buffer: PooledBuffer) -> Self {

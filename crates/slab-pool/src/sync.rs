@@ -1,4 +1,4 @@
-//! Atomics of the workspace's facade, and the lock: `parking_lot`'s, or in models that of the facade.
+//! The workspace's atomics, which loom replaces in its models, and a lock: `parking_lot`'s, or loom's.
 
 pub use slab_core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 pub use slab_core::sync::hint;
@@ -13,7 +13,7 @@ pub use model::Mutex;
 mod model {
     use std::ops::DerefMut;
 
-    /// The facade's lock with the calls of `parking_lot`.
+    /// The workspace's lock with the interface of `parking_lot`.
     #[derive(Debug)]
     pub struct Mutex<T>(slab_core::sync::Mutex<T>);
 

@@ -6,8 +6,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::Future;
+use std::sync::OnceLock;
 use std::sync::mpsc;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use slab_pool::BufferPool;
 
 struct Returning;
 
-static POOLS: OnceLock<[Arc<BufferPool>; 2]> = OnceLock::new();
+static POOLS: OnceLock<[BufferPool; 2]> = OnceLock::new();
 
 thread_local! {
     /// Whether a call of the allocator goes to the pools.
@@ -41,19 +41,19 @@ fn come_back() {
 unsafe impl GlobalAlloc for Returning {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         come_back();
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`, and the arguments are passed on unchanged.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         come_back();
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`, and the arguments are passed on unchanged.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         come_back();
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`, and the arguments are passed on unchanged.
         unsafe { System.dealloc(block, layout) }
     }
 }
@@ -61,8 +61,8 @@ unsafe impl GlobalAlloc for Returning {
 #[global_allocator]
 static GLOBAL: Returning = Returning;
 
-/// What makes every part of the pool allocate and free.
-fn work(pool: &Arc<BufferPool>, limit: usize) {
+/// Makes every part of the pool allocate and free.
+fn work(pool: &BufferPool, limit: usize) {
     for round in 0..3 {
         let held: Vec<_> = (0..limit).map_while(|_| pool.try_acquire(1).ok()).collect();
         let mut waiting: Vec<_> = (0..20).map(|_| Box::pin(pool.acquire_async(1))).collect();
@@ -85,7 +85,8 @@ fn work(pool: &Arc<BufferPool>, limit: usize) {
 #[test]
 fn an_allocator_that_uses_the_pool_waits_for_nothing() {
     let limited = BufferPool::builder().outstanding_bytes_max(16 * 4096);
-    let pools = [BufferPool::new(8), limited.capacity_per_class(8).build().expect("sound")];
+    let pools =
+        [BufferPool::with_capacity(8), limited.capacity_per_class(8).build().expect("sound")];
     assert!(POOLS.set(pools).is_ok());
     let (done, finished) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -94,7 +95,7 @@ fn an_allocator_that_uses_the_pool_waits_for_nothing() {
             work(pool, 16);
         }
         // A pool that ends, and its cache of this thread.
-        let short = BufferPool::new(4);
+        let short = BufferPool::with_capacity(4);
         drop([short.acquire(1), short.acquire(5000)]);
         drop(short);
         ARMED.set(false);

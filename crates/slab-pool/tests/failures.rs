@@ -1,5 +1,5 @@
 //! Each operation that asks for a buffer's memory, refused: an error or the documented panic, and the
-//! pool is as it was. What the pool keeps records in are boxes and vectors of the standard library.
+//! pool is as it was. The pool's own records are boxes and vectors of the standard library.
 #![cfg(not(any(loom, miri)))]
 #![expect(unsafe_code, reason = "a global allocator that refuses")]
 
@@ -9,7 +9,6 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -46,7 +45,7 @@ fn change(layout: Layout, change: impl FnOnce(&mut Counts) -> bool) -> bool {
 // SAFETY: blocks are the system's; refusing is always permitted.
 unsafe impl GlobalAlloc for Refusing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`, and the arguments are passed on unchanged.
         unsafe { System.alloc(layout) }
     }
 
@@ -61,7 +60,7 @@ unsafe impl GlobalAlloc for Refusing {
         if !granted {
             return std::ptr::null_mut();
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`, and the arguments are passed on unchanged.
         unsafe { System.alloc_zeroed(layout) }
     }
 
@@ -70,7 +69,7 @@ unsafe impl GlobalAlloc for Refusing {
             counts.live -= 1;
             true
         });
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`, and the arguments are passed on unchanged.
         unsafe { System.dealloc(block, layout) }
     }
 }
@@ -91,7 +90,7 @@ fn out_of_memory(bytes: usize) -> PoolError {
     PoolError::OutOfMemory { bytes, alignment: ALIGNMENT }
 }
 
-fn pool() -> Arc<BufferPool> {
+fn pool() -> BufferPool {
     let builder = BufferPool::builder().alignment(ALIGNMENT).outstanding_bytes_max(1 << 20);
     builder.leak_tracking(true).copy_out_max(100).build().expect("sound")
 }
@@ -101,7 +100,7 @@ fn panic_of(action: impl FnOnce() -> PooledBuffer) -> String {
     *panic.downcast::<String>().expect("a message with numbers")
 }
 
-type Operation = fn(&Arc<BufferPool>, &mut PooledBuffer);
+type Operation = fn(&BufferPool, &mut PooledBuffer);
 
 const OPERATIONS: &[(&str, Operation)] = &[
     ("acquire", |pool, _| {

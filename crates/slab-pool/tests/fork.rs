@@ -8,7 +8,7 @@ use std::thread;
 
 use slab_pool::BufferPool;
 
-/// What the child does; it must not wait for anything, and exits without running anything else.
+/// The work of the child. It must not wait for anything, and exits without running anything else.
 fn child(pool: &BufferPool, held: slab_pool::PooledBuffer) -> bool {
     drop(held);
     // More than the thread's cache has, and back, so that the shared tier is asked; and a class that this thread
@@ -41,7 +41,7 @@ fn acquire_and_release_work_in_the_child() {
         // the C library makes fit for use in the child.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
-            // SAFETY: an alarm that nobody handles ends a child that hangs.
+            // SAFETY: an alarm that no thread handles ends a child that hangs.
             unsafe { libc::alarm(20) };
             let status = if child(&pool, held) { 0 } else { 1 };
             // SAFETY: ends the process without destructors.

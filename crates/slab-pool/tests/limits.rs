@@ -42,7 +42,7 @@ fn no_memory_is_an_error_and_costs_no_place() {
         .build()
         .expect("sound");
     let bytes = 1 << 60;
-    let error = pool.try_acquire(bytes).expect_err("nobody has an exbibyte");
+    let error = pool.try_acquire(bytes).expect_err("no machine has an exbibyte");
     assert_eq!(error, PoolError::OutOfMemory { bytes, alignment: 4096 });
     assert_eq!(pool.detailed_stats().outstanding_bytes, Some(0));
 }
@@ -106,7 +106,7 @@ fn odd_classes_and_any_alignment_work() {
 
 #[test]
 fn limits_of_nothing_keep_nothing() {
-    let without_capacity = BufferPool::new(0);
+    let without_capacity = BufferPool::with_capacity(0);
     let without_bytes = BufferPool::builder().retained_bytes_max(0).build().expect("sound");
     for pool in [without_capacity, without_bytes] {
         drop(pool.acquire(1));
@@ -117,7 +117,64 @@ fn limits_of_nothing_keep_nothing() {
 }
 
 #[test]
-fn what_becomes_of_large_requests() {
+fn by_default_a_pool_keeps_64_mebibytes() {
+    let pool = BufferPool::default();
+    assert_eq!(pool.detailed_stats().retained_bytes_max, 64 << 20);
+    assert_eq!(pool.detailed_stats().classes[0].capacity, 64);
+    let largest = pool.class_sizes().len() - 1;
+    assert_eq!(pool.class_sizes()[largest], 64 << 20, "the largest buffer fits once");
+    assert_eq!(BufferPool::with_capacity(1).detailed_stats().retained_bytes_max, (2 * 2044) << 10);
+    if cfg!(miri) {
+        return;
+    }
+    drop((0..100).map(|_| pool.acquire(1 << 20)).collect::<Vec<_>>());
+    let held_bytes = pool.held_bytes();
+    assert!((32 << 20..65 << 20).contains(&held_bytes), "{held_bytes}");
+}
+
+#[test]
+fn held_and_used_bytes_count_buffers() {
+    let builder = BufferPool::builder().classes(&[4096, 8192]);
+    let pool = builder.oversize(Oversize::Allocate).build().expect("sound");
+    assert_eq!((pool.held_bytes(), pool.used_bytes()), (0, 0));
+    let (small, large) = (pool.acquire(1), pool.acquire(5000));
+    let beyond_all_classes = pool.acquire(8193);
+    let used_bytes = 4096 + 8192 + 8193;
+    assert_eq!(pool.used_bytes(), used_bytes);
+    let header_bytes = (pool.held_bytes() - used_bytes) / 3;
+    assert!((64..=256).contains(&header_bytes), "{header_bytes}");
+    drop((small, beyond_all_classes));
+    assert_eq!((pool.used_bytes(), pool.held_bytes()), (8192, 4096 + 8192 + 2 * header_bytes));
+    pool.trim();
+    assert_eq!((pool.used_bytes(), pool.held_bytes()), (8192, 8192 + header_bytes));
+    drop(large);
+    pool.trim();
+    assert_eq!((pool.used_bytes(), pool.held_bytes()), (0, 0));
+}
+
+#[test]
+fn clones_are_handles_of_one_pool_and_the_last_one_closes_it() {
+    let pool = BufferPool::with_capacity(4);
+    assert_eq!(size_of::<BufferPool>(), size_of::<usize>());
+    let other = pool.clone();
+    drop(other.acquire(1));
+    drop(pool.acquire(1));
+    assert_eq!((pool.misses(), other.recycles()), (1, 1));
+    drop(pool);
+    drop(other.acquire(1));
+    assert_eq!((other.misses(), other.idle(0)), (1, 1), "still open");
+    let (future, last) = (other.acquire_async(1), other.acquire(1));
+    drop(other);
+    drop((future, last));
+    let published: std::sync::Arc<BufferPool> = BufferPool::new(4);
+    let handle: BufferPool = (*published).clone();
+    drop(published);
+    drop(handle.acquire(1));
+    assert_eq!(handle.idle(0), 1);
+}
+
+#[test]
+fn large_requests_are_refused_or_allocated_or_kept() {
     let large = (1 << 20) + 1;
     let refuse = BufferPool::builder().oversize(Oversize::Refuse).build().expect("sound");
     let refused = PoolError::Oversize { requested_bytes: large, max_bytes: 1 << 20 };

@@ -11,7 +11,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 use slab_pool::gate::Gate;
-use slab_pool::magazine::{Depot, Linked, Local, Shape};
+use slab_pool::magazine::{Cache, Depot, Linked, Shape};
 
 /// Counts itself, so that none is lost and none is there twice.
 struct Item {
@@ -38,7 +38,7 @@ struct World {
 }
 
 const CAPACITY: usize = 2;
-/// A capacity with magazines of four, so that caches have credits to spare.
+/// A capacity with magazines of four, so that caches reserve more than they use.
 const ROOMY: usize = 16;
 
 impl World {
@@ -57,66 +57,66 @@ impl World {
         Box::new(Item { next: None, alive: std::sync::Arc::clone(&self.alive) })
     }
 
-    fn acquire(&self, local: &mut Local<Item>) -> Box<Item> {
-        local.take(&self.depot, 0).unwrap_or_else(|| self.make())
+    fn acquire(&self, cache: &mut Cache<Item>) -> Box<Item> {
+        cache.take(&self.depot, 0).unwrap_or_else(|| self.make())
     }
 
     fn alive(&self) -> usize {
         self.alive.load(Ordering::Relaxed)
     }
 
-    /// Nobody works: what is alive is idle, within the capacity, and all credits are accounted for.
-    fn settle(&self, capacity: usize) {
+    /// No thread works: what is alive is idle, within the capacity, and all reservations are accounted for.
+    fn check(&self, capacity: usize) {
         assert_eq!(self.depot.idle(0), self.alive());
         assert!(self.alive() <= capacity, "{} idle of {capacity}", self.alive());
-        assert_eq!(self.depot.credits_left(0) + self.alive(), capacity);
-        assert_eq!(self.depot.bytes_left() + self.alive(), capacity);
+        assert_eq!(self.depot.available_items(0) + self.alive(), capacity);
+        assert_eq!(self.depot.available_bytes() + self.alive(), capacity);
     }
 }
 
-/// Releases here what was acquired there; the credits of both never exceed the capacity.
+/// Releases on one thread what was acquired on another; the reservations of both never exceed the capacity.
 #[test]
 fn items_return_on_another_thread_within_the_capacity() {
     loom::model(|| {
         let world = World::new(ROOMY, 1);
-        let mut local = Local::new(&world.depot);
-        let travels = world.acquire(&mut local);
-        let stays = world.acquire(&mut local);
+        let mut cache = Cache::new(&world.depot);
+        let travels = world.acquire(&mut cache);
+        let stays = world.acquire(&mut cache);
         let other = {
             let world = Arc::clone(&world);
             thread::spawn(move || {
-                let mut local = Local::new(&world.depot);
-                drop(local.put(&world.depot, 0, travels));
-                let again = world.acquire(&mut local);
-                drop(local.put(&world.depot, 0, again));
-                local.flush(&world.depot);
+                let mut cache = Cache::new(&world.depot);
+                drop(cache.put(&world.depot, 0, travels));
+                let again = world.acquire(&mut cache);
+                drop(cache.put(&world.depot, 0, again));
+                cache.flush(&world.depot);
             })
         };
-        drop(local.put(&world.depot, 0, stays));
-        local.flush(&world.depot);
+        drop(cache.put(&world.depot, 0, stays));
+        cache.flush(&world.depot);
         other.join().expect("no panic");
-        world.settle(ROOMY);
+        world.check(ROOMY);
     });
 }
 
-/// Two threads lease the last credits at the same time.
+/// Two threads take the last reservations at the same time.
 #[test]
-fn credits_never_exceed_the_capacity() {
+fn reservations_never_exceed_the_capacity() {
     loom::model(|| {
         let world = World::new(1, 1);
         let (one, two) = (world.make(), world.make());
         let other = {
             let world = Arc::clone(&world);
             thread::spawn(move || {
-                let mut local = Local::new(&world.depot);
-                drop(local.put(&world.depot, 0, one));
+                let mut cache = Cache::new(&world.depot);
+                drop(cache.put(&world.depot, 0, one));
                 assert!(world.depot.idle(0) <= 1);
-                local.flush(&world.depot);
+                cache.flush(&world.depot);
             })
         };
         drop(world.depot.put_one(0, two));
         other.join().expect("no panic");
-        world.settle(1);
+        world.check(1);
     });
 }
 
@@ -125,12 +125,12 @@ fn credits_never_exceed_the_capacity() {
 fn a_thread_that_ends_while_the_pool_closes_leaves_nothing() {
     loom::model(|| {
         let world = World::new(CAPACITY, 1);
-        let mut local = Local::new(&world.depot);
+        let mut cache = Cache::new(&world.depot);
         let item = world.make();
-        drop(local.put(&world.depot, 0, item));
+        drop(cache.put(&world.depot, 0, item));
         let other = {
             let world = Arc::clone(&world);
-            thread::spawn(move || local.flush(&world.depot))
+            thread::spawn(move || cache.flush(&world.depot))
         };
         world.depot.close();
         other.join().expect("no panic");
@@ -138,9 +138,9 @@ fn a_thread_that_ends_while_the_pool_closes_leaves_nothing() {
     });
 }
 
-/// A taker that holds the rack while the pool closes empties it itself.
+/// A thread that holds the lock of a shard while the pool closes empties the shard itself.
 #[test]
-fn whoever_keeps_close_out_cleans_up() {
+fn a_thread_that_keeps_close_out_empties_the_shard() {
     loom::model(|| {
         let world = World::new(CAPACITY, 1);
         for _ in 0..CAPACITY {
@@ -159,28 +159,28 @@ fn whoever_keeps_close_out_cleans_up() {
     });
 }
 
-/// An order to trim is seen by a thread cache at its next put, whenever that is.
+/// A thread cache syncs with a trim at its next put, whenever that is.
 #[test]
 fn a_trim_reaches_the_cache() {
     loom::model(|| {
         let world = World::new(ROOMY, 1);
-        let mut local = Local::new(&world.depot);
+        let mut cache = Cache::new(&world.depot);
         let (first, second) = (world.make(), world.make());
-        assert!(local.put(&world.depot, 0, first).is_ok());
+        assert!(cache.put(&world.depot, 0, first).is_ok());
         let trimmer = {
             let world = Arc::clone(&world);
             thread::spawn(move || world.depot.trim())
         };
         // During the trim: before it, after it, or such that it says so.
-        drop(local.put(&world.depot, 0, second));
+        drop(cache.put(&world.depot, 0, second));
         trimmer.join().expect("no panic");
         let third = world.make();
-        drop(local.put(&world.depot, 0, third));
-        assert!(local.held(0).0 <= 2, "nothing from before the trim is kept for long");
+        drop(cache.put(&world.depot, 0, third));
+        assert!(cache.held(0).0 <= 2, "nothing from before the trim is kept for long");
         let fourth = world.make();
-        drop(local.put(&world.depot, 0, fourth));
-        local.flush(&world.depot);
-        world.settle(ROOMY);
+        drop(cache.put(&world.depot, 0, fourth));
+        cache.flush(&world.depot);
+        world.check(ROOMY);
     });
 }
 

@@ -1,7 +1,7 @@
-//! What a magazine, a rack and a depot do one step at a time: how much is in which, and what each sum says.
-//! The properties in `properties.rs` say that nothing is lost; these say that it lies where it should.
+//! Magazines, a shard and a depot, one step at a time: how much is in each, and the value of each sum.
+//! The properties in `properties.rs` say that nothing is lost; these say that it is where it should be.
 
-use slab_pool::magazine::{Depot, Linked, Local, Shape};
+use slab_pool::magazine::{Cache, Depot, Linked, Shape};
 
 #[derive(Debug, Default)]
 struct Item(Option<Box<Item>>);
@@ -14,7 +14,7 @@ impl Linked for Item {
 
 const BATCH: usize = 4;
 
-/// A depot of one class, whose magazines hold four items of ten bytes, in one rack.
+/// A depot of one class, whose magazines hold four items of ten bytes, in one shard.
 fn depot() -> Depot<Item> {
     let shape = Shape::new(10, 100, 40, 8);
     assert_eq!(shape, Shape { item_bytes: 10, capacity: 100, batch: BATCH, share: 2 * BATCH });
@@ -45,44 +45,44 @@ fn a_shape_keeps_magazines_small_beside_the_capacity() {
 fn items_put_one_by_one_fill_magazines() {
     let depot = depot();
     put(&depot, BATCH + 1);
-    let mut local = Local::new(&depot);
+    let mut cache = Cache::new(&depot);
     let mut taken = || {
-        assert!(local.take(&depot, 0).is_some());
-        std::iter::from_fn(|| local.pop(0)).count() + 1
+        assert!(cache.take(&depot, 0).is_some());
+        std::iter::from_fn(|| cache.pop(0)).count() + 1
     };
     assert_eq!(taken(), 1, "the newest magazine was begun by the fifth");
     assert_eq!(taken(), BATCH, "the one before was filled");
-    assert!(local.take(&depot, 0).is_none());
+    assert!(cache.take(&depot, 0).is_none());
 }
 
 #[test]
-fn what_is_put_is_spoken_for_until_it_is_taken() {
+fn an_item_holds_a_reservation_until_it_is_taken() {
     let depot = depot();
     put(&depot, 3);
-    assert_eq!((depot.credits_left(0), depot.bytes_left()), (97, usize::MAX - 30));
+    assert_eq!((depot.available_items(0), depot.available_bytes()), (97, usize::MAX - 30));
     for left in [98, 99, 100] {
         assert!(depot.take_one(0).is_some());
         assert_eq!(
-            (depot.credits_left(0), depot.bytes_left()),
+            (depot.available_items(0), depot.available_bytes()),
             (left, usize::MAX - (100 - left) * 10)
         );
     }
     assert!(depot.take_one(0).is_none());
-    assert_eq!((depot.credits_left(0), depot.bytes_left()), (100, usize::MAX));
+    assert_eq!((depot.available_items(0), depot.available_bytes()), (100, usize::MAX));
 }
 
 #[test]
-fn a_sweep_lets_go_of_what_nobody_needed_since_the_last() {
+fn a_sweep_frees_what_was_not_needed_since_the_last() {
     let depot = depot();
     put(&depot, 3 * BATCH);
-    assert_eq!(depot.sweep(true), 0, "it has only come");
+    assert_eq!(depot.sweep(true), 0, "it is new");
     // One magazine is used up in between: two were not needed.
     (0..BATCH).for_each(|_| assert!(depot.take_one(0).is_some()));
     put(&depot, BATCH);
     assert_eq!(depot.sweep(true), 2 * BATCH * 10);
-    assert_eq!(depot.credits_left(0), 100 - BATCH);
+    assert_eq!(depot.available_items(0), 100 - BATCH);
     assert_eq!(depot.trim(), BATCH * 10);
-    assert_eq!(depot.credits_left(0), 100);
+    assert_eq!(depot.available_items(0), 100);
 }
 
 #[test]
@@ -96,13 +96,13 @@ fn a_closed_depot_keeps_nothing() {
     assert!(depot.take_one(0).is_none());
 }
 
-/// Limits of zero, which an unanswered order leaves, would send every item the long way.
+/// The limits of a cache that is not in sync are zero, and would send every item into the slow path.
 #[test]
-fn a_cache_without_orders_to_answer_gives_and_takes_at_once() {
+fn a_cache_in_sync_keeps_and_takes_on_the_hot_path() {
     let depot = depot();
     put(&depot, 1);
-    let mut local = Local::new(&depot);
-    let item = local.take(&depot, 0).expect("one was put");
-    assert!(local.push(0, item).is_ok());
-    assert!(local.pop(0).is_some());
+    let mut cache = Cache::new(&depot);
+    let item = cache.take(&depot, 0).expect("one was put");
+    assert!(cache.push(0, item).is_ok());
+    assert!(cache.pop(0).is_some());
 }

@@ -1,4 +1,4 @@
-//! What a pool takes from the allocator, counted there.
+//! The memory that a pool holds, counted by the allocator.
 #![expect(unsafe_code, reason = "a global allocator that counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -25,19 +25,19 @@ fn change(layout: Layout, action: fn(&AtomicUsize, usize, Ordering) -> usize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         change(layout, AtomicUsize::fetch_add);
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`, and the arguments are passed on unchanged.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         change(layout, AtomicUsize::fetch_add);
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`, and the arguments are passed on unchanged.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         change(layout, AtomicUsize::fetch_sub);
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`, and the arguments are passed on unchanged.
         unsafe { System.dealloc(block, layout) }
     }
 }
@@ -49,7 +49,7 @@ fn held() -> usize {
     HELD_BYTES.load(Ordering::Relaxed)
 }
 
-/// One test: the counter is everybody's.
+/// One test, because the counter belongs to the process.
 #[test]
 fn memory_comes_back_from_bursts_trims_threads_and_pools() {
     let limit: usize = if cfg!(miri) { 64 << 10 } else { 1 << 20 };
@@ -72,7 +72,7 @@ fn memory_comes_back_from_bursts_trims_threads_and_pools() {
     for _ in 0..4 {
         pool.decay(Instant::now());
     }
-    assert_eq!(held(), 0, "nobody needed any of it");
+    assert_eq!(held(), 0, "none of it was needed");
 
     thread::scope(|scope| {
         // The scope itself waits for the closures alone, and what threads keep moves when they end.

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -17,12 +17,12 @@ use slab_pool::{BufferPool, PoolError, PooledBuffer};
 
 const BYTES: usize = 4096;
 
-fn limited(buffers: usize) -> Arc<BufferPool> {
+fn limited(buffers: usize) -> BufferPool {
     let builder = BufferPool::builder().outstanding_bytes_max(buffers * BYTES);
     builder.leak_tracking(true).build().expect("sound")
 }
 
-/// Never drops a value. It stays reachable, so that no tool takes it for a leak of somebody else's.
+/// Never drops a value. It stays reachable, so that no tool reports it as a leak.
 fn forget(value: impl Send + 'static) {
     static FORGOTTEN: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::new(Vec::new());
     FORGOTTEN.lock().expect("no panic").push(Box::new(ManuallyDrop::new(value)));
@@ -32,7 +32,7 @@ fn address(buffer: &[u8]) -> usize {
     buffer.as_ptr().addr()
 }
 
-/// It stays out: counted, named by the leak tracker, and never anybody else's.
+/// It stays handed out: counted, named by the leak tracker, and never handed out again.
 #[test]
 fn a_forgotten_buffer_stays_out_for_ever() {
     let pool = limited(3);
@@ -56,7 +56,7 @@ fn a_forgotten_reader_keeps_the_buffer_from_being_written_and_from_coming_back()
     let pool = limited(2);
     let whole = pool.acquire(1).freeze();
     forget(whole.slice(1..2));
-    let whole = whole.try_mut().expect_err("somebody reads, as far as anybody knows");
+    let whole = whole.try_mut().expect_err("a reader is counted");
     drop(whole);
     assert_eq!((pool.idle(0), pool.detailed_stats().outstanding_bytes), (0, Some(BYTES)));
     drop(pool.acquire(1));
@@ -92,8 +92,8 @@ fn a_forgotten_future_keeps_its_turn() {
 /// A forgotten handle keeps the pool open; everything else goes on.
 #[test]
 fn a_forgotten_handle_keeps_the_pool_open() {
-    let pool = BufferPool::new(4);
-    forget(Arc::clone(&pool));
+    let pool = BufferPool::with_capacity(4);
+    forget(pool.clone());
     let held = pool.acquire(1);
     drop(pool);
     drop(held);
@@ -102,7 +102,7 @@ fn a_forgotten_handle_keeps_the_pool_open() {
 /// Two owners never have the same memory, whatever is resized, frozen, thawed and passed around.
 #[test]
 fn no_two_buffers_share_memory_after_resizing_and_thawing() {
-    let pool = BufferPool::new(8);
+    let pool = BufferPool::with_capacity(8);
     let mut held: Vec<PooledBuffer> = (0..6).map(|_| pool.acquire(1)).collect();
     for (step, buffer) in held.iter_mut().enumerate() {
         buffer.resize(BYTES * (step % 3 + 1), step as u8);
@@ -127,7 +127,7 @@ fn a_panic_gives_buffers_back() {
     assert!(panicked.is_err());
     assert_eq!(pool.detailed_stats().outstanding_bytes, Some(0));
     let ended = thread::spawn({
-        let pool = Arc::clone(&pool);
+        let pool = pool.clone();
         move || {
             let _held = pool.acquire(1);
             panic!("boom");

@@ -1,4 +1,4 @@
-//! Programs from a fixed source of numbers: what Miri and everybody else run.
+//! Programs from a fixed source of numbers, which Miri runs as well.
 
 mod model;
 

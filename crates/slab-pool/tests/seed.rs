@@ -1,4 +1,4 @@
-//! What users of the pool that this one grew out of rely on, and its defects, each as a test that the old
+//! The behaviour of the published buffer pool that its users rely on, and its defects, each as a test that the old
 //! logic fails.
 
 use std::io::Write;
@@ -86,7 +86,7 @@ fn a_buffer_that_outgrows_its_class_moves_to_another() {
     buffer.resize(5_000_000, 1);
     assert_eq!((&buffer[..4], buffer[4095], buffer[4096]), (&b"head"[..], 0, 1));
     assert_eq!((buffer.len(), buffer.capacity()), (5_000_000, 8 << 20));
-    assert_eq!(pool.idle(0), 1, "the small one went home");
+    assert_eq!(pool.idle(0), 1, "the small one returned");
     drop(buffer);
     assert_eq!(pool.acquire(1).capacity(), 4096);
     assert_eq!(pool.idle(pool.class_of(5_000_000).expect("kept")), 1);
@@ -194,11 +194,11 @@ fn idle_memory_is_bounded_in_bytes() {
 #[test]
 fn pools_used_in_turn_keep_their_caches() {
     let pools: Vec<_> = (0..3).map(|_| BufferPool::new(8)).collect();
-    let homes: Vec<_> = pools.iter().map(|pool| pool.acquire(4096).as_ptr()).collect();
+    let addresses: Vec<_> = pools.iter().map(|pool| pool.acquire(4096).as_ptr()).collect();
     let rounds = if cfg!(miri) { 20 } else { 1000 };
     for _ in 0..rounds {
-        for (pool, &home) in pools.iter().zip(&homes) {
-            assert_eq!(pool.acquire(4096).as_ptr(), home);
+        for (pool, &address) in pools.iter().zip(&addresses) {
+            assert_eq!(pool.acquire(4096).as_ptr(), address);
         }
     }
     for pool in &pools {
@@ -206,7 +206,7 @@ fn pools_used_in_turn_keep_their_caches() {
     }
 }
 
-/// A foreign vector filed under a class poisoned it; now only buffers can be released, and go home.
+/// A foreign vector filed under a class poisoned it; now only buffers can be released, and return to their pool.
 #[test]
 fn a_buffer_released_to_another_pool_returns_to_its_own() {
     let (ours, other) = (BufferPool::new(4), BufferPool::new(4));

@@ -1,5 +1,6 @@
 //! Frozen buffers: clones, slices, the way back, and what becomes of small slices of large buffers.
 
+use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::thread;
 
@@ -98,6 +99,56 @@ fn a_slice_that_ends_before_it_begins_is_a_mistake() {
 }
 
 #[test]
+fn splitting_copies_nothing_and_the_parts_become_the_buffer_again() {
+    let pool = BufferPool::builder().copy_out_max(100).build().expect("sound");
+    let mut middle = frozen(&pool, b"head|body|tail");
+    let address = middle.as_ptr();
+    let head = middle.split_to(5);
+    let mut tail = middle.split_off(5);
+    assert_eq!((&*head, &*middle, &*tail), (&b"head|"[..], &b"body|"[..], &b"tail"[..]));
+    assert_eq!(
+        [&head, &middle, &tail].map(|part| part.as_ptr().addr() - address.addr()),
+        [0, 5, 10]
+    );
+    tail.truncate(9);
+    assert_eq!(tail.len(), 4);
+    tail.truncate(1);
+    assert_eq!(tail, b"t");
+    assert!(middle.split_to(0).is_empty() && middle.split_off(5).is_empty());
+    drop((head, tail));
+    let whole = middle.try_mut().expect("the other parts are gone");
+    assert_eq!(&*whole, b"head|body|tail");
+}
+
+#[test]
+#[should_panic(expected = "a split at 3 of 2 bytes")]
+fn a_split_to_beyond_the_end_is_a_mistake() {
+    drop(frozen(&BufferPool::new(1), b"ab").split_to(3));
+}
+
+#[test]
+#[should_panic(expected = "a split at 3 of 2 bytes")]
+fn a_split_off_beyond_the_end_is_a_mistake() {
+    drop(frozen(&BufferPool::new(1), b"ab").split_off(3));
+}
+
+#[test]
+fn shared_buffers_are_compared_ordered_and_hashed_as_their_bytes() {
+    let pool = BufferPool::new(4);
+    let whole = frozen(&pool, b"abcabd");
+    let (first, second) = (whole.slice(..3), whole.slice(3..));
+    assert_ne!(first, second);
+    assert!(first < second);
+    assert_eq!(first, frozen(&pool, b"abc"));
+    assert_eq!(first, *b"abc");
+    assert_eq!(first, "abc");
+    assert_eq!(first, b"abc".to_vec());
+    let counts = HashMap::from([(first, 1), (second, 2)]);
+    assert_eq!(counts.get(&b"abd"[..]), Some(&2), "found by its bytes");
+    assert_eq!(counts.get(&frozen(&pool, b"abc")), Some(&1));
+}
+
+#[test]
 fn small_slices_leave_large_buffers_free() {
     let pool = BufferPool::builder().copy_out_max(100).build().expect("sound");
     let large = frozen(&pool, &[7; 60_000]);
@@ -132,7 +183,7 @@ fn readers_on_many_threads() {
     assert!(whole.try_mut().is_ok());
 }
 
-/// Whoever reads last gives the buffer back, and writes to it again: not before the others have read.
+/// The last reader releases the buffer, and the next owner writes to it: not before all others have read.
 #[test]
 fn the_last_reader_may_write_what_others_read() {
     let pool = BufferPool::new(1);
@@ -212,7 +263,27 @@ fn errors_become_io_errors() {
 #[cfg(feature = "bytes")]
 mod bytes_crate {
     use super::*;
-    use bytes::{BufMut, Bytes};
+    use bytes::{Buf, BufMut, Bytes};
+
+    #[test]
+    fn reading_as_buf_and_taking_bytes_without_a_copy() {
+        let pool = BufferPool::new(4);
+        let mut message = frozen(&pool, b"\x00\x05helloworld");
+        let address = message.as_ptr();
+        assert_eq!((message.get_u16(), message.remaining()), (5, 10));
+        let hello = message.copy_to_bytes(5);
+        assert_eq!((&*hello, hello.as_ptr().addr() - address.addr()), (&b"hello"[..], 2));
+        message.advance(1);
+        assert_eq!((message.chunk(), &*message), (&b"orld"[..], &b"orld"[..]));
+        drop((message, hello));
+        assert_eq!(pool.idle(0), 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "advanced by 3 of 2 bytes")]
+    fn advancing_beyond_the_end_is_a_mistake() {
+        frozen(&BufferPool::new(1), b"ab").advance(3);
+    }
 
     #[test]
     fn a_bytes_gives_the_buffer_back() {
@@ -247,7 +318,7 @@ mod bytes_crate {
         BufferPool::new(4).acquire_for_write(1).put_bytes(1, 4097);
     }
 
-    /// What is written to a chunk and never advanced over is dirt all the same.
+    /// Bytes that are written to a chunk and never advanced over are dirty as well.
     #[test]
     fn chunks_leak_nothing() {
         let pool = BufferPool::new(4);

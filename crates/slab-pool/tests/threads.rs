@@ -198,7 +198,35 @@ fn idle_buffers_decay_and_used_ones_stay() {
     for tick in 6..10 {
         pool.decay(start + interval * tick);
     }
-    assert_eq!(pool.idle(0), 0, "nobody used any");
+    assert_eq!(pool.idle(0), 0, "no thread used any");
+}
+
+/// No call of `decay`: threads that use the pool sweep it, in every sixteenth of their slow paths.
+#[test]
+fn a_pool_in_use_decays_by_itself() {
+    let interval = Duration::from_millis(if MIRI { 1 } else { 20 });
+    // With a limit of outstanding bytes every acquire and release takes the slow path.
+    let builder = BufferPool::builder().outstanding_bytes_max(8 << 20);
+    let pool = builder.idle_decay(interval).capacity_per_class(1000).build().expect("sound");
+    let burst = if MIRI { 70 } else { 500 };
+    drop((0..burst).map(|_| pool.acquire(1)).collect::<Vec<_>>());
+    assert_eq!(pool.idle(0), burst);
+    let patience = Instant::now() + Duration::from_secs(30);
+    while pool.idle(0) > 0 {
+        assert!(Instant::now() < patience, "{} buffers are still idle", pool.idle(0));
+        // Another class than that of the idle buffers.
+        (0..16).for_each(|_| drop(pool.acquire(5000)));
+        thread::sleep(interval);
+    }
+}
+
+#[test]
+fn without_decay_idle_buffers_stay() {
+    let builder = BufferPool::builder().outstanding_bytes_max(8 << 20);
+    let pool = builder.idle_decay(Duration::ZERO).no_idle_decay().build().expect("sound");
+    drop(pool.acquire(1));
+    (0..100).for_each(|_| drop(pool.acquire(5000)));
+    assert_eq!(pool.idle(0), 1);
 }
 
 /// Contents that say whose buffer it is: two owners of one would notice.
@@ -237,7 +265,7 @@ fn stress_with_contents() {
                         let gone = held.swap_remove(dice % held.len());
                         check(&gone);
                         if dice.is_multiple_of(5) {
-                            // Whoever has ended drops it with its inbox.
+                            // A thread that has ended drops it with its inbox.
                             let _ = mail[dice % mail.len()].send(gone);
                         }
                     }

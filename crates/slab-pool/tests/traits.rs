@@ -1,4 +1,4 @@
-//! What the standard traits, and `bytes::BufMut`, say of buffers.
+//! Buffers through the standard traits and `bytes::BufMut`.
 
 use std::io::Write;
 

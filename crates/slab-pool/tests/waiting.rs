@@ -12,7 +12,7 @@ use slab_pool::{BufferPool, PoolError};
 
 const BYTES: usize = 4096;
 
-fn pool_of(buffers: usize) -> Arc<BufferPool> {
+fn pool_of(buffers: usize) -> BufferPool {
     BufferPool::builder().outstanding_bytes_max(buffers * BYTES).build().expect("sound")
 }
 
@@ -35,7 +35,7 @@ fn the_limit_holds_and_says_its_numbers() {
     let error = pool.try_acquire(3 * BYTES + 1).expect_err("more than the limit alone");
     assert_eq!(error, PoolError::ExceedsLimit { buffer_bytes: 4 * BYTES, limit_bytes: 3 * BYTES });
     let waited = Duration::from_millis(1);
-    let error = pool.acquire_timeout(1, waited).expect_err("nobody releases");
+    let error = pool.acquire_timeout(1, waited).expect_err("no thread releases");
     assert_eq!(error, PoolError::TimedOut { buffer_bytes: BYTES, waited });
     assert_eq!(out(&pool), Some(3 * BYTES));
     drop(held);
@@ -102,7 +102,7 @@ fn futures_are_served_in_order_and_a_cancelled_one_loses_nothing() {
 
     drop(held);
     assert_eq!((woken(0), woken(1), woken(2)), (1, 0, 0));
-    assert!(pool.try_acquire(1).is_err(), "nobody overtakes those who wait");
+    assert!(pool.try_acquire(1).is_err(), "no new request overtakes one that waits");
     drop(first);
     assert_eq!((woken(1), woken(2)), (1, 0), "the turn passes on");
     let Poll::Ready(Ok(buffer)) = second.as_mut().poll(&mut Context::from_waker(&wakers[1])) else {
@@ -146,6 +146,28 @@ fn without_a_limit_futures_are_ready() {
     let pool = BufferPool::new(1);
     let mut future = pin!(pool.acquire_async(1));
     assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+}
+
+#[test]
+fn a_future_for_writing_waits_its_turn_and_brings_an_empty_buffer() {
+    let pool = pool_of(1);
+    let mut held = pool.acquire(1);
+    held.fill(7);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut first = pin!(pool.acquire_async_for_write(1));
+    let mut second = pin!(pool.acquire_async(1));
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    drop(held);
+    let Poll::Ready(Ok(buffer)) = first.as_mut().poll(&mut context) else {
+        panic!("its turn has come")
+    };
+    assert_eq!((buffer.len(), buffer.capacity(), buffer.dirty_len()), (0, BYTES, BYTES));
+    drop(buffer);
+    let Poll::Ready(Ok(buffer)) = second.as_mut().poll(&mut context) else {
+        panic!("its turn has come")
+    };
+    assert_eq!((buffer.len(), buffer.dirty_len()), (BYTES, 0));
 }
 
 #[test]
@@ -196,7 +218,7 @@ fn tracked_buffers_are_listed_until_they_return() {
 }
 
 /// A waker that uses the pool: nothing is locked while it runs.
-struct Nosy(Mutex<Option<Arc<BufferPool>>>);
+struct Nosy(Mutex<Option<BufferPool>>);
 
 impl Wake for Nosy {
     fn wake(self: Arc<Self>) {
@@ -210,7 +232,7 @@ impl Wake for Nosy {
 fn wakers_may_use_the_pool() {
     let pool = pool_of(1);
     let held = pool.acquire(1);
-    let waker = Waker::from(Arc::new(Nosy(Mutex::new(Some(Arc::clone(&pool))))));
+    let waker = Waker::from(Arc::new(Nosy(Mutex::new(Some(pool.clone())))));
     let mut future = pin!(pool.acquire_async(1));
     assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(held);

@@ -18,7 +18,7 @@ use slab_pool::{AcquireFuture, BufferPool, PooledBuffer};
 
 const BYTES: usize = 4096;
 
-/// What a waker does besides its work.
+/// An action of a waker besides its work.
 type Hook = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
@@ -89,7 +89,7 @@ fn boom() {
     panic!("boom")
 }
 
-/// Runs it on another thread, and fails instead of waiting for ever.
+/// Runs it on another thread, and fails instead of hanging.
 fn in_time(action: impl FnOnce() + Send + 'static) {
     let (done, finished) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -103,7 +103,7 @@ fn in_time(action: impl FnOnce() + Send + 'static) {
     }
 }
 
-fn pool_of(buffers: usize) -> Arc<BufferPool> {
+fn pool_of(buffers: usize) -> BufferPool {
     BufferPool::builder().outstanding_bytes_max(buffers * BYTES).build().expect("sound")
 }
 
@@ -117,18 +117,18 @@ fn poll(future: &mut Waiting, waker: &Waker) -> Option<PooledBuffer> {
 }
 
 /// Returns a future that waits with that waker, of which the pool has the only clone.
-fn queued(pool: &Arc<BufferPool>, bytes: usize, waker: Waker) -> Waiting {
+fn queued(pool: &BufferPool, bytes: usize, waker: Waker) -> Waiting {
     let mut future = Box::pin(pool.acquire_async(bytes));
     assert!(poll(&mut future, &waker).is_none(), "there is no room");
     future
 }
 
-fn noop(pool: &Arc<BufferPool>) -> Waiting {
+fn noop(pool: &BufferPool) -> Waiting {
     queued(pool, 1, Waker::noop().clone())
 }
 
-/// Nothing is out, nobody waits, and the whole limit can be had.
-fn assert_settled(pool: &Arc<BufferPool>) {
+/// No buffer is handed out, no request waits, and the whole limit is available.
+fn assert_settled(pool: &BufferPool) {
     let stats = pool.detailed_stats();
     assert_eq!((stats.outstanding_bytes, stats.waiting), (Some(0), 0));
     let mut held = Vec::new();
@@ -139,7 +139,7 @@ fn assert_settled(pool: &Arc<BufferPool>) {
 }
 
 /// Acquires, releases, queues up and gives up, and takes an own buffer or future along.
-fn use_pool(pool: &Arc<BufferPool>) {
+fn use_pool(pool: &BufferPool) {
     drop(pool.try_acquire(1));
     drop(pool.acquire_timeout(1, Duration::ZERO));
     let mut future = Box::pin(pool.acquire_async(1));
@@ -185,7 +185,7 @@ fn wakers_use_the_pool_while_they_are_cloned_woken_and_dropped() {
         let pool = pool_of(2);
         let held = (pool.acquire(1), pool.acquire(1));
         let hooks = || {
-            let pools = [(); 3].map(|()| Arc::clone(&pool));
+            let pools = [(); 3].map(|()| pool.clone());
             let [clone, wake, drop] =
                 pools.map(|pool| Some(Box::new(move || use_pool(&pool)) as _));
             Hooks { on_clone: clone, on_wake: wake, on_drop: drop, ..Hooks::default() }
@@ -242,7 +242,7 @@ fn those_behind_a_waker_that_panics_are_served_and_the_release_does_not_panic() 
         let (waker, third_hooks) = Hooks::default().waker();
         let mut third = queued(&pool, 1, waker);
         let blocked = thread::spawn({
-            let pool = Arc::clone(&pool);
+            let pool = pool.clone();
             move || pool.acquire(1).len()
         });
         while pool.detailed_stats().waiting < 4 {
@@ -337,7 +337,7 @@ fn a_clone_that_panics_reaches_the_poll_and_keeps_the_place() {
     });
 }
 
-/// What a panic carries is code of the user as well.
+/// The payload of a panic is code of the user as well.
 #[test]
 fn a_payload_that_panics_when_it_is_dropped_stays_in_the_pool() {
     struct Payload;
@@ -365,7 +365,7 @@ fn a_payload_that_panics_when_it_is_dropped_stays_in_the_pool() {
 
 /// It delays the thread that released; another thread's release serves the next request meanwhile.
 #[test]
-fn a_slow_waker_delays_nobody_but_its_caller() {
+fn a_slow_waker_delays_only_its_caller() {
     in_time(|| {
         let pool = pool_of(2);
         let (one, two) = (pool.acquire(1), pool.acquire(1));

@@ -1,5 +1,5 @@
 //! With `Zeroing::Always` safe code reads no byte of an earlier owner, whatever it does with a buffer: random programs of two
-//! owners, each buffer marked with a tag of its own, and readers that look at the memory they are given or lie about it.
+//! owners, each buffer marked with its own tag, and readers that look at the memory they are given or lie about it.
 #![cfg(not(loom))]
 
 use std::io::{self, Read};
@@ -142,7 +142,7 @@ fn run(setup: u8, program: &[u8]) -> Report {
             }
             (12, Some(Held::Alone(buffer, _))) => buffer.truncate(size % 400),
             (13 | 14, Some(Held::Alone(buffer, _))) => {
-                // It moves the length over bytes that nobody wrote.
+                // It moves the length over bytes that no one wrote.
                 buffer.read_from(&mut Liar(0), size).expect("a lie");
                 report.lies += 1;
             }
@@ -230,8 +230,8 @@ proptest::proptest! {
     }
 }
 
-/// Returns a pool whose idle buffers of the first two classes are full of somebody's bytes.
-fn used(zeroing: Zeroing) -> std::sync::Arc<BufferPool> {
+/// Returns a pool whose idle buffers of the first two classes are full of old bytes.
+fn used(zeroing: Zeroing) -> BufferPool {
     let pool = BufferPool::builder().zeroing(zeroing).build().expect("sound");
     let held: Vec<_> = [1, 1, 5000, 5000].map(|size| pool.acquire(size)).into();
     for mut buffer in held {
@@ -276,7 +276,7 @@ fn behind_a_detached_copy_lie_zeroes() {
     assert_eq!((copy.capacity(), spare(&mut copy)), (4096, vec![0; 4086]));
 }
 
-/// What the documentation of the default says: a reader that looks at its target sees old bytes there.
+/// As documented for the default: a reader that looks at its target sees old bytes there.
 #[test]
 fn without_always_a_reader_may_see_old_bytes_behind_the_length() {
     let pool = used(Zeroing::OnAcquire);

@@ -10,20 +10,20 @@ use std::thread;
 const GUARD_BYTES: usize = 64;
 const PAGE_BYTES: usize = 4096;
 
-/// A guard byte differs from its neighbours, so that a shifted copy is seen.
+/// Returns a guard byte. It differs from its neighbours, so that a shifted copy is found.
 fn guard_byte(index: usize) -> u8 {
     0xA5 ^ (index as u8)
 }
 
 /// Owned, uninitialised memory at a chosen address modulo an alignment, between guard bytes.
 ///
-/// The owner is a raw pointer: moving an arena does not invalidate pointers into it, as moving a
-/// `Box` would. Dropping it panics if a guard byte was overwritten.
+/// Moving an arena does not invalidate pointers into it, as moving a `Box` would. Dropping it panics if a
+/// guard byte was overwritten.
 ///
 /// # Invariants
 ///
-/// - **A1 (guarded)**: `GUARD_BYTES` before and after the region belong to the same allocation and
-///   were initialised when the arena was made.
+/// - **A1 (guarded)**: the `GUARD_BYTES` before and after the region belong to the same allocation and are
+///   initialised.
 ///
 /// # Examples
 ///
@@ -45,7 +45,7 @@ impl Arena {
     ///
     /// # Panics
     ///
-    /// As [`aligned`](Self::aligned).
+    /// If `offset` is not below 4096, or if no layout is that large.
     pub fn new(bytes: usize, offset: usize) -> Self {
         Self::aligned(bytes, PAGE_BYTES, offset)
     }
@@ -77,16 +77,16 @@ impl Arena {
         arena
     }
 
-    /// Returns the memory. Whoever uses it keeps the arena alive meanwhile.
+    /// Returns the memory. The caller must keep the arena while it is used.
     pub fn region(&self) -> NonNull<[u8]> {
         self.region
     }
 
-    /// Looks whether anybody wrote beside the region. *O*(1).
+    /// Checks that no guard byte was changed. *O*(1).
     ///
     /// # Panics
     ///
-    /// If a guard byte was changed; the message says how far from which edge.
+    /// If one was changed; the message has its offset from the start of the region.
     pub fn check_guards(&self) {
         if let Some(index) = self.broken_guard() {
             report(index, self.region.len());
@@ -105,10 +105,8 @@ impl Arena {
     /// Numbers the guard bytes: first those before the region, then those after it.
     fn guards(&self) -> impl Iterator<Item = (usize, NonNull<u8>)> + use<> {
         let start = self.region.cast::<u8>();
-        // SAFETY: by A1 that many bytes lie before the region.
-        let before = unsafe { start.sub(GUARD_BYTES) };
-        // SAFETY: the region's end is in the allocation, by A1 even followed by guard bytes.
-        let after = unsafe { start.add(self.region.len()) };
+        // SAFETY: by A1 the allocation has `GUARD_BYTES` before the region, and as many after its end.
+        let (before, after) = unsafe { (start.sub(GUARD_BYTES), start.add(self.region.len())) };
         (0..2 * GUARD_BYTES).map(move |index| {
             let (guard, offset) =
                 if index < GUARD_BYTES { (before, index) } else { (after, index - GUARD_BYTES) };
@@ -150,12 +148,12 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     #[test]
-    fn lies_where_it_was_asked_to_and_is_writable_to_its_edges() {
+    fn lies_at_the_requested_address_and_is_writable_to_its_edges() {
         for (bytes, align, offset) in [(0, 1, 0), (1, 4096, 0), (100, 4096, 4095), (64, 65536, 7)] {
             let arena = Arena::aligned(bytes, align, offset);
             let start = arena.region().cast::<u8>();
             assert_eq!(start.addr().get() % align, offset);
-            // SAFETY: the region is that long and ours.
+            // SAFETY: the region has that many bytes, and only this test uses it.
             unsafe { start.write_bytes(0xFF, bytes) };
             arena.check_guards();
         }
@@ -167,15 +165,16 @@ mod tests {
             let arena = Arena::new(100, 3);
             let start = arena.region().cast::<u8>();
             let offset = if past_end { 100 } else { -1 };
-            // SAFETY: both offsets name guard bytes of the same allocation.
-            let beside = unsafe { start.offset(offset) };
-            // SAFETY: as above.
-            let kept = unsafe { beside.read() };
-            // SAFETY: as above.
-            unsafe { beside.write(!kept) };
+            // SAFETY: both offsets name guard bytes of the same allocation, which are initialised.
+            let (beside, before) = unsafe {
+                let beside = start.offset(offset);
+                let before = beside.read();
+                beside.write(!before);
+                (beside, before)
+            };
             assert!(catch_unwind(AssertUnwindSafe(|| arena.check_guards())).is_err());
-            // SAFETY: as above. Repaired, so that dropping the arena does not panic too.
-            unsafe { beside.write(kept) };
+            // SAFETY: a guard byte of the allocation. It is repaired, so that dropping the arena does not panic.
+            unsafe { beside.write(before) };
         }
     }
 
@@ -183,9 +182,7 @@ mod tests {
     #[should_panic(expected = "byte 8 of an arena of 8 was written")]
     fn dropping_a_damaged_arena_panics() {
         let arena = Arena::new(8, 0);
-        // SAFETY: the first guard byte, in the same allocation.
-        let beside = unsafe { arena.region().cast::<u8>().add(8) };
-        // SAFETY: as above.
-        unsafe { beside.write(0) };
+        // SAFETY: the first guard byte after the region, in the same allocation.
+        unsafe { arena.region().cast::<u8>().add(8).write(0) };
     }
 }

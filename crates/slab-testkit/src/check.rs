@@ -1,7 +1,7 @@
-//! Drives operations into a subject and compares every answer with a shadow model.
+//! Runs operations on a subject and compares every result with a shadow model.
 //!
-//! The model knows which blocks are live and what they hold; the subject's answers and statistics
-//! have to agree with it after every operation. Refusals are answers too: they change nothing.
+//! The model knows which blocks are live and what they contain. The subject's results and statistics must
+//! agree with it after every operation. A refused operation must change nothing.
 #![expect(unsafe_code, reason = "frees, resizes and misuses blocks of the subject")]
 
 use std::alloc::Layout;
@@ -10,20 +10,19 @@ use std::slice;
 
 use slab_traits::{AllocError, AllocResult};
 
+use crate::program::{self, Failure, Machine};
 use crate::{Arena, Fault, Op, Report, Shadow, Subject, Violation};
 
 /// Freed blocks remembered for [`Op::DoubleFree`].
 const FREED_MAX: usize = 64;
-/// How often a run validates the subject at most; a shorter run does so after every operation.
-const VALIDATIONS_MAX: usize = 1024;
-/// No size class of any allocator that is checked is larger.
+/// The largest size class of all allocators that are checked.
 const CLASS_BYTES_MAX: usize = 64 * 1024;
 
-/// Runs operations, frees every block at the end, and returns what was done.
+/// Runs operations, frees every block at the end, and returns the counts.
 ///
-/// The subject has no memory yet; it gets the first arena before the first operation and one more
-/// with each [`Op::AddRegion`]. After each operation the statistics have to add up; the subject's
-/// own invariants are walked after each operation, or about a thousand times in a longer run.
+/// The subject has no memory yet. It gets the first arena before the first operation, and one more with each
+/// [`Op::AddRegion`]. The statistics are checked after each operation. The subject's invariants are checked
+/// after each operation too, or about a thousand times in a longer run.
 ///
 /// # Panics
 ///
@@ -31,12 +30,12 @@ const CLASS_BYTES_MAX: usize = 64 * 1024;
 ///
 /// # Examples
 ///
-/// See the tests of this crate for allocators that pass and for ones that are broken on purpose.
+/// `tests/broken_toys.rs` has an allocator that passes, and broken ones that do not.
 pub fn check(subject: impl Subject, arenas: Vec<Arena>, ops: &[Op]) -> Report {
     try_check(subject, arenas, ops).unwrap_or_else(|violation| panic!("{violation}"))
 }
 
-/// As [`check`], but returns the violation.
+/// Does the same as [`check`], but returns the violation.
 ///
 /// # Errors
 ///
@@ -53,14 +52,13 @@ pub fn try_check(
     let mut run = Run::new(subject, &arenas);
     let outside = |fault| Violation { step: 0, op: None, fault };
     run.begin().map_err(outside)?;
-    let validate_every = ops.len().div_ceil(VALIDATIONS_MAX).max(1);
-    for (step, &op) in ops.iter().enumerate() {
-        let at_step = |fault| Violation { step, op: Some(op), fault };
-        run.step(op).map_err(at_step)?;
-        if step % validate_every == 0 {
-            run.validate().map_err(at_step)?;
-        }
-    }
+    let counts = program::run(&mut run, ops).map_err(|Failure { step, op, fault }| Violation {
+        step,
+        op: Some(op),
+        fault,
+    })?;
+    run.report.executed += counts.executed;
+    run.report.skipped += counts.skipped;
     run.finish().map_err(|fault| Violation { step: ops.len(), op: None, fault })?;
     arenas.iter().for_each(Arena::check_guards);
     Ok(run.report)
@@ -109,16 +107,7 @@ impl<'a, S: Subject> Run<'a, S> {
         self.validate()
     }
 
-    fn step(&mut self, op: Op) -> Result<(), Fault> {
-        if self.execute(op)?.is_some() {
-            self.report.executed += 1;
-        } else {
-            self.report.skipped += 1;
-        }
-        self.check_statistics()
-    }
-
-    /// Frees every block; nothing may remain in use.
+    /// Frees every block. No byte may be in use afterwards.
     fn finish(&mut self) -> Result<(), Fault> {
         while let Some(block) = self.live.pop() {
             self.free(block, false)?;
@@ -173,7 +162,7 @@ impl<'a, S: Subject> Run<'a, S> {
         if zeroed {
             check_zero(block)?;
         }
-        // SAFETY: the subject vouches for the usable bytes, which overlap no other live block.
+        // SAFETY: the subject guarantees the usable bytes, which overlap no other live block.
         unsafe { self.shadow.fill(start) }?;
         self.live.push(block);
         self.report.allocated += 1;
@@ -189,7 +178,7 @@ impl<'a, S: Subject> Run<'a, S> {
             unsafe { self.subject.heap().try_dealloc(start, layout) }
                 .map_err(|error| Fault::LiveRefused { start: start.addr().get(), error })?;
         } else {
-            // SAFETY: as above.
+            // SAFETY: the block is live, has this layout, and is forgotten here.
             unsafe { self.subject.heap().dealloc(start, layout) };
         }
         if self.freed.len() == FREED_MAX {
@@ -232,7 +221,7 @@ impl<'a, S: Subject> Run<'a, S> {
             // SAFETY: the block is live and has layout `old`; after success only the result is used.
             unsafe { heap.grow(start, old, new) }
         } else {
-            // SAFETY: as above.
+            // SAFETY: the block is live and has layout `old`; after success only the result is used.
             unsafe { heap.shrink(start, old, new) }
         };
         self.resized(index, new, outcome, before)
@@ -257,10 +246,12 @@ impl<'a, S: Subject> Run<'a, S> {
         let usable = self.usable(block)?;
         self.shadow.resize(old.start, start, usable)?;
         let kept = old.layout.size().min(layout.size());
-        // SAFETY: the subject vouches for the block; it holds the bytes kept, which were filled.
-        unsafe { self.shadow.check_prefix(start, kept) }?;
-        // SAFETY: the subject vouches for the usable bytes, which overlap no other live block.
-        unsafe { self.shadow.fill(start) }?;
+        // SAFETY: the subject guarantees the usable bytes, which overlap no other live block and begin with
+        // the `kept` bytes that were filled.
+        unsafe {
+            self.shadow.check_prefix(start, kept)?;
+            self.shadow.fill(start)?;
+        }
         self.live[index] = block;
         self.report.resized += 1;
         Ok(Some(()))
@@ -277,8 +268,7 @@ impl<'a, S: Subject> Run<'a, S> {
 
     fn add_region(&mut self) -> Option<()> {
         let region = self.spare.next()?.region();
-        // SAFETY: the arena outlives the subject, which is dropped with this run, and nobody else
-        // uses it.
+        // SAFETY: the arena outlives the subject, which is dropped with this run, and only the subject uses it.
         match unsafe { self.subject.heap().add_region(region) } {
             Ok(()) => {
                 self.shadow.add_region(region);
@@ -297,7 +287,7 @@ impl<'a, S: Subject> Run<'a, S> {
         let before = self.subject.heap().used_bytes();
         let accepted = if op == Op::AddOwnedRegion {
             let Some(&region) = self.given.first() else { return Ok(None) };
-            // SAFETY: a checked subject promises to refuse what it owns, and to change nothing.
+            // SAFETY: a checked subject refuses memory that it owns, and changes nothing.
             unsafe { self.subject.heap().add_region(region) }.is_ok()
         } else {
             let Some(Block { start, layout }) = self.wrong_block(op) else { return Ok(None) };
@@ -313,7 +303,7 @@ impl<'a, S: Subject> Run<'a, S> {
         refused
     }
 
-    /// Picks what the subject has to refuse to free.
+    /// Returns a block that the subject must refuse to free.
     fn wrong_block(&mut self, op: Op) -> Option<Block> {
         match op {
             Op::DoubleFree { nth } => {
@@ -333,8 +323,8 @@ impl<'a, S: Subject> Run<'a, S> {
             Op::FreeWrongLayout { nth } => {
                 let block = self.live[self.pick(nth)?];
                 let usable = self.usable(block).ok()?.size();
-                // A heap that watches the bytes behind a block says that only its own are usable, and
-                // its slot may be as large as the largest class.
+                // A heap that checks the bytes behind a block reports only the block's size as usable. Its slot
+                // may then be as large as the largest class.
                 let least = if usable > block.layout.size() { 1 } else { CLASS_BYTES_MAX + 1 };
                 let size = usable.checked_mul(2)?.checked_add(least)?;
                 let layout = Layout::from_size_align(size, block.layout.align()).ok()?;
@@ -372,9 +362,19 @@ impl<'a, S: Subject> Run<'a, S> {
             return Err(Fault::UsedBelowLive { used, live });
         }
         if used != 0 && self.live.is_empty() {
-            return Err(Fault::UsedByNobody { used });
+            return Err(Fault::UsedWithoutBlocks { used });
         }
         Ok(())
+    }
+}
+
+impl<S: Subject> Machine<Op> for Run<'_, S> {
+    type Fault = Fault;
+
+    fn step(&mut self, op: Op) -> Result<bool, Fault> {
+        let executed = self.execute(op)?.is_some();
+        self.check_statistics()?;
+        Ok(executed)
     }
 
     fn validate(&mut self) -> Result<(), Fault> {

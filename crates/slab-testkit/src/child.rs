@@ -1,8 +1,8 @@
-//! Mistakes acted out in a child process, because they may end the program.
+//! Runs mistakes in a child process, because they may end the process.
 //!
-//! The child is the test program itself, told to run one test alone; that test asks for its [`cell`]
-//! and acts it out. What the child says and how it ended is the [`Ending`]. A child that does not end in
-//! time is killed, and its test fails.
+//! The child is the test program itself, started with one test only. That test reads its [`cell`], the name of
+//! one case of a misuse matrix, and makes the mistake. The [`Ending`] has the text that the child printed and
+//! its exit status. A child that does not end in time is killed, and its test fails.
 
 use std::env;
 use std::ffi::OsStr;
@@ -13,37 +13,37 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Names the cell that a child is to act out.
+/// The variable with the cell of a child.
 const CELL: &str = "SLAB_CELL";
-/// What runs a program of another machine, with its arguments; cargo's runner, which starts the parent, does not start
-/// its children.
+/// The variable with the emulator that runs programs of another machine, and its arguments. Cargo's runner starts
+/// the parent only.
 const RUNNER: &str = "SLAB_RUNNER";
-/// What a child says before and after its mistake.
+/// The lines that a child prints before and after its mistake.
 const BEFORE: &str = "the mistake begins";
 const AFTER: &str = "the mistake passed";
-/// How long a child may take to come to its mistake: programs of other machines start slowly.
+/// The time a child may take to reach its mistake. Emulated programs start slowly.
 const START_MAX: Duration = Duration::from_secs(60);
-/// How long it may take afterwards, unless a test says otherwise.
+/// The default time a child may take after the mistake has begun.
 const LIMIT: Duration = Duration::from_secs(2);
-/// How often a running child is looked at.
+/// The interval at which a running child is polled.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Returns what this process is to act out, if it is a child. A panic there prints its message alone.
+/// Returns the cell of this process, if it is a child. A panic then prints its message only.
 pub fn cell() -> Option<String> {
     let cell = cell_unhooked()?;
-    // The default one looks up names for a backtrace, which takes most of a second.
+    // The default hook prints a backtrace, which takes most of a second.
     std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
     Some(cell)
 }
 
-/// As [`cell`], but a panic is reported as in any program, with the backtrace that `RUST_BACKTRACE` asks
-/// for. A backtrace allocates.
+/// Returns the cell of this process, if it is a child. A panic is reported as in any program, with a backtrace
+/// if `RUST_BACKTRACE` is set. A backtrace allocates.
 pub fn cell_unhooked() -> Option<String> {
     env::var(CELL).ok()
 }
 
-/// Makes a mistake, so that whoever looks at the child knows that it came to it and whether it went
-/// on afterwards. In a process that is no child it is just made.
+/// Makes a mistake. A child prints a line before and after it, so that the parent knows whether the child
+/// reached the mistake and continued after it.
 pub fn mistake<T>(action: impl FnOnce() -> T) -> T {
     let tells = env::var_os(CELL).is_some();
     if tells {
@@ -56,12 +56,12 @@ pub fn mistake<T>(action: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Runs one test of this program in a process of its own, which is to act out `cell`: a [`Child`] with
-/// the default time limit and the environment of this process.
+/// Runs one test of this program for `cell` in a [`Child`] with the default time limit and the environment of
+/// this process.
 ///
 /// # Panics
 ///
-/// As [`Child::run`].
+/// If the child cannot be run, does not reach its mistake, or does not end in time.
 pub fn run_child(test: &str, cell: &str) -> Ending {
     Child::new(test, cell).run()
 }
@@ -75,7 +75,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// Prepares a process that runs the test named `test`, which is to act out `cell`.
+    /// Prepares a process that runs the test named `test` for `cell`.
     ///
     /// # Panics
     ///
@@ -102,8 +102,8 @@ impl Child {
         self
     }
 
-    /// Sets how long the child may run once its [`mistake`] has begun. The default is two seconds, and
-    /// twenty in an emulator.
+    /// Sets how long the child may run after its [`mistake`] has begun. The default is 2 seconds, and 20 in an
+    /// emulator.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -113,8 +113,8 @@ impl Child {
     ///
     /// # Panics
     ///
-    /// If the program cannot be run, never comes to its [`mistake`], or does not end in time; it is
-    /// killed then. The message has what the child said until then.
+    /// If the child cannot be run, does not reach its [`mistake`], or does not end in time; it is then killed.
+    /// The message has the text that the child printed.
     pub fn run(mut self) -> Ending {
         let mut process = self.command.spawn().expect("a program can run itself");
         let said = Said::default();
@@ -137,7 +137,7 @@ impl Child {
         Ending { cell: self.cell, status, said }
     }
 
-    /// Waits for the end of the child, or returns what it took too long for.
+    /// Waits for the end of the child, or returns which time limit it exceeded.
     fn wait(&self, process: &mut process::Child, said: &Said) -> Result<ExitStatus, String> {
         let started = Instant::now();
         let mut begun = None;
@@ -161,7 +161,7 @@ impl Child {
     }
 }
 
-/// What a child has written to its standard error so far.
+/// The text that a child has written to standard error so far.
 #[derive(Clone, Default)]
 struct Said(Arc<Mutex<Vec<u8>>>);
 
@@ -178,7 +178,7 @@ impl Said {
     }
 }
 
-/// How a child ended that came to its mistake.
+/// How a child ended after it reached its mistake.
 #[derive(Debug)]
 pub struct Ending {
     cell: String,
@@ -187,14 +187,14 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Returns whether the child went on after its mistake.
+    /// Returns whether the child continued after its mistake.
     pub fn went_on(&self) -> bool {
         self.said.contains(AFTER)
     }
 
     /// # Panics
     ///
-    /// Unless the mistake ended the child, which said each of `words`.
+    /// Unless the mistake ended the child and the child printed each of `words`.
     #[track_caller]
     pub fn assert_ended(&self, words: &[&str]) {
         assert!(!self.went_on() && !self.status.success(), "{self}");
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use std::panic::catch_unwind;
 
-    /// The child's part; on its own it does nothing.
+    /// The test that runs in the child. In the parent it does nothing.
     #[test]
     fn acts() {
         match cell().as_deref() {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_an_end_from_going_on() {
+    fn an_end_and_a_continuation_are_told_apart() {
         let act = |cell| run_child("child::tests::acts", cell);
         assert!(act("harmless").went_on());
         act("abort").assert_ended(&[]);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn kills_a_child_that_hangs_and_passes_on_what_it_said() {
+    fn a_child_that_hangs_is_killed_and_its_text_is_reported() {
         let child = Child::new("child::tests::acts", "hang").time_limit(Duration::from_millis(50));
         let started = Instant::now();
         let report = catch_unwind(std::panic::AssertUnwindSafe(|| child.run())).unwrap_err();

@@ -1,4 +1,4 @@
-//! Fills regions to the last block, frees in any order, and demands that all of it comes back.
+//! Fills regions to the last block, frees in any order, and expects all memory back.
 #![expect(unsafe_code, reason = "allocates and frees raw memory")]
 
 use std::alloc::Layout;
@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use slab_traits::ByteAllocator;
 
+use crate::random::Random;
 use crate::{Arena, Shadow, Subject};
 
-/// Seconds that [`exhaust`] goes on for, where a person says so: for hours, in the long form.
+/// The variable with the number of seconds that [`exhaust`] runs.
 const SECONDS: &str = "SLABWORKS_SECONDS";
 
-/// What was done, to be asserted: a check that ran nothing proves nothing.
+/// The counts of [`exhaust`]. Tests assert them, because a check that ran nothing proves nothing.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Exhaustion {
-    /// Heaps that were made, each over regions of its own.
+    /// Heaps that were made, each over separate regions.
     pub heaps: usize,
     /// Times that a heap was filled to the last block.
     pub fills: usize,
@@ -24,17 +25,16 @@ pub struct Exhaustion {
     pub blocks: u64,
 }
 
-/// Runs rounds for `least`, or for as many seconds as `SLABWORKS_SECONDS` says. In each round a heap
-/// that `make` returns, in turn of `kinds`, gets one to four regions of random sizes and places, and is
-/// filled and emptied several times, in several ways.
+/// Runs rounds for `least`, or for as many seconds as the variable `SLABWORKS_SECONDS` says. In each round,
+/// `make` returns a heap of one of `kinds` kinds, in turn. The heap gets one to four regions of random sizes and
+/// addresses, and is filled and emptied several times in different ways.
 ///
-/// A heap is *full* when it refuses a block of one byte. Once all is freed, nothing may be in use, its
-/// invariants have to hold, and after a reclaim it has to serve the same sizes that it served when it was
-/// new.
+/// A heap is *full* when it refuses a block of one byte. After everything was freed, no byte may be in use, the
+/// invariants must hold, and after a reclaim the heap must serve the same sizes as when it was new.
 ///
 /// # Panics
 ///
-/// At the first thing that is not so, with the number that the round was made from.
+/// At the first violation. The message has the number of the round, which determines it.
 pub fn exhaust(
     least: Duration,
     kinds: usize,
@@ -55,8 +55,8 @@ pub fn exhaust(
 
 struct Round<'a> {
     seed: u64,
-    random: u64,
-    // Before the arenas, which it uses.
+    random: Random,
+    // Declared before the arenas, so that it is dropped before them.
     subject: Box<dyn Subject>,
     arenas: Vec<Arena>,
     live: Vec<(NonNull<u8>, Layout)>,
@@ -68,7 +68,7 @@ impl<'a> Round<'a> {
     fn new(seed: u64, subject: Box<dyn Subject>, done: &'a mut Exhaustion) -> Self {
         let mut round = Self {
             seed,
-            random: seed,
+            random: Random(seed),
             subject,
             arenas: Vec::new(),
             live: Vec::new(),
@@ -76,7 +76,7 @@ impl<'a> Round<'a> {
             done,
         };
         for _ in 0..1 + round.below(4) {
-            // Mostly small, where edges are a large part.
+            // Mostly small, so that the edges are a large part.
             let scale = [3_000, 30_000, 300_000][round.below(3)];
             let (bytes, offset) = (scale + round.below(scale), round.below(4096));
             round.arenas.push(Arena::new(bytes, offset));
@@ -84,13 +84,8 @@ impl<'a> Round<'a> {
         round
     }
 
-    /// Returns the next random number below a limit: SplitMix64.
     fn below(&mut self, limit: usize) -> usize {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut word = self.random;
-        word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((word ^ (word >> 31)) % limit as u64) as usize
+        self.random.below(limit)
     }
 
     fn heap(&mut self) -> &mut dyn ByteAllocator {
@@ -100,8 +95,8 @@ impl<'a> Round<'a> {
     fn run(&mut self) {
         for index in 0..self.arenas.len() {
             let region = self.arenas[index].region();
-            // SAFETY: the arena outlives the heap and is used through it alone. One that is too
-            // small is refused.
+            // SAFETY: the arena outlives the heap and is used through it alone. An arena that is too small is
+            // refused.
             let _ = unsafe { self.heap().add_region(region) };
             self.shadow.add_region(region);
         }
@@ -117,21 +112,21 @@ impl<'a> Round<'a> {
             self.free_all();
             assert_eq!(self.heap().available_bytes(), empty_bytes, "{}", self.name());
         }
-        // All that there was is there again, and in one piece where it was. Allocators may prefer to
-        // give a block of another class whole, until they are told to give back what they keep.
+        // All memory is free again and unfragmented. Allocators may cache memory for sizes used before, so it is
+        // reclaimed first.
         self.subject.reclaim();
         let again = self.fill_with_one_size();
         assert_eq!(
             again,
             reference,
-            "blocks of the same sizes fit after all of it, {}",
+            "blocks of the same sizes fit as in the new heap, {}",
             self.name()
         );
         self.free_all();
         self.arenas.iter().for_each(Arena::check_guards);
     }
 
-    /// Takes the largest blocks that can be had, halving what is asked for, and returns their sizes.
+    /// Allocates the largest blocks that fit, halving the size after a refusal, and returns their sizes.
     fn fill_with_one_size(&mut self) -> Vec<usize> {
         let mut sizes = Vec::new();
         let mut size = 1 << 20;
@@ -153,7 +148,7 @@ impl<'a> Round<'a> {
         self.done.fills += 1;
     }
 
-    /// Frees some and fills up again.
+    /// Frees some blocks and fills the heap again.
     fn churn(&mut self) {
         for _ in 0..3 {
             let part = 1 + self.below(4);
@@ -167,11 +162,11 @@ impl<'a> Round<'a> {
     }
 
     fn alloc(&mut self, size: usize, align: usize) -> bool {
-        let layout = Layout::from_size_align(size, align).expect("small sizes are sound");
+        let layout = Layout::from_size_align(size, align).expect("small sizes are valid");
         let Ok(block) = self.heap().alloc(layout) else { return false };
         let outcome = self.shadow.insert(block, layout);
         outcome.unwrap_or_else(|error| panic!("{error}, {}", self.name()));
-        // SAFETY: the block is that long and ours.
+        // SAFETY: the block has that many bytes, and only this test uses it.
         unsafe { block.write_bytes(0xA5, size) };
         self.live.push((block, layout));
         self.done.blocks += 1;
@@ -181,12 +176,12 @@ impl<'a> Round<'a> {
     fn free(&mut self, index: usize) {
         let (block, layout) = self.live.swap_remove(index);
         self.shadow.remove(block).unwrap_or_else(|error| panic!("{error}, {}", self.name()));
-        // SAFETY: live, with this layout, and forgotten.
+        // SAFETY: the block is live with this layout, and forgotten.
         let outcome = unsafe { self.heap().try_dealloc(block, layout) };
         assert_eq!(outcome, Ok(()), "{}", self.name());
     }
 
-    /// Frees all, in one of several orders.
+    /// Frees all blocks in one of several orders.
     fn free_all(&mut self) {
         let order = self.below(4);
         if order == 0 {

@@ -1,4 +1,4 @@
-//! A memory source that refuses on demand and sees leaks.
+//! A memory source that refuses requests as planned and finds leaks.
 #![expect(unsafe_code, reason = "implements the unsafe trait Allocator")]
 
 use std::alloc::Layout;
@@ -11,8 +11,8 @@ use crate::Shadow;
 
 /// An [`Allocator`] that refuses the n-th request, and knows which blocks are live.
 ///
-/// Pass it by reference. A resize counts as a request and always moves the block. A block given
-/// back that is not live, or with another layout, panics.
+/// Pass it by reference. A resize counts as a request and always moves the block. Freeing a block that is not
+/// live, or with another layout, panics.
 ///
 /// # Examples
 ///
@@ -41,9 +41,9 @@ enum Plan {
     Never,
     At(usize),
     From(usize),
-    /// Panics there instead.
+    /// Refuses nothing. The request panics.
     PanicsAt(usize),
-    /// Refuses nothing. That release deallocates its block, then panics.
+    /// Refuses nothing. The release deallocates its block and then panics.
     PanicsAtRelease(usize),
 }
 
@@ -56,12 +56,12 @@ struct State {
 }
 
 impl<A> FailingSource<A> {
-    /// Returns a source that refuses nothing and counts.
+    /// Returns a source that refuses nothing and counts the requests.
     pub fn new(inner: A) -> Self {
         Self::with_plan(inner, Plan::Never)
     }
 
-    /// Returns a source that refuses the `nth` request alone, counted from 1.
+    /// Returns a source that refuses only the `nth` request, counted from 1.
     pub fn failing_at(inner: A, nth: usize) -> Self {
         Self::with_plan(inner, Plan::At(nth))
     }
@@ -87,38 +87,38 @@ impl<A> FailingSource<A> {
         Self { inner, plan, state: Mutex::new(state) }
     }
 
-    /// Returns the requests seen, refused ones included.
+    /// Returns the number of requests, refused ones included.
     pub fn requests(&self) -> usize {
         self.state().requests
     }
 
-    /// Returns the blocks that were given back. Blocks of no bytes count.
+    /// Returns the number of blocks that were freed, including those of no bytes.
     pub fn releases(&self) -> usize {
         self.state().releases
     }
 
-    /// Returns the requests refused by plan, and the requests and releases that panicked.
+    /// Returns the number of requests that were refused, and of requests and releases that panicked.
     pub fn failures(&self) -> usize {
         self.state().failures
     }
 
-    /// Returns the blocks not given back. Blocks of no bytes do not count.
+    /// Returns the number of live blocks, without those of no bytes.
     pub fn live_blocks(&self) -> usize {
         self.state().live.live_count()
     }
 
-    /// Returns the bytes not given back.
+    /// Returns the bytes of the live blocks.
     pub fn live_bytes(&self) -> usize {
         self.state().live.live_bytes()
     }
 
-    /// A panic under the lock is a finding of the test; its drops still want to give blocks back.
+    /// Returns the state, also after a panic under the lock: destructors of the failed test still free blocks.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// SAFETY: blocks come from `inner` and go back to it; refusing more often is always permitted.
+// SAFETY: blocks come from `inner` and go back to it. An allocator may always refuse.
 unsafe impl<A: Allocator> Allocator for FailingSource<A> {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         let mut state = self.state();
@@ -130,7 +130,7 @@ unsafe impl<A: Allocator> Allocator for FailingSource<A> {
             Plan::PanicsAt(nth) if state.requests == nth => {
                 state.failures += 1;
                 drop(state);
-                panic!("request {nth} is met by a panic");
+                panic!("request {nth} panics as planned");
             }
             Plan::PanicsAt(_) => false,
         };
@@ -158,16 +158,15 @@ unsafe impl<A: Allocator> Allocator for FailingSource<A> {
             }
         }
         drop(state);
-        // SAFETY: the block came from `inner` with this layout, as the caller promises and, but for
-        // blocks of no bytes, as was just looked up.
+        // SAFETY: the caller guarantees that the block came from here, and so from `inner`, with this layout.
         unsafe { self.inner.deallocate(block, layout) };
-        assert!(!panics, "a release panics by plan");
+        assert!(!panics, "the release panics as planned");
     }
 }
 
-/// Runs a scenario with the first request refused, then the second, and so on, each alone and with
-/// all that follow, until a run needs fewer requests than that. Returns how many requests were
-/// refused one at a time: the scenario's own number of requests when nothing fails, at least.
+/// Runs a scenario with the first request refused, then with the second, and so on: each alone, and each with all
+/// that follow, until a run makes fewer requests. Returns how many requests were refused alone, which is at least
+/// the number of requests of a run without refusals.
 ///
 /// # Panics
 ///
@@ -211,7 +210,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     #[test]
-    fn refuses_what_the_plan_says() {
+    fn requests_are_refused_as_planned() {
         let layout = Layout::new::<u64>();
         let answers = |source: FailingSource<Global>| {
             let blocks: Vec<_> = (0..4).map(|_| source.allocate(layout)).collect();
@@ -263,13 +262,13 @@ mod tests {
         let source = FailingSource::new(Global);
         let layout = Layout::new::<u64>();
         let block = source.allocate(layout).expect("nothing fails").cast::<u8>();
-        // SAFETY: none: the source panics before it passes the mistake on.
+        // SAFETY: not met; the source panics before it uses the block.
         let wrong = || unsafe { source.deallocate(block, Layout::new::<u32>()) };
         assert!(catch_unwind(AssertUnwindSafe(wrong)).is_err());
-        // SAFETY: none, as above; the mistaken call made the block unknown.
+        // SAFETY: not met; the source panics before it uses the block, which it no longer knows.
         let again = || unsafe { source.deallocate(block, layout) };
         assert!(catch_unwind(AssertUnwindSafe(again)).is_err());
-        // SAFETY: allocated above from the same allocator with this layout, and never given back.
+        // SAFETY: the block came from the same allocator with this layout and was not freed.
         unsafe { Global.deallocate(block, layout) };
     }
 

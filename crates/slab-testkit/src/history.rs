@@ -1,5 +1,5 @@
-//! Compares a heap that has a history with a fresh one: after everything is freed, it has to serve what a
-//! fresh heap over the same regions serves.
+//! Compares a heap that was used before with a fresh one: after everything was freed, it must serve the blocks
+//! that a fresh heap over equal regions serves.
 #![expect(unsafe_code, reason = "allocates and frees raw memory")]
 
 use std::alloc::Layout;
@@ -7,18 +7,19 @@ use std::ptr::NonNull;
 
 use slab_traits::ByteAllocator;
 
+use crate::random::Random;
 use crate::{Arena, Subject};
 
-/// Sizes that a heap is filled with: of every order of magnitude, beside powers of two, and odd ones.
+/// The sizes that heaps are filled with: of every order of magnitude, powers of two and others.
 const SIZES: [usize; 24] = [
     1, 16, 24, 48, 64, 100, 112, 200, 320, 500, 640, 1000, 1024, 1500, 2048, 2560, 3072, 3500,
     4096, 4500, 6000, 10_000, 20_000, 65_536,
 ];
 
-/// Regions begin at a multiple of this plus the same offset, so that both heaps can lay out the same.
+/// Regions begin at a multiple of this plus the same offset, so that both heaps have the same layout.
 const ARENA_ALIGN: usize = 1 << 16;
 
-/// What [`history`] did, to be asserted: a check that ran nothing proves nothing.
+/// The counts of [`history`]. Tests assert them, because a check that ran nothing proves nothing.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct HistoryReport {
     /// Heaps that got a history and were compared with a fresh one.
@@ -31,12 +32,12 @@ pub struct HistoryReport {
     pub short_bytes_max: usize,
 }
 
-/// Gives heaps that `make` returns a random history each, frees everything, and compares what the heap
-/// serves then with what a fresh heap serves: blocks of one size until one is refused, for many sizes, and
-/// the largest block. Each comparison is part of the history of the next one.
+/// Gives each heap that `make` returns a random history, frees everything, and compares it with a fresh heap: how
+/// many blocks of one size each serves, for many sizes, and how large the largest block is. Each comparison is
+/// part of the history of the next one.
 ///
-/// `short_bytes` says by how many bytes in each region a heap may serve less of a size: zero for an
-/// allocator that promises to serve all that a fresh one serves. The largest block may never be smaller.
+/// `short_bytes` returns how many bytes less of a size a heap may serve in each region: zero if the allocator
+/// guarantees as much as a fresh one. The largest block may never be smaller.
 ///
 /// # Panics
 ///
@@ -147,7 +148,7 @@ impl Pair {
         outcome.unwrap_or_else(|broken| panic!("history {}: {broken}", self.seed));
     }
 
-    /// Returns what the heap with a history and a fresh heap answer, and empties the former.
+    /// Measures the heap with a history and a fresh heap, and empties the former.
     fn compare(
         &mut self,
         make: &mut impl FnMut() -> Box<dyn Subject>,
@@ -161,7 +162,7 @@ impl Pair {
 }
 
 struct Heap {
-    // Before the arenas, which it uses.
+    // Declared before the arenas, so that it is dropped before them.
     subject: Box<dyn Subject>,
     arenas: Vec<Arena>,
     live: Vec<(NonNull<u8>, Layout)>,
@@ -216,7 +217,7 @@ impl Heap {
         self.live.len() - before
     }
 
-    /// Returns the size of the largest block that can be had.
+    /// Returns the size of the largest block that fits.
     fn largest(&mut self) -> usize {
         let (mut served, mut refused) = (0, self.heap().total_bytes() + 1);
         while refused - served > 1 {
@@ -229,22 +230,5 @@ impl Heap {
             }
         }
         served
-    }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        word ^ (word >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
     }
 }

@@ -1,16 +1,25 @@
-//! What the tests, benches and the lab of all Slabworks crates lean on. Development only.
+//! Tools for the tests, the benches and the lab of all Slabworks crates. Not published.
 //!
-//! * [`Op`] is the one operation language: proptest, fuzz targets and Miri all run it.
-//! * [`check`] drives operations into a [`Subject`] and compares every answer with a model.
-//! * [`Shadow`] is that model's memory: which blocks are live, where, and what they hold.
-//! * [`Arena`] is memory to give away, at an odd address if wanted, with guards on both sides.
-//! * [`FailingSource`] refuses the n-th request; [`for_each_failure`] tries every n.
-//! * [`exhaust`] fills regions to the last block, again and again, and demands all of it back.
-//! * [`history()`] compares a heap that has a history with a fresh one.
-//! * [`Misuse`] is what a program can do wrong with a block, [`child`] acts mistakes out in a process of their own, and tells how that ended.
-//! * [`race()`] times contenders against one another, interleaved round by round; a [`Table`] says what it found.
+//! Its modules, from the bottom up:
 //!
-//! A check that ran nothing proves nothing: [`Report`] counts, and tests assert the counts.
+//! * `random`: random numbers that are the same in every run.
+//! * `arena`: [`Arena`] is memory to give to an allocator, at any address, with guard bytes on both sides.
+//! * `shadow`: [`Shadow`] is a model of the live blocks: where they lie, and what they contain.
+//! * [`program`]: reads, generates and runs programs of any operation language, for proptest, fuzz targets and
+//!   Miri.
+//! * `op`: [`Op`] is the operation language of byte allocators.
+//! * `report`: [`Report`] counts what a check did; a [`Violation`] is what it found.
+//! * `subject`: [`Subject`] is an allocator under test.
+//! * `check`: [`check`] runs operations on a [`Subject`] and compares every result with the model.
+//! * `exhaustion`: [`exhaust`] fills regions to the last block, and expects all of it back.
+//! * `history`: [`history()`] compares a heap that was used before with a fresh one.
+//! * `failing`: [`FailingSource`] refuses the n-th request; [`for_each_failure`] tries every n.
+//! * [`child`]: runs a mistake in a child process, and reports how the process ended.
+//! * `misuse`: [`Misuse`] is a list of wrong frees.
+//! * `table`: a [`Table`] prints results in columns.
+//! * `race`: [`race()`] measures contenders against one another, interleaved round by round.
+//!
+//! Tests assert the counts of a [`Report`], because a check that ran nothing proves nothing.
 #![warn(missing_debug_implementations)]
 
 mod arena;
@@ -21,7 +30,9 @@ mod failing;
 mod history;
 mod misuse;
 mod op;
+pub mod program;
 mod race;
+mod random;
 mod report;
 mod shadow;
 mod subject;
@@ -34,13 +45,14 @@ pub use failing::{FailingSource, for_each_failure};
 pub use history::{HistoryReport, history};
 pub use misuse::Misuse;
 pub use op::{OP_BYTES, Op};
+pub use program::{Machine, Operation};
 pub use race::{Contender, Results, race, race_reporting};
 pub use report::{Fault, Report, Violation};
 pub use shadow::{Shadow, ShadowError};
 pub use subject::Subject;
 pub use table::Table;
 
-/// Answers whether a type implements a trait, by preferring an inherent constant.
+/// Returns whether a type implements a trait: an inherent constant takes precedence over that of a trait.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! What a program can do wrong with a block of a byte allocator: the rows of the misuse matrices.
+//! Wrong frees of a block of a byte allocator: the rows of the misuse matrices.
 #![expect(unsafe_code, reason = "makes pointers into blocks and regions")]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -11,19 +11,19 @@ use crate::child::mistake;
 pub enum Misuse {
     /// The block was freed before.
     DoubleFree,
-    /// Another block has the memory by then.
+    /// The block was freed before, and another block has its memory now.
     DoubleFreeAfterReuse,
     /// A pointer into the block, to its eighth byte.
     Interior,
-    /// To its sixteenth byte: aligned as blocks are.
+    /// A pointer into the block, to its sixteenth byte, which is aligned as blocks are.
     AlignedInterior,
     /// A block of another allocator.
     Foreign,
-    /// An address that no block could have.
+    /// An address that no block can have.
     Unaligned,
     /// A pointer to a local variable.
     Stack,
-    /// The middle of the region, which no block has reached.
+    /// The middle of the region, where no block was handed out yet.
     NeverHandedOut,
     /// Half of the block's size.
     SmallerLayout,
@@ -34,7 +34,7 @@ pub enum Misuse {
 }
 
 impl Misuse {
-    /// All of them.
+    /// All wrong frees.
     pub const ALL: [Self; 11] = [
         Self::DoubleFree,
         Self::DoubleFreeAfterReuse,
@@ -49,12 +49,12 @@ impl Misuse {
         Self::StricterLayout,
     ];
 
-    /// Allocates what it takes from a heap over `region` with `alloc` and `free`, and returns the
-    /// pointer and the layout of the wrong free; `other` is a block of another heap.
+    /// Prepares a wrong free on a heap over `region` with `alloc` and `free`, and returns its pointer and layout.
+    /// `other` is a block of another heap.
     ///
     /// # Panics
     ///
-    /// If a layout twice as large as `size` is none.
+    /// If `2 * size` is too large for a layout.
     pub fn prepare(
         self,
         size: usize,
@@ -76,7 +76,7 @@ impl Misuse {
             }
             Self::DoubleFreeAfterReuse => {
                 free(block, layout);
-                // Blocks of the class until the memory is taken again.
+                // Allocates until the memory is handed out again.
                 while alloc(layout) != block {}
                 (block, layout)
             }
@@ -101,8 +101,8 @@ impl Misuse {
         }
     }
 
-    /// Acts it out on the heap of a whole program, which may end it: a child's [`mistake`]. `region` is
-    /// the memory of `heap`, and `other` another heap.
+    /// Makes the wrong free on the heap of a whole program, which may end the program, as a child's [`mistake`].
+    /// `region` is the memory of `heap`, and `other` is another heap.
     ///
     /// # Panics
     ///
@@ -121,7 +121,7 @@ impl Misuse {
             // SAFETY: live, with this layout.
             |block, layout| unsafe { heap.dealloc(block.as_ptr(), layout) },
         );
-        // SAFETY: none: the misuse.
+        // SAFETY: not met; this is the mistake that the heap must find.
         mistake(|| unsafe { heap.dealloc(pointer.as_ptr(), layout) });
     }
 }

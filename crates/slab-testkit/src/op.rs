@@ -1,7 +1,9 @@
-//! The operation language: what a program can ask of a byte allocator, and what it may do wrong.
+//! The operation language of byte allocators: requests and mistakes.
 //!
-//! One operation is [`OP_BYTES`] bytes, and every byte string is a program. Bytes of zero mean the
-//! smallest operation, so that shrinking a byte string shrinks the program.
+//! An operation is encoded in [`OP_BYTES`] bytes, and every byte string is a program. Zeros encode the smallest
+//! operation, so that shrinking a byte string shrinks the program.
+
+use crate::program::{self, Operation};
 
 /// Bytes that encode one operation.
 pub const OP_BYTES: usize = 7;
@@ -28,7 +30,7 @@ pub enum Op {
         /// Which live block.
         nth: usize,
     },
-    /// Free a live block through the call that may report misuse: it must not.
+    /// Free a live block through `try_dealloc`, which must accept it.
     TryDealloc {
         /// Which live block.
         nth: usize,
@@ -37,7 +39,7 @@ pub enum Op {
     Realloc {
         /// Which live block.
         nth: usize,
-        /// Bytes asked for; may be more than any layout allows.
+        /// Requested bytes, perhaps more than any layout allows.
         new_size: usize,
     },
     /// Enlarge a live block, perhaps with another alignment.
@@ -49,22 +51,22 @@ pub enum Op {
         /// Logarithm of the new alignment.
         align_log2: u8,
     },
-    /// Cut a live block, perhaps with another alignment.
+    /// Shrink a live block, perhaps with another alignment.
     Shrink {
         /// Which live block.
         nth: usize,
-        /// What remains of its size, in parts of 256.
+        /// The new size in 256ths of the old one.
         to_256ths: u8,
         /// Logarithm of the new alignment.
         align_log2: u8,
     },
     /// Give the next spare region.
     AddRegion,
-    /// Ask the subject to give back what it keeps for later, if it can.
+    /// Make cached memory of the subject available for other sizes, if it can.
     Reclaim,
     /// Misuse: free a block again.
     DoubleFree {
-        /// Which of the blocks freed lately.
+        /// Which recently freed block.
         nth: usize,
     },
     /// Misuse: free a pointer into the middle of a live block.
@@ -86,8 +88,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// Returns the program that a byte string encodes. *O*(length); a short last operation is
-    /// filled up with zeros.
+    /// Returns the program that a byte string encodes. Zeros complete a short last operation. *O*(length).
     ///
     /// # Examples
     ///
@@ -98,16 +99,11 @@ impl Op {
     /// assert_eq!(Op::decode(&[7; 20]).len(), 3);
     /// ```
     pub fn decode(bytes: &[u8]) -> Vec<Op> {
-        let widen = |chunk: &[u8]| {
-            let mut code = [0; OP_BYTES];
-            code[..chunk.len()].copy_from_slice(chunk);
-            Self::from_bytes(code)
-        };
-        bytes.chunks(OP_BYTES).map(widen).collect()
+        program::decode(bytes)
     }
 
-    /// Returns `count` pseudo-random operations, always the same for a seed, which is not zero.
-    /// *O*(count). Programs of a fixed length let a test assert how much of them was executed.
+    /// Returns `count` random operations, always the same for a seed, which must not be zero. *O*(count). The
+    /// length is fixed, so that a test can assert how many of them were executed.
     ///
     /// # Examples
     ///
@@ -118,17 +114,7 @@ impl Op {
     /// assert_eq!(Op::program(100, 7), Op::program(100, 7));
     /// ```
     pub fn program(count: usize, seed: u64) -> Vec<Op> {
-        let mut state = seed;
-        let bytes: Vec<u8> = (0..OP_BYTES * count)
-            .map(|_| {
-                // Marsaglia's xorshift, of which the upper half is the better one.
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 32) as u8
-            })
-            .collect();
-        Self::decode(&bytes)
+        program::random(count, seed)
     }
 
     /// Returns the operation that some bytes encode.
@@ -154,18 +140,23 @@ impl Op {
         }
     }
 
-    /// Returns a proptest strategy for programs of up to `ops_max` operations, which are
-    /// distributed like the traffic of real programs.
+    /// Returns a proptest strategy for programs of up to `ops_max` operations, distributed as in real programs.
     #[cfg(feature = "proptest")]
     pub fn strategy(ops_max: usize) -> impl proptest::strategy::Strategy<Value = Vec<Op>> {
-        use proptest::prelude::*;
-
-        proptest::collection::vec(any::<[u8; OP_BYTES]>().prop_map(Op::from_bytes), 1..=ops_max)
+        program::strategy(ops_max)
     }
 }
 
-/// Sizes as real programs ask for them: two of three below 128 bytes, few beyond a page, and now
-/// and then one that lies at an edge of what can be asked at all.
+impl Operation for Op {
+    type Code = [u8; OP_BYTES];
+
+    fn from_code(code: [u8; OP_BYTES]) -> Self {
+        Self::from_bytes(code)
+    }
+}
+
+/// Returns a size, distributed as in real programs: two of three are at most 128 bytes, few are above a page,
+/// and some lie at the limits of what can be requested.
 fn size_from(kind: u8, magnitude: u16) -> usize {
     const PAGE_BYTES: usize = 4096;
     let magnitude = usize::from(magnitude);
@@ -187,7 +178,7 @@ fn edge_size(magnitude: usize) -> usize {
     edges[magnitude % edges.len()]
 }
 
-/// Alignments as real programs ask for them: mostly at most 16, some up to a page, few beyond.
+/// Returns an alignment, distributed as in real programs: most are at most 16, some up to a page, few above.
 fn align_log2_from(code: u8) -> u8 {
     match code {
         0..=219 => code % 5,

@@ -1,28 +1,28 @@
-//! The one measurement harness of benches and lab.
+//! The measurement harness of the benches and the lab.
 //!
-//! Contenders take turns round by round, in a rotated order, so that a machine that slows down or
-//! speeds up does so for all of them. Medians then stand for the rounds: one disturbed round
-//! changes nothing. What the harness itself costs is measured as a contender of its own, which
-//! does everything but the work, and subtracted.
+//! Contenders take turns round by round, in a rotated order, so that a machine that becomes slower or faster
+//! does so for all of them. The result is the median, which a single disturbed round does not change. The
+//! cost of the harness is measured as a separate contender, which does everything but the work, and
+//! subtracted.
 
 use std::time::Duration;
 
 use crate::Table;
 
-/// One of those that are measured against one another. A new rival is one `impl` of this.
+/// An entrant of a race.
 pub trait Contender<W: ?Sized> {
-    /// Returns the name it has in the table.
+    /// Returns its name in the table.
     fn name(&self) -> &str;
 
-    /// Does the work once and returns how long the part that counts took.
+    /// Does the work once and returns the time of the part that is measured.
     fn round(&mut self, work: &W) -> Duration;
 }
 
-/// Measures contenders: one round that does not count, then `rounds` that do.
+/// Measures contenders in one warm-up round and then `rounds` rounds that count.
 ///
 /// # Panics
 ///
-/// If there is no round or no contender, if two contenders share a name, or if one panics.
+/// If there is no round or no contender, if two contenders have the same name, or if one panics.
 ///
 /// # Examples
 ///
@@ -62,12 +62,12 @@ pub fn race<W: ?Sized>(
     race_reporting(contenders, work, rounds, |_, _| {})
 }
 
-/// As [`race`], calling `progress(round, name)` before each round of each contender; round 0 is the
-/// one that does not count.
+/// Does the same as [`race`], and calls `progress(round, name)` before each round of each contender. Round 0 is
+/// the warm-up.
 ///
 /// # Panics
 ///
-/// As [`race`].
+/// If [`race`] would.
 pub fn race_reporting<W: ?Sized>(
     contenders: &mut [Box<dyn Contender<W> + '_>],
     work: &W,
@@ -92,7 +92,7 @@ pub fn race_reporting<W: ?Sized>(
     results
 }
 
-/// What a race measured.
+/// The measurements of a race.
 #[derive(Debug, Clone)]
 pub struct Results {
     /// In the order of the contenders; the samples are sorted, and there is at least one each.
@@ -108,7 +108,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// The sample that `part` of `parts` of all samples do not pass.
+    /// Returns the sample that `part / parts` of all samples do not exceed.
     fn quantile(&self, part: usize, parts: usize) -> Duration {
         self.samples[(self.samples.len() - 1) * part / parts]
     }
@@ -129,64 +129,63 @@ impl Results {
         Self { entries, baseline: None, reference: None }
     }
 
-    /// Subtracts the median of the contender of that name from all, and leaves it out of the table.
+    /// Subtracts the median of one contender from all others, and leaves it out of the table.
     ///
     /// # Panics
     ///
-    /// If nobody has that name.
+    /// If no contender has that name.
     #[must_use]
     pub fn less(mut self, name: &str) -> Self {
         self.baseline = Some(self.index(name));
         self
     }
 
-    /// Makes the contender of that name the one that ratios refer to.
+    /// Makes one contender the reference of the ratios.
     ///
     /// # Panics
     ///
-    /// If nobody has that name.
+    /// If no contender has that name.
     #[must_use]
     pub fn against(mut self, name: &str) -> Self {
         self.reference = Some(self.index(name));
         self
     }
 
-    /// Returns the names, in the order of the contenders, without the one subtracted.
+    /// Returns the names in the order of the contenders, without the one that is subtracted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.ranked().map(|(_, entry)| entry.name.as_str())
     }
 
-    /// Returns a contender's median as it was measured.
+    /// Returns a contender's median, with nothing subtracted.
     ///
     /// # Panics
     ///
-    /// If nobody has that name.
+    /// If no contender has that name.
     pub fn median(&self, name: &str) -> Duration {
         self.entries[self.index(name)].median()
     }
 
-    /// Returns a contender's median without what was to be subtracted; zero if it took less.
+    /// Returns a contender's median minus that of the contender named by [`less`](Self::less), at least zero.
     ///
     /// # Panics
     ///
-    /// If nobody has that name.
+    /// If no contender has that name.
     pub fn net(&self, name: &str) -> Duration {
         self.net_at(self.index(name))
     }
 
-    /// Returns a contender's net time over that of the reference: above one is slower. `None` if no
-    /// reference was named or its net time is zero.
+    /// Returns a contender's net time / that of the reference: above 1 the contender is slower. `None` if there is
+    /// no reference or its net time is zero.
     ///
     /// # Panics
     ///
-    /// If nobody has that name.
+    /// If no contender has that name.
     pub fn ratio(&self, name: &str) -> Option<f64> {
         self.ratio_at(self.index(name))
     }
 
-    /// Returns a plain table with the net nanoseconds per operation, where a round did `ops`; the
-    /// ratio to the reference; and the distance between the quartiles, as a part of the median: how
-    /// far to trust the line.
+    /// Returns a table with the net nanoseconds per operation, for rounds of `ops` operations; the ratio to the
+    /// reference; and the spread, which is the distance between the quartiles / the median.
     pub fn table(&self, ops: u64) -> Table {
         let mut table = Table::new(["contender", "ns/op", "ratio", "spread"]);
         for (index, entry) in self.ranked() {
@@ -220,7 +219,7 @@ impl Results {
     }
 }
 
-/// Two decimals, or three where two would say little.
+/// Formats a number with two decimals, or three if it is below 1.
 fn digits(number: f64) -> String {
     if number < 1.0 { format!("{number:.3}") } else { format!("{number:.2}") }
 }
@@ -230,7 +229,7 @@ mod tests {
     use super::*;
     use std::cell::RefCell;
 
-    /// Says it took times from a list, and writes down when it was called.
+    /// Returns times from a list, and records its calls.
     struct Scripted<'a> {
         name: &'static str,
         micros: Vec<u64>,
@@ -294,9 +293,9 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "no contender is called nobody")]
+    #[should_panic(expected = "no contender is called b")]
     fn an_unknown_name_is_a_mistake() {
-        let _ = run(&[("a", &[1; 2])], 1).0.less("nobody");
+        let _ = run(&[("a", &[1; 2])], 1).0.less("b");
     }
 
     #[test]

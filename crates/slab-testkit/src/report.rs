@@ -1,21 +1,21 @@
-//! What a check did, and what it found.
+//! The counts and the findings of a check.
 
 use slab_traits::AllocError;
 use thiserror::Error;
 
 use crate::{Op, ShadowError};
 
-/// What a run did. Tests assert these numbers: a check that ran nothing proves nothing.
+/// The counts of a run. Tests assert them, because a check that ran nothing proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use = "a run that executed nothing proves nothing"]
 pub struct Report {
     /// Operations that reached the subject.
     pub executed: usize,
-    /// Operations that had nothing to act on: no live block, no valid layout, no check to test.
+    /// Operations that could not run: no live block, no valid layout, or a subject that does not check.
     pub skipped: usize,
     /// Blocks handed out.
     pub allocated: usize,
-    /// Blocks taken back by an operation, not counting those freed at the end.
+    /// Blocks freed by an operation, not counting those freed at the end.
     pub freed: usize,
     /// Blocks resized, moved or not.
     pub resized: usize,
@@ -25,11 +25,11 @@ pub struct Report {
     pub misuse_found: usize,
     /// Regions taken over.
     pub regions: usize,
-    /// Times the subject's invariants were walked.
+    /// Times that the subject's invariants were checked.
     pub validated: usize,
 }
 
-/// What an allocator did wrong.
+/// A wrong result of an allocator.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -46,16 +46,18 @@ pub enum Fault {
         /// The byte found.
         found: u8,
     },
-    /// The usable size is below the size asked for.
-    #[error("a block of {size} bytes has {usable} usable ones")]
+    /// The usable size is below the requested size.
+    #[error("a block of {size} bytes has {usable} usable bytes")]
     UsableBelowSize {
-        /// Bytes asked for.
+        /// Requested bytes.
         size: usize,
-        /// Bytes said to be usable.
+        /// Bytes reported as usable.
         usable: usize,
     },
     /// Used, available and metadata bytes do not sum up to the total.
-    #[error("{used} used + {available} available + {metadata} metadata is not {total} in total")]
+    #[error(
+        "{used} used + {available} available + {metadata} metadata bytes are not {total} in total"
+    )]
     Statistics {
         /// Bytes used.
         used: usize,
@@ -66,25 +68,25 @@ pub enum Fault {
         /// Bytes in total.
         total: usize,
     },
-    /// The total is not what the accepted regions hold.
-    #[error("{total} bytes in total, where the regions hold {given}")]
+    /// The total is not the size of all accepted regions.
+    #[error("{total} bytes in total, but the regions have {given}")]
     Total {
         /// Bytes in total.
         total: usize,
         /// Bytes of all regions accepted.
         given: usize,
     },
-    /// Fewer bytes are said to be used than live blocks may use.
-    #[error("{used} bytes used, where live blocks may use {live}")]
+    /// Fewer bytes are reported as used than live blocks may use.
+    #[error("{used} bytes used, but live blocks may use {live}")]
     UsedBelowLive {
         /// Bytes used.
         used: usize,
         /// Usable bytes of all live blocks.
         live: usize,
     },
-    /// Bytes are said to be used though no block is live.
-    #[error("{used} bytes used, where no block is live")]
-    UsedByNobody {
+    /// Bytes are reported as used, but no block is live.
+    #[error("{used} bytes used, but no block is live")]
+    UsedWithoutBlocks {
         /// Bytes used.
         used: usize,
     },
@@ -96,29 +98,29 @@ pub enum Fault {
         /// Bytes used after.
         after: usize,
     },
-    /// A request before any memory was given was not answered with `NoMemory`.
-    #[error("before any memory was given, a request was answered with {answer:?}")]
+    /// Before any memory was given, a request did not return `NoMemory`.
+    #[error("before any memory was given, a request returned {answer:?} instead of NoMemory")]
     AnswerWithoutMemory {
-        /// The refusal, or `None` for a block.
+        /// The error, or `None` for a block.
         answer: Option<AllocError>,
     },
     /// A misuse was not found.
     #[error("the misuse was accepted")]
     MisuseAccepted,
-    /// A live block, given back with its own layout, was refused.
+    /// A free of a live block with its layout was refused.
     #[error("live block {start:#x} was refused: {error}")]
     LiveRefused {
         /// Where the block starts.
         start: usize,
-        /// The answer.
+        /// The error returned.
         error: AllocError,
     },
     /// An invariant of the subject is broken.
-    #[error("invariant broken: {0}")]
+    #[error("invariant violated: {0}")]
     Invariant(String),
 }
 
-/// A fault, and the operation after which it was seen.
+/// A fault, and the operation after which it was found.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{}: {fault}", match op { Some(op) => format!("step {step}, {op:?}"), None => format!("outside step {step}") })]
 pub struct Violation {
@@ -126,6 +128,6 @@ pub struct Violation {
     pub step: usize,
     /// The operation; `None` before the first and while all blocks are freed at the end.
     pub op: Option<Op>,
-    /// What was wrong.
+    /// The fault.
     pub fault: Fault,
 }

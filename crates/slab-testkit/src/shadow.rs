@@ -1,4 +1,4 @@
-//! The shadow model: which blocks are live, where they lie, and what they hold.
+//! The shadow model: which blocks are live, where they lie, and what they contain.
 #![expect(unsafe_code, reason = "contents are written into and read from the blocks themselves")]
 
 use std::alloc::Layout;
@@ -9,7 +9,7 @@ use std::slice;
 
 use thiserror::Error;
 
-/// What is wrong with a block. Addresses are where the block starts.
+/// A fault of a block. Its address is the start of the block.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ShadowError {
@@ -26,7 +26,7 @@ pub enum ShadowError {
     Misaligned {
         /// Where the block starts.
         start: usize,
-        /// The alignment asked for.
+        /// The requested alignment.
         align: usize,
     },
     /// The block shares bytes with another live one.
@@ -47,7 +47,7 @@ pub enum ShadowError {
         /// The address.
         start: usize,
     },
-    /// A byte of a live block was changed by somebody else.
+    /// A byte of a live block was changed.
     #[error("byte {offset} of live block {start:#x} is {found:#04x}, not {expected:#04x}")]
     Content {
         /// Where the block starts.
@@ -69,9 +69,8 @@ struct Entry {
 
 /// Live blocks by address, each with an id that its content is derived from.
 ///
-/// Each call costs *O*(log live) plus, where it touches content, the block's length: a trace of
-/// half a million operations takes well below a second beside its contents. A block of no bytes
-/// counts as one of one byte, because it too has an address of its own.
+/// Each call is *O*(log live), plus the block's length if it accesses content. A block of zero bytes counts as one
+/// byte, because its address too must be distinct.
 ///
 /// # Examples
 ///
@@ -97,18 +96,17 @@ pub struct Shadow {
 }
 
 impl Shadow {
-    /// Returns a model in which blocks have to lie in regions, of which there are none yet.
+    /// Returns a model in which blocks must lie in regions. It has no regions yet.
     pub fn new() -> Self {
         Self { regions: Some(Vec::new()), ..Self::anywhere() }
     }
 
-    /// Returns a model that does not care where blocks lie, for allocators that get their memory
-    /// from the system.
+    /// Returns a model in which blocks may lie anywhere, for allocators that get memory from the system.
     pub fn anywhere() -> Self {
         Self { regions: None, live: BTreeMap::new(), live_bytes: 0, next_id: 0 }
     }
 
-    /// Permits blocks in a region.
+    /// Adds a region in which blocks may lie.
     pub fn add_region(&mut self, region: NonNull<[u8]>) {
         let start = region.cast::<u8>().addr().get();
         self.regions.get_or_insert_default().push(start..start + region.len());
@@ -135,12 +133,12 @@ impl Shadow {
         self.take(block).map(|entry| entry.layout)
     }
 
-    /// Records that a live block became another, with the content that both have room for.
+    /// Records that a live block was resized and perhaps moved, and that the content that fits both was kept.
     ///
     /// # Errors
     ///
-    /// As [`remove`](Self::remove) and [`insert`](Self::insert); after an error of the latter kind
-    /// neither block is recorded.
+    /// Those of [`remove`](Self::remove) and [`insert`](Self::insert). After an error of `insert` neither block is
+    /// recorded.
     pub fn resize(
         &mut self,
         old: NonNull<u8>,
@@ -151,7 +149,7 @@ impl Shadow {
         self.insert_as(new, layout, entry.id)
     }
 
-    /// Writes a live block's content, which no other block has.
+    /// Writes the content of a live block, which differs from that of every other block.
     ///
     /// # Errors
     ///
@@ -165,15 +163,17 @@ impl Shadow {
         let len = entry.layout.size();
         for (index, offset) in (0..len).step_by(CHUNK_BYTES).enumerate() {
             let source = &content(entry.id, index)[..CHUNK_BYTES.min(len - offset)];
-            // SAFETY: the offset is below the block's length, which the caller vouches for.
-            let target = unsafe { block.add(offset) };
-            // SAFETY: from there the block has as many bytes as the source; a static is not in it.
-            unsafe { target.copy_from_nonoverlapping(NonNull::from(source).cast(), source.len()) };
+            // SAFETY: `offset + source.len() <= len`, and the caller guarantees `len` writable bytes. A block
+            // does not overlap a static.
+            unsafe {
+                let target = block.add(offset);
+                target.copy_from_nonoverlapping(NonNull::from(source).cast(), source.len());
+            }
         }
         Ok(())
     }
 
-    /// Reads a live block's first `len` bytes, or all if it has fewer, and compares them with what
+    /// Compares the first `len` bytes of a live block, or all if it has fewer, with those that
     /// [`fill`](Self::fill) wrote.
     ///
     /// # Errors
@@ -188,7 +188,7 @@ impl Shadow {
     pub unsafe fn check_prefix(&self, block: NonNull<u8>, len: usize) -> Result<(), ShadowError> {
         let entry = self.entry(block)?;
         let len = len.min(entry.layout.size());
-        // SAFETY: the caller vouches for the recorded length, which `len` does not pass.
+        // SAFETY: the caller guarantees the recorded length, which `len` does not exceed.
         let bytes = unsafe { slice::from_raw_parts(block.as_ptr(), len) };
         for (index, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
             let expected = &content(entry.id, index)[..chunk.len()];
@@ -203,13 +203,13 @@ impl Shadow {
     ///
     /// # Errors
     ///
-    /// As [`check_prefix`](Self::check_prefix).
+    /// Those of [`check_prefix`](Self::check_prefix).
     ///
     /// # Safety
     ///
-    /// As [`check_prefix`](Self::check_prefix) for the whole block.
+    /// That of [`check_prefix`](Self::check_prefix), for the whole block.
     pub unsafe fn check_content(&self, block: NonNull<u8>) -> Result<(), ShadowError> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `check_prefix` has the same preconditions for the whole block.
         unsafe { self.check_prefix(block, usize::MAX) }
     }
 
@@ -258,7 +258,7 @@ impl Shadow {
         {
             return Err(ShadowError::OutsideRegions { start, len });
         }
-        // The live blocks do not overlap, so only the last one that starts below `end` can reach in.
+        // The live blocks do not overlap, so only the last one that starts below `end` can overlap this one.
         if let Some((&other_start, other)) = self.live.range(..end).next_back()
             && other_start + footprint(other.layout) > start
         {
@@ -281,8 +281,8 @@ fn footprint(layout: Layout) -> usize {
     layout.size().max(1)
 }
 
-/// Content is copied from and compared with windows into one table, at the speed of `memcpy` and,
-/// under Miri, as one step instead of thousands.
+/// Content is copied from and compared with windows of one table: at the speed of `memcpy`, and in a single step
+/// under Miri.
 const CHUNK_BYTES: usize = 4096;
 
 static NOISE: [u8; 2 * CHUNK_BYTES] = {
@@ -300,10 +300,10 @@ static NOISE: [u8; 2 * CHUNK_BYTES] = {
     noise
 };
 
-/// Returns what a chunk of a block holds. The window depends on the chunk too, so that a shifted
-/// copy is seen; blocks share a window only if their ids are a multiple of `CHUNK_BYTES` apart.
+/// Returns the content of a chunk of a block. The window depends on the chunk too, so that a shifted copy is
+/// found. Blocks share a window only if their ids differ by a multiple of `CHUNK_BYTES`.
 fn content(id: u64, chunk: usize) -> &'static [u8] {
-    // Odd factors visit every window before they repeat one; neighbours in id lie far apart.
+    // Odd factors use every window before they repeat one, and give consecutive ids distant windows.
     let window = id.wrapping_mul(1201).wrapping_add((chunk as u64).wrapping_mul(757));
     let start = (window % CHUNK_BYTES as u64) as usize;
     &NOISE[start..start + CHUNK_BYTES]

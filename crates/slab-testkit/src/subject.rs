@@ -1,37 +1,37 @@
-//! What a byte allocator offers to be checked.
-#![expect(unsafe_code, reason = "the subject vouches for what may be done to its allocator")]
+//! An allocator under test.
+#![expect(unsafe_code, reason = "Subject is an unsafe trait")]
 
 use slab_traits::ByteAllocator;
 
-/// An allocator under test, with what only its own crate can see.
+/// An allocator under test, with the checks that only its crate can make.
 ///
 /// # Safety
 ///
-/// - The allocator is reachable through the subject alone and is dropped with it: its memory is
-///   freed afterwards.
-/// - Where [`checked`](Self::checked) answers `true`, `try_dealloc` may be called with any pointer
-///   and any layout, and `add_region` with memory that is already owned.
+/// - The allocator is accessible only through the subject and is dropped with it, because its memory is freed
+///   afterwards.
+/// - If [`checked`](Self::checked) returns `true`, `try_dealloc` may be called with any pointer and any layout,
+///   and `add_region` with memory that the allocator owns.
 pub unsafe trait Subject {
     /// Returns the allocator. It has no memory yet when a check begins.
     fn heap(&mut self) -> &mut dyn ByteAllocator;
 
-    /// Walks the allocator's invariants.
+    /// Checks the allocator's invariants.
     ///
     /// # Errors
     ///
-    /// What is broken, in words. It may as well panic.
+    /// A description of the violation. It may also panic.
     fn validate(&self) -> Result<(), String> {
         Ok(())
     }
 
-    /// Returns whether the allocator finds misuse: double frees, pointers into blocks, foreign
-    /// pointers, layouts larger than the usable size, and regions that it owns already. The
-    /// operations that misuse it run only then.
+    /// Returns whether the allocator refuses misuse: double frees, pointers into blocks, foreign pointers,
+    /// layouts larger than the usable size, and regions that it owns already. Operations that misuse the
+    /// allocator run only if it does.
     fn checked(&self) -> bool {
         false
     }
 
-    /// Makes the allocator give back what it keeps for later; returns whether it knows how to.
+    /// Makes cached memory of the allocator available for other sizes. Returns whether the allocator can do that.
     fn reclaim(&mut self) -> bool {
         false
     }

@@ -1,12 +1,12 @@
-//! Results as text: what the benches print, and what the figures of the book are read from.
+//! Results as text. The benches print it, and the figures of the book are read from it.
 
 use std::fmt;
 
-/// Rows of cells under a head, printed in columns: the first to the left, numbers to the right, two
-/// blanks at least between any two.
+/// Rows of cells under a head, printed in columns with at least two spaces between them. The first column is
+/// aligned to the left, the others to the right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// As many cells in each; the first is the head.
+    /// Rows of equal length; the first is the head.
     rows: Vec<Vec<String>>,
 }
 
@@ -20,13 +20,13 @@ impl Table {
     ///
     /// # Panics
     ///
-    /// If it has not as many cells as the head, or if a cell is empty or has two blanks in a row: the
-    /// printed table could not be read again.
+    /// If the row is not as long as the head, or if a cell is empty or has two spaces in a row, because then the
+    /// printed table could not be read.
     pub fn push(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
         let cells: Vec<String> = cells.into_iter().map(Into::into).collect();
         assert_eq!(cells.len(), self.rows[0].len(), "cells in {cells:?}, under {:?}", self.rows[0]);
         let is_legible = |cell: &String| !cell.is_empty() && !cell.contains("  ");
-        assert!(cells.iter().all(is_legible), "a cell without a text of its own in {cells:?}");
+        assert!(cells.iter().all(is_legible), "an empty cell or two spaces in {cells:?}");
         self.rows.push(cells);
     }
 }
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "without a text of its own")]
+    #[should_panic(expected = "an empty cell")]
     fn an_empty_cell_is_a_mistake() {
         Table::new(["a", "b"]).push(["1", ""]);
     }

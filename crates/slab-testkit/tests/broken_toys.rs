@@ -1,4 +1,4 @@
-//! A small allocator that is right, and one flaw at a time that `check` has to see.
+//! A small allocator that is correct, and one flaw at a time that `check` must find.
 #![expect(unsafe_code, reason = "a byte allocator and its subject are unsafe traits")]
 
 use core::alloc::Layout;
@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use slab_testkit::{Arena, Fault, Op, Report, ShadowError, Subject, Violation, check, try_check};
 use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionError};
 
-/// What is wrong with a toy.
+/// The flaw of a toy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flaw {
     None,
@@ -49,7 +49,7 @@ impl Toy {
         Toy { flaw, regions: Vec::new(), blocks: Vec::new(), used: 0, allocs: 0 }
     }
 
-    /// Every seventh time the flaw shows.
+    /// Returns whether the flaw shows in this call: in every seventh.
     fn slips(&self, flaw: Flaw) -> bool {
         self.flaw == flaw && self.allocs % 7 == 6
     }
@@ -151,10 +151,8 @@ unsafe impl ByteAllocator for Toy {
             && other >= base.addr().get()
         {
             let victim = base.as_ptr().with_addr(other);
-            // SAFETY: a live block's first byte, in the region, filled by the check.
-            let content = unsafe { victim.read() };
-            // SAFETY: as above.
-            unsafe { victim.write(!content) };
+            // SAFETY: the first byte of a live block, in the region, which the check has filled.
+            unsafe { victim.write(!victim.read()) };
         }
         let at = self.blocks.partition_point(|known| known.0 < place);
         self.blocks.insert(at, (place, size));
@@ -237,8 +235,8 @@ unsafe impl ByteAllocator for Toy {
 
 struct Lab(Toy);
 
-// SAFETY: the toy lives and dies in here, looks up every pointer before it uses it, and refuses
-// regions that it owns, flaws aside.
+// SAFETY: the toy is accessible through the subject only. It looks up every pointer before it uses it, and, unless
+// a flaw says otherwise, refuses regions that it owns.
 unsafe impl Subject for Lab {
     fn heap(&mut self) -> &mut dyn ByteAllocator {
         &mut self.0
@@ -259,8 +257,7 @@ unsafe impl Subject for Lab {
     }
 }
 
-/// A fixed, mixed program: a simple generator fills the bytes, so that every kind of operation
-/// comes up.
+/// Returns a fixed program with every kind of operation.
 fn program(ops: usize, seed: u64) -> Vec<Op> {
     let mut state = seed | 1;
     let mut next = || {
@@ -320,9 +317,9 @@ fn each_flaw_is_found_by_its_check() {
     seen(Flaw::TrimsUsable, |f| matches!(f, Fault::UsableBelowSize { .. }));
     seen(Flaw::CountsNothing, |f| matches!(f, Fault::UsedBelowLive { .. }));
     seen(Flaw::CountsTwice, |f| {
-        matches!(f, Fault::UsedByNobody { .. } | Statistics { .. } | Fault::RefusalUsed { .. })
+        matches!(f, Fault::UsedWithoutBlocks { .. } | Statistics { .. } | Fault::RefusalUsed { .. })
     });
-    seen(Flaw::LeaksCount, |f| matches!(f, Fault::UsedByNobody { .. } | Statistics { .. }));
+    seen(Flaw::LeaksCount, |f| matches!(f, Fault::UsedWithoutBlocks { .. } | Statistics { .. }));
     seen(Flaw::LosesRegion, |f| matches!(f, Total { .. }));
     seen(Flaw::CountsRefused, |f| matches!(f, Fault::RefusalUsed { .. }));
     seen(Flaw::RefusesLive, |f| matches!(f, Fault::LiveRefused { .. }));

@@ -1,4 +1,4 @@
-//! The comparison of a heap that has a history with a fresh one sees a heap that loses memory.
+//! `history` finds a heap that loses memory.
 #![cfg(not(miri))]
 #![expect(unsafe_code, reason = "the toys are allocators")]
 
@@ -8,8 +8,8 @@ use std::ptr::NonNull;
 use slab_testkit::{Subject, history};
 use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, RegionError};
 
-/// Hands out memory from the front of each region, and starts again when everything is freed; or, broken,
-/// a little further back each time.
+/// Hands out memory from the start of each region, and starts again when everything is freed. A broken one starts
+/// `lost_each_time` bytes further each time.
 #[derive(Default)]
 struct Bump {
     regions: Vec<(NonNull<[u8]>, usize)>,
@@ -26,7 +26,7 @@ impl BaseAllocator for Bump {
     }
 }
 
-// SAFETY: each block is cut from the free rest of a region, so no two live ones overlap.
+// SAFETY: each block is cut from the free part of a region, so no two live ones overlap.
 unsafe impl ByteAllocator for Bump {
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         for (region, taken) in &mut self.regions {
@@ -64,7 +64,7 @@ unsafe impl ByteAllocator for Bump {
 
 struct Toy(Bump);
 
-// SAFETY: the toy is reachable through the subject alone.
+// SAFETY: the toy is accessible through the subject only.
 unsafe impl Subject for Toy {
     fn heap(&mut self) -> &mut dyn ByteAllocator {
         &mut self.0

@@ -1,12 +1,12 @@
 //! One program over allocators that are chosen by name when it starts, as a kernel does from its command line.
 //!
-//! Two allocators are written here, each in some lines: what implementing the traits takes. `Bump` only ever moves
-//! forward and takes back the newest block; `Watched` wraps any other one and counts. Behind `Box<dyn
-//! ByteAllocator>` the program, a count of words in a hash map, knows neither.
+//! It implements the traits twice: `Bump` hands out a region from its start to its end and takes back the newest
+//! block, and `Watched` wraps any allocator and counts its requests. The program counts words in a hash map and
+//! knows only `Box<dyn ByteAllocator>`.
 //!
-//! `cargo run -p slab-traits --example swap [bump | watched | system]` runs one, or all three, and prints
-//! what each still holds when all is freed.
-#![expect(unsafe_code, reason = "allocators, and the memory they are given")]
+//! `cargo run -p slab-traits --example swap [bump | watched | system]` runs one or all of them, and prints the
+//! bytes in use after everything was freed.
+#![expect(unsafe_code, reason = "implements allocators and gives them memory")]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
@@ -34,8 +34,8 @@ impl BaseAllocator for Bump {
     }
 }
 
-// SAFETY: blocks are aligned parts of the region, which the giver keeps valid, and `used` separates those
-// that are live from what is still to be handed out.
+// SAFETY: blocks are aligned parts of the region, which the caller of `add_region` keeps valid. All of them lie
+// below `used`, and new ones above it.
 unsafe impl ByteAllocator for Bump {
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         let region = self.region.ok_or(AllocError::NoMemory)?;
@@ -67,7 +67,7 @@ unsafe impl ByteAllocator for Bump {
     }
 }
 
-/// The system's allocator: it has no use for regions, and no statistics.
+/// The system's allocator. It ignores regions and has no statistics.
 struct System;
 
 impl BaseAllocator for System {
@@ -89,7 +89,7 @@ unsafe impl ByteAllocator for System {
 
     unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
         if layout.size() > 0 {
-            // SAFETY: the block came from there with this layout; the caller frees it once.
+            // SAFETY: the block came from the same allocator with this layout, and the caller frees it once.
             unsafe { std::alloc::System.dealloc(block.as_ptr(), layout) };
         }
     }
@@ -103,7 +103,7 @@ unsafe impl ByteAllocator for System {
     }
 }
 
-/// What went through a `Watched`.
+/// The counts of a `Watched`.
 #[derive(Default)]
 struct Tally {
     requests: Cell<usize>,
@@ -111,7 +111,7 @@ struct Tally {
     peak_bytes: Cell<usize>,
 }
 
-/// Any allocator, and a tally of what is asked of it.
+/// Any allocator, with a count of its requests.
 struct Watched<A: ByteAllocator> {
     inner: A,
     tally: Rc<Tally>,
@@ -119,12 +119,12 @@ struct Watched<A: ByteAllocator> {
 
 impl<A: ByteAllocator> BaseAllocator for Watched<A> {
     unsafe fn add_region(&mut self, region: NonNull<[u8]>) -> Result<(), RegionError> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the inner method has the same preconditions.
         unsafe { self.inner.add_region(region) }
     }
 }
 
-// SAFETY: blocks are those of the inner allocator.
+// SAFETY: the blocks are those of the inner allocator.
 unsafe impl<A: ByteAllocator> ByteAllocator for Watched<A> {
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         let block = self.inner.alloc(layout)?;
@@ -137,7 +137,7 @@ unsafe impl<A: ByteAllocator> ByteAllocator for Watched<A> {
 
     unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
         self.tally.live_bytes.set(self.tally.live_bytes.get() - layout.size());
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the inner method has the same preconditions.
         unsafe { self.inner.dealloc(block, layout) };
     }
 
@@ -150,7 +150,7 @@ unsafe impl<A: ByteAllocator> ByteAllocator for Watched<A> {
     }
 }
 
-/// Counts words in a map that lies in the heap: the program, which knows no allocator by name.
+/// Returns the most frequent word. Its map lies in the heap.
 fn most_frequent<'t>(
     text: &'t str,
     heap: &Local<Box<dyn ByteAllocator>>,
@@ -189,7 +189,7 @@ fn main() {
     let Tally { requests, peak_bytes, .. } = &*tally;
     if requests.get() > 0 {
         println!(
-            "watched: {} requests, {} bytes live at most; what is in use is what bump cannot take back",
+            "watched: {} requests, {} bytes live at most; bump could not take back the bytes still in use",
             requests.get(),
             peak_bytes.get()
         );

@@ -1,8 +1,7 @@
-//! One adapter that turns a `ByteAllocator` into a `GlobalAlloc` and, in `allocator`, an `Allocator`.
+//! `Locked`: a `ByteAllocator` behind a lock, which is a `GlobalAlloc` and, in `allocator`, an `Allocator`.
 //!
-//! The lock is a type parameter, so sharing between threads and use by one thread are the same
-//! code; only the lock differs. No safe function gives access to the inner allocator: safe code could
-//! replace it while blocks of it are live.
+//! The lock is a type parameter, so the same code serves several threads and one thread. No safe function
+//! gives access to the inner allocator, because safe code could replace it while its blocks are live.
 #![expect(unsafe_code, reason = "GlobalAlloc is an unsafe trait, and its methods take raw blocks")]
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -14,31 +13,30 @@ use lock_api::{Mutex, MutexGuard, RawMutex};
 use crate::report::{AbortOnUnwind, FaultHandler, report};
 use crate::{AllocError, AllocResult, ByteAllocator, Fault, LocalMutex, RegionError};
 
-/// Called without the lock when a request found no memory: it may add a region or free blocks, and
-/// returns whether the request should be tried again.
+/// A function that is called, without the lock, when a request finds no memory. It may add a region or free
+/// blocks, and returns whether to try the request again.
 pub type OomHook<R, A> = fn(heap: &Locked<R, A>, layout: Layout) -> bool;
 
 /// A [`ByteAllocator`] shared behind a lock: a [`GlobalAlloc`] and an `Allocator`.
 ///
-/// `R` is any [`RawMutex`]: `spin`'s, one that masks interrupts, or [`LocalMutex`] for one thread.
-/// `Locked` is `Sync` where `R` is and `A: Send`. As the global allocator it needs a lock that does
-/// not allocate: `parking_lot`'s does, for its queues of waiting threads.
+/// `R` is any [`RawMutex`]; the module [`locks`](crate::locks) has some. `Locked` is `Sync` if `R` is and
+/// `A: Send`. A global allocator needs a lock that does not allocate: `parking_lot`'s allocates its queues of
+/// waiting threads.
 ///
-/// It implements the `Allocator` of allocator-api2 0.2, which hashbrown and bumpalo use, and since Rust
-/// 1.100 that of [`core::alloc`], which `Box::new_in` and `Vec::new_in` take. A reference to it is an
-/// `Allocator` too, and with the latter trait so is an `Arc` or `Rc` of it.
+/// `Locked` implements the `Allocator` of allocator-api2 0.2, which hashbrown and bumpalo use, and since Rust
+/// 1.100 also that of [`core::alloc`], which `Box::new_in` and `Vec::new_in` take. A reference to it
+/// implements both traits, and an `Arc` or `Rc` of it implements that of `core`.
 ///
 /// # Faults
 ///
-/// A [`Fault`] is a mistake of the program: a block freed twice or with a wrong layout, or memory
-/// written that is free. When the inner allocator reports one, the program cannot go on. `Locked`
-/// releases its lock and calls the handler that was named by
-/// [`with_fault_handler`](Self::with_fault_handler). Without one:
+/// A [`Fault`] is a mistake of the program: a block freed twice or with a wrong layout, or free memory that
+/// was written. The program cannot continue after it. `Locked` releases its lock and calls the handler that
+/// [`with_fault_handler`](Self::with_fault_handler) has set. The default handler
 ///
-/// - with the feature `std`, it writes one line to standard error and aborts. It does not allocate,
-///   does not panic and takes no lock, so it works for the heap of the whole program, whatever is left
-///   of it. The panic hook does not run.
-/// - without `std`, it panics.
+/// - with the feature `std` writes one line to standard error and aborts. It does not allocate, panic or
+///   take a lock, so it works for the heap of the whole program, even if no memory is left. The panic hook
+///   does not run.
+/// - without `std` panics.
 ///
 /// ```text
 /// slabworks: double free of block 0x7f31c6e004b0 (80 bytes)
@@ -46,21 +44,20 @@ pub type OomHook<R, A> = fn(heap: &Locked<R, A>, layout: Layout) -> bool;
 ///
 /// # Panics
 ///
-/// No method of [`GlobalAlloc`] or of an `Allocator` unwinds: the contracts of those traits forbid it. A
-/// panic in the inner allocator, in the lock or in a hook that would leave such a method ends the
-/// program instead. An inner allocator that panics does so under the lock: a panic handler that
-/// allocates from the same heap, as that of `std` does for its message, then waits for ever.
+/// No method of [`GlobalAlloc`] or of an `Allocator` unwinds, because the contracts of those traits forbid
+/// it. A panic in the inner allocator, in the lock or in a hook that would leave such a method ends the
+/// program instead. If the inner allocator panics, it does so under the lock: a panic handler that allocates
+/// from the same heap, as that of `std` does for its message, then deadlocks.
 ///
 /// # After a fork
 ///
-/// In the child of a fork of a program with threads the lock may be held by a thread that is not there
-/// any more: every method may then wait for ever. Such a child calls `exec` or `_exit`, or the
-/// program takes a lock of its own around `fork` and every use of the heap. A program with one thread
-/// may fork.
+/// If a program with several threads forks, the lock may be held in the child by a thread that does not
+/// exist there, and every method may deadlock. Such a child must call `exec` or `_exit`, or the program must
+/// take another lock around `fork` and around every use of the heap. A program with one thread may fork.
 ///
 /// # Examples
 ///
-/// A heap over a static array, as a firmware would set it up:
+/// A heap over a static array, as in firmware:
 ///
 /// ```
 /// # use core::alloc::{GlobalAlloc, Layout};
@@ -83,7 +80,7 @@ pub type OomHook<R, A> = fn(heap: &Locked<R, A>, layout: Layout) -> bool;
 ///
 /// static mut ARENA: [u8; 4096] = [0; 4096];
 /// let arena = NonNull::new(&raw mut ARENA as *mut [u8]).expect("statics are not null");
-/// // SAFETY: nobody else names `ARENA`.
+/// // SAFETY: no other code uses `ARENA`.
 /// unsafe { HEAP.add_region(arena) }?;
 /// # Ok::<(), RegionError>(())
 /// ```
@@ -93,32 +90,32 @@ pub struct Locked<R, A> {
     inner: Mutex<R, A>,
 }
 
-/// A [`ByteAllocator`] for one thread: not `Sync`, no atomic instruction.
+/// A [`ByteAllocator`] for one thread: not `Sync`, without atomic instructions.
 pub type Local<A> = Locked<LocalMutex, A>;
 
 impl<R: RawMutex, A> Locked<R, A> {
-    /// Wraps an allocator whose refusals are final.
+    /// Wraps an allocator. A request that finds no memory fails.
     pub const fn new(inner: A) -> Self {
         Self::with_hook(inner, |_, _| false)
     }
 
-    /// Wraps an allocator and names what to do when it has no memory for a request.
+    /// Wraps an allocator and sets a hook that is called when a request finds no memory.
     ///
-    /// The hook runs without the lock, so it may use this very heap. While it answers `true` the
-    /// request is retried, until it succeeds or a retry finds total and used bytes as they were
-    /// before the hook ran: if the hook returns `true` but adds no memory, the request fails.
+    /// The hook runs without the lock, so it may use this heap. If it returns `true`, the request is tried
+    /// again. If it returns `true` but total and used bytes are unchanged, the retry is the last one; there
+    /// is no endless loop.
     ///
     /// A hook that panics ends the program: see [Panics](Self#panics).
     pub const fn with_hook(inner: A, hook: OomHook<R, A>) -> Self {
         Self { hook, fault_handler: report, inner: Mutex::from_raw(R::INIT, inner) }
     }
 
-    /// Names what to do when the allocator finds a [`Fault`]. The default is described at
-    /// [`Locked`](Self#faults).
+    /// Sets the function that is called when the allocator finds a [`Fault`]. [`Locked`](Self#faults)
+    /// describes the default.
     ///
-    /// The handler runs without the lock, on the thread that made the request, and never returns. It
-    /// may use this heap, unless the fault says that its memory was written: then whatever it holds
-    /// may be damaged. A handler that panics ends the program.
+    /// The handler runs without the lock, on the thread that made the request, and never returns. It may use
+    /// this heap, unless the fault says that its memory was written, which may have damaged it. A handler
+    /// that panics ends the program.
     ///
     /// # Examples
     ///
@@ -139,7 +136,7 @@ impl<R: RawMutex, A> Locked<R, A> {
     /// # }
     /// use slab_traits::{Fault, Locked};
     ///
-    /// /// Writes to the serial port, and stops this core.
+    /// /// Writes to the serial port and stops this core.
     /// fn halt(fault: &Fault) -> ! {
     ///     # struct Serial;
     ///     # impl core::fmt::Write for Serial {
@@ -166,13 +163,13 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
     ///
     /// # Errors
     ///
-    /// A [`RegionError`] with the offending numbers; nothing has changed.
+    /// A [`RegionError`] with the offending numbers; the heap is unchanged.
     ///
     /// # Safety
     ///
-    /// As [`BaseAllocator::add_region`](crate::BaseAllocator::add_region).
+    /// That of [`BaseAllocator::add_region`](crate::BaseAllocator::add_region).
     pub unsafe fn add_region(&self, region: NonNull<[u8]>) -> Result<(), RegionError> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `BaseAllocator::add_region` has the same preconditions.
         unsafe { self.inner.lock().add_region(region) }
     }
 
@@ -181,13 +178,13 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
     ///
     /// # Errors
     ///
-    /// As [`BaseAllocator::add_memory`](crate::BaseAllocator::add_memory); nothing has changed.
+    /// Those of [`BaseAllocator::add_memory`](crate::BaseAllocator::add_memory); the heap is unchanged.
     ///
     /// # Safety
     ///
-    /// As [`BaseAllocator::add_memory`](crate::BaseAllocator::add_memory).
+    /// That of [`BaseAllocator::add_memory`](crate::BaseAllocator::add_memory).
     pub unsafe fn add_memory(&self, start: usize, size: usize) -> AllocResult {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `BaseAllocator::add_memory` has the same preconditions.
         unsafe { self.inner.lock().add_memory(start, size) }
     }
 
@@ -206,20 +203,19 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
         self.inner.lock().available_bytes()
     }
 
-    /// Returns the bytes that serve the allocator itself.
+    /// Returns the bytes that the allocator uses itself.
     pub fn metadata_bytes(&self) -> usize {
         self.inner.lock().metadata_bytes()
     }
 
-    /// Runs `action` on the inner allocator, under the lock. For what the adapter does not offer:
-    /// statistics of a certain allocator, `reclaim`, `validate`.
+    /// Runs `action` on the inner allocator, under the lock: for methods that only one allocator has, such as
+    /// `reclaim` or `validate`.
     ///
-    /// `action` must not come back to this heap: it would wait for its own lock.
+    /// `action` must not use this heap through `self`: it would deadlock.
     ///
     /// # Safety
     ///
-    /// `action` leaves in place an allocator that still owns every live block: it neither replaces
-    /// nor moves out the value, and frees no block that is in use.
+    /// `action` does not replace or move the allocator, and frees no block that is in use.
     pub unsafe fn with_inner<T>(&self, action: impl FnOnce(&mut A) -> T) -> T {
         action(&mut self.inner.lock())
     }
@@ -228,32 +224,31 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
     ///
     /// # Safety
     ///
-    /// A block that the request names is live, and was last allocated or resized with the layout
-    /// named for it.
-    // Always, so that the request is never built in memory on the fast path.
+    /// The block of a resize is live, and was last allocated or resized with the old layout.
+    // Always inlined, so that the fast path does not build the request in memory.
     #[inline(always)]
     pub(crate) unsafe fn request(&self, request: Request) -> AllocResult<NonNull<u8>> {
         let guard = AbortOnUnwind;
         let mut heap = self.inner.lock();
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `attempt` has the same precondition.
         let outcome = match unsafe { request.attempt(&mut *heap) } {
             Ok(block) => {
                 drop(heap);
                 Ok(block)
             }
-            // SAFETY: a refusal has changed nothing, so the caller's promise still holds.
+            // SAFETY: `request_slow` has the same precondition, and the refusal has changed nothing.
             Err(error) => unsafe { self.request_slow(heap, error, request) },
         };
         guard.disarm();
         outcome
     }
 
-    /// Repeats a refused request as often as the hook asks for it. Does not return if a fault is the
-    /// reason for the refusal.
+    /// Repeats a refused request as often as the hook wants. Does not return if a fault is the reason for the
+    /// refusal.
     ///
     /// # Safety
     ///
-    /// As [`request`](Self::request).
+    /// That of [`request`](Self::request).
     #[cold]
     unsafe fn request_slow<'a>(
         &'a self,
@@ -274,7 +269,7 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
             }
             heap = self.inner.lock();
             let changed = totals(&*heap) != before;
-            // SAFETY: a refusal has changed nothing, so the caller's promise still holds.
+            // SAFETY: the caller guarantees a live block with the old layout, and refusals change nothing.
             match unsafe { request.attempt(&mut *heap) } {
                 Ok(block) => return Ok(block),
                 Err(AllocError::NoMemory) if !changed => return Err(AllocError::NoMemory),
@@ -287,12 +282,12 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
     ///
     /// # Safety
     ///
-    /// As [`ByteAllocator::dealloc`].
+    /// That of [`ByteAllocator::dealloc`].
     #[inline]
     pub(crate) unsafe fn free(&self, block: NonNull<u8>, layout: Layout) {
         let guard = AbortOnUnwind;
         let mut heap = self.inner.lock();
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `dealloc`, whose preconditions the caller guarantees, requires at least as much.
         if let Err(error) = unsafe { heap.try_dealloc(block, layout) } {
             self.free_refused(heap, error, block, layout);
         }
@@ -315,7 +310,7 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
     }
 }
 
-/// What an adapter asks its allocator for.
+/// A request of an adapter to its allocator.
 #[derive(Clone, Copy)]
 pub(crate) enum Request {
     Alloc(Layout),
@@ -325,7 +320,7 @@ pub(crate) enum Request {
     Realloc(Resize),
 }
 
-/// A block, the layout that it has, and the one that it is to have.
+/// A block, its layout, and its new layout.
 #[derive(Clone, Copy)]
 pub(crate) struct Resize {
     pub(crate) block: NonNull<u8>,
@@ -342,18 +337,18 @@ impl Request {
         match self {
             Self::Alloc(layout) => heap.alloc(layout),
             Self::AllocZeroed(layout) => heap.alloc_zeroed(layout),
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller guarantees a live block with layout `old`.
             Self::Grow(Resize { block, old, new }) => unsafe { heap.grow(block, old, new) },
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller guarantees a live block with layout `old`.
             Self::Shrink(Resize { block, old, new }) => unsafe { heap.shrink(block, old, new) },
             Self::Realloc(Resize { block, old, new }) => {
-                // SAFETY: the caller's promise is the same.
+                // SAFETY: the caller guarantees a live block with layout `old`.
                 unsafe { heap.realloc(block, old, new.size()) }
             }
         }
     }
 
-    /// Returns the layout of the block that is asked for.
+    /// Returns the layout of the requested block.
     fn layout(self) -> Layout {
         match self {
             Self::Alloc(layout) | Self::AllocZeroed(layout) => layout,
@@ -361,7 +356,7 @@ impl Request {
         }
     }
 
-    /// Returns the block that is to be resized, and its layout.
+    /// Returns the block of a resize, and its layout.
     fn resized(self) -> Option<(NonNull<u8>, Layout)> {
         match self {
             Self::Alloc(_) | Self::AllocZeroed(_) => None,
@@ -371,8 +366,8 @@ impl Request {
         }
     }
 
-    /// Returns the fault for which `heap` refused this request, if a fault was the reason. A heap that
-    /// has no memory or cannot serve the layout only refuses.
+    /// Returns the fault for which `heap` refused this request. A lack of memory and a layout that cannot be
+    /// served are not faults.
     fn fault<A: ByteAllocator>(self, heap: &mut A, error: AllocError) -> Option<Fault> {
         match (error, self.resized()) {
             (AllocError::NotAllocated | AllocError::Damaged, Some((block, old))) => {
@@ -381,7 +376,7 @@ impl Request {
             (AllocError::NotAllocated | AllocError::Damaged, None) => {
                 named_fault(heap, error).or(Some(refused(None, self.layout(), error)))
             }
-            // The block has another layout, or the new layout is too large.
+            // Either the block has another layout, which is a fault, or the new layout is too large.
             (AllocError::InvalidParam, Some(_)) => named_fault(heap, error),
             _ => None,
         }
@@ -393,7 +388,7 @@ fn named_fault<A: ByteAllocator>(heap: &mut A, error: AllocError) -> Option<Faul
     heap.take_fault().filter(|fault| AllocError::from(*fault) == error)
 }
 
-/// The fault of a heap that stored none.
+/// Returns the fault of a heap that has stored none.
 fn refused(block: Option<NonNull<u8>>, layout: Layout, error: AllocError) -> Fault {
     let address = block.map_or(0, |block| block.addr().get());
     Fault::Refused { address, size: layout.size(), align: layout.align(), error }
@@ -403,7 +398,7 @@ fn totals<A: ByteAllocator>(heap: &A) -> (usize, usize) {
     (heap.total_bytes(), heap.used_bytes())
 }
 
-// SAFETY: `ByteAllocator` promises what `GlobalAlloc` asks for: aligned, disjoint blocks that stay
+// SAFETY: the contract of `ByteAllocator` includes that of `GlobalAlloc`: aligned, disjoint blocks that stay
 // where they are. `request` and `free` do not unwind.
 unsafe impl<R: RawMutex, A: ByteAllocator> GlobalAlloc for Locked<R, A> {
     #[inline]
@@ -423,7 +418,7 @@ unsafe impl<R: RawMutex, A: ByteAllocator> GlobalAlloc for Locked<R, A> {
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let Some(block) = NonNull::new(block) else { return };
-        // SAFETY: the caller of `GlobalAlloc::dealloc` promises a live block and its layout.
+        // SAFETY: the caller of `GlobalAlloc::dealloc` guarantees a live block and its layout.
         unsafe { self.free(block, layout) };
     }
 
@@ -434,7 +429,7 @@ unsafe impl<R: RawMutex, A: ByteAllocator> GlobalAlloc for Locked<R, A> {
             return ptr::null_mut();
         };
         let request = Request::Realloc(Resize { block, old: layout, new });
-        // SAFETY: the caller of `GlobalAlloc::realloc` promises a live block and its layout.
+        // SAFETY: the caller of `GlobalAlloc::realloc` guarantees a live block and its layout.
         let outcome = unsafe { self.request(request) };
         outcome.map_or(ptr::null_mut(), NonNull::as_ptr)
     }

@@ -1,10 +1,10 @@
-//! `Locked` as an `Allocator`: of allocator-api2 0.2, and of `core` where the compiler has that trait.
+//! `Locked` as an `Allocator`: of allocator-api2 0.2, and of `core` if the compiler has that trait.
 //!
-//! With allocator-api2's feature `nightly`, which any crate of a program may switch on, both are one
-//! trait. No build script can see that, so the types decide: [`SAME`] compares the error types of both
+//! With allocator-api2's feature `nightly`, which any crate of a program may switch on, both are the same
+//! trait. A build script cannot see that, so the types decide: [`SAME`] compares the error types of both
 //! traits, and the implementation of allocator-api2's trait requires [`Blocks<SAME>`], which is
-//! implemented for `SAME == false` alone. If the traits are one, that implementation never applies, and
-//! that of `core`'s trait is the only one.
+//! implemented for `SAME == false` only. If the traits are the same, that implementation never applies,
+//! and the one of `core`'s trait remains.
 #![expect(unsafe_code, reason = "Allocator is an unsafe trait")]
 
 use core::alloc::Layout;
@@ -23,7 +23,7 @@ const SAME: bool = {
 
     use allocator_api2::alloc::AllocError as Api2;
 
-    /// An inherent constant goes before that of a trait, and is there for two equal types alone.
+    /// Its inherent constant exists for two equal types only, and takes precedence over that of a trait.
     struct Pair<A, B>(PhantomData<(A, B)>);
     #[allow(dead_code, reason = "used if the types are equal")]
     impl<A> Pair<A, A> {
@@ -47,12 +47,12 @@ trait Blocks<const SAME: bool> {
 
     /// # Safety
     ///
-    /// As `Allocator::deallocate`.
+    /// That of `Allocator::deallocate`.
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout);
 
     /// # Safety
     ///
-    /// As `Allocator::grow`.
+    /// That of `Allocator::grow`.
     unsafe fn grow(
         &self,
         block: NonNull<u8>,
@@ -62,7 +62,7 @@ trait Blocks<const SAME: bool> {
 
     /// # Safety
     ///
-    /// As `Allocator::grow_zeroed`.
+    /// That of `Allocator::grow_zeroed`.
     unsafe fn grow_zeroed(
         &self,
         block: NonNull<u8>,
@@ -72,7 +72,7 @@ trait Blocks<const SAME: bool> {
 
     /// # Safety
     ///
-    /// As `Allocator::shrink`.
+    /// That of `Allocator::shrink`.
     unsafe fn shrink(
         &self,
         block: NonNull<u8>,
@@ -81,12 +81,12 @@ trait Blocks<const SAME: bool> {
     ) -> AllocResult<NonNull<[u8]>>;
 }
 
-/// Gives a block the length it was asked for.
+/// Gives a block the requested length.
 fn sized(block: AllocResult<NonNull<u8>>, layout: Layout) -> AllocResult<NonNull<[u8]>> {
     Ok(NonNull::slice_from_raw_parts(block?, layout.size()))
 }
 
-/// Returns the empty block of a zero-sized layout, which no allocator needs to know of.
+/// Returns an empty block for a zero-sized layout, without asking an allocator.
 fn empty(layout: Layout) -> NonNull<[u8]> {
     let address = ptr::without_provenance_mut(layout.align());
     NonNull::slice_from_raw_parts(NonNull::new(address).unwrap_or(NonNull::dangling()), 0)
@@ -114,7 +114,7 @@ impl<R: RawMutex, A: ByteAllocator> Blocks<false> for Locked<R, A> {
     #[inline]
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         if layout.size() != 0 {
-            // SAFETY: the caller promises a block of this allocator and a layout that fits it.
+            // SAFETY: the caller guarantees a live block of this allocator and a layout that fits it.
             unsafe { self.free(block, layout) };
         }
     }
@@ -130,7 +130,7 @@ impl<R: RawMutex, A: ByteAllocator> Blocks<false> for Locked<R, A> {
             return self.allocate(new);
         }
         let request = Request::Grow(Resize { block, old, new });
-        // SAFETY: the caller promises a live block and its layout.
+        // SAFETY: the caller guarantees a live block and its layout.
         let grown = unsafe { self.request(request) };
         sized(grown, new)
     }
@@ -142,13 +142,12 @@ impl<R: RawMutex, A: ByteAllocator> Blocks<false> for Locked<R, A> {
         old: Layout,
         new: Layout,
     ) -> AllocResult<NonNull<[u8]>> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `grow` has the same preconditions.
         let grown = unsafe { self.grow(block, old, new) }?;
         let added_bytes = new.size().saturating_sub(old.size());
-        // SAFETY: the grown block has `new.size()` bytes, so the added ones start inside it.
-        let added = unsafe { grown.cast::<u8>().add(old.size()) };
-        // SAFETY: they are ours to write and end where the block ends.
-        unsafe { added.write_bytes(0, added_bytes) };
+        // SAFETY: the grown block has `new.size()` bytes, which no other code uses yet; the added ones are the
+        // last of them.
+        unsafe { grown.cast::<u8>().add(old.size()).write_bytes(0, added_bytes) };
         Ok(grown)
     }
 
@@ -160,19 +159,19 @@ impl<R: RawMutex, A: ByteAllocator> Blocks<false> for Locked<R, A> {
         new: Layout,
     ) -> AllocResult<NonNull<[u8]>> {
         if new.size() == 0 {
-            // SAFETY: the caller gives the block up.
+            // SAFETY: the caller guarantees a live block and its layout, and gives the block up.
             unsafe { self.deallocate(block, old) };
             return Ok(empty(new));
         }
         let request = Request::Shrink(Resize { block, old, new });
-        // SAFETY: the caller promises a live block and its layout.
+        // SAFETY: the caller guarantees a live block and its layout.
         let shrunk = unsafe { self.request(request) };
         sized(shrunk, new)
     }
 }
 
-/// The methods of an `Allocator` whose errors are `$error`: those of the same names that `$this` has as
-/// a `$blocks`.
+/// The methods of an `Allocator` with error `$error`. Each calls the method of the same name of the trait
+/// `$blocks` on `$this`.
 macro_rules! forward_allocator {
     ($error:path, $blocks:ident, |$self:ident| $this:expr) => {
         #[inline]
@@ -187,7 +186,7 @@ macro_rules! forward_allocator {
 
         #[inline]
         unsafe fn deallocate(&$self, block: NonNull<u8>, layout: Layout) {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the method called has the same preconditions.
             unsafe { $blocks::deallocate($this, block, layout) }
         }
 
@@ -198,7 +197,7 @@ macro_rules! forward_allocator {
             old: Layout,
             new: Layout,
         ) -> Result<NonNull<[u8]>, $error> {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the method called has the same preconditions.
             unsafe { $blocks::grow($this, block, old, new) }.map_err(|_| $error)
         }
 
@@ -209,7 +208,7 @@ macro_rules! forward_allocator {
             old: Layout,
             new: Layout,
         ) -> Result<NonNull<[u8]>, $error> {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the method called has the same preconditions.
             unsafe { $blocks::grow_zeroed($this, block, old, new) }.map_err(|_| $error)
         }
 
@@ -220,7 +219,7 @@ macro_rules! forward_allocator {
             old: Layout,
             new: Layout,
         ) -> Result<NonNull<[u8]>, $error> {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the method called has the same preconditions.
             unsafe { $blocks::shrink($this, block, old, new) }.map_err(|_| $error)
         }
     };
@@ -228,8 +227,8 @@ macro_rules! forward_allocator {
 #[cfg(core_allocator)]
 pub(crate) use forward_allocator;
 
-// SAFETY: blocks come from the inner allocator, which no safe function takes out or replaces, and
-// which keeps them valid wherever it is moved. It is neither `Clone` nor `Copy`. No method unwinds.
+// SAFETY: blocks come from the inner allocator, which keeps them valid when it is moved and which no safe
+// function takes out or replaces. `Locked` is neither `Clone` nor `Copy`. No method unwinds.
 unsafe impl<R, A> allocator_api2::alloc::Allocator for Locked<R, A>
 where
     Self: Blocks<{ SAME }>,
@@ -237,8 +236,10 @@ where
     forward_allocator!(allocator_api2::alloc::AllocError, Blocks, |self| self);
 }
 
-// SAFETY: as above. Blocks are disjoint and end below the last address, as `ByteAllocator` promises, and
-// no safe function of a shared or an exclusive reference frees one.
+// SAFETY: blocks come from the inner allocator, which keeps them valid when it is moved and which no safe
+// function takes out or replaces. `Locked` is neither `Clone` nor `Copy`, no method unwinds, and no safe
+// function frees a block. By the contract of `ByteAllocator`, blocks are disjoint and lie in regions, which
+// do not reach the last address.
 #[cfg(core_allocator)]
 unsafe impl<R: RawMutex, A: ByteAllocator> core::alloc::Allocator for Locked<R, A> {
     forward_allocator!(core::alloc::AllocError, Blocks, |self| self);

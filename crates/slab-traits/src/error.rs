@@ -1,17 +1,17 @@
-//! What can be refused, and why.
+//! The errors of allocators.
 
 use thiserror::Error;
 
-/// The reason for which an allocator refused a request.
+/// The reason why an allocator refused a request.
 ///
-/// It carries no numbers, alone among the errors of this workspace, and is as wide as a pointer, so
-/// that a block or an error is returned in two registers on hot paths.
+/// It carries no numbers and is as wide as a pointer, so that a result with a block fits two registers on hot
+/// paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 #[repr(usize)]
 pub enum AllocError {
-    /// The request itself cannot be served by this allocator, whatever memory it has: a null
-    /// region, a size near `isize::MAX`, a layout that does not fit the block it names.
+    /// This allocator can never serve the request: a null region, a size near `isize::MAX`, a layout that does
+    /// not fit the block.
     #[error("the request is invalid for this allocator")]
     InvalidParam,
     /// The memory offered overlaps memory that the allocator already owns.
@@ -20,12 +20,12 @@ pub enum AllocError {
     /// No free memory fits the request.
     #[error("no free memory fits the request")]
     NoMemory,
-    /// The pointer names no live block of this allocator: a double free, an interior pointer, or
-    /// a block of somebody else.
-    #[error("the pointer names no live block of this allocator")]
+    /// The pointer is not the start of a live block of this allocator: a double free, a pointer into a block,
+    /// or a foreign pointer.
+    #[error("the pointer is not the start of a live block of this allocator")]
     NotAllocated,
     /// Memory of the allocator was written by code that does not own it.
-    /// [`ByteAllocator::take_fault`](crate::ByteAllocator::take_fault) says where.
+    /// [`ByteAllocator::take_fault`](crate::ByteAllocator::take_fault) returns the address.
     #[error("memory of this allocator was written by code that does not own it")]
     Damaged,
 }
@@ -33,7 +33,7 @@ pub enum AllocError {
 /// The result of an allocator operation.
 pub type AllocResult<T = ()> = Result<T, AllocError>;
 
-/// The reason for which a memory region was refused. Nothing has been changed or written.
+/// The reason why a memory region was refused. The allocator and the region are unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum RegionError {
@@ -43,7 +43,7 @@ pub enum RegionError {
         /// Bytes offered.
         size: usize,
     },
-    /// The region runs past the end of the address space, or is longer than `isize::MAX`.
+    /// The region runs past the end of the address space or is longer than `isize::MAX`.
     #[error("a region of {size} bytes from {start:#x} runs past the end of the address space")]
     AddressOverflow {
         /// First address offered.
@@ -51,8 +51,7 @@ pub enum RegionError {
         /// Bytes offered.
         size: usize,
     },
-    /// The region cannot hold the allocator's bookkeeping and one usable unit, given where it
-    /// starts.
+    /// The region cannot hold the allocator's metadata and one block.
     #[error(
         "a region of {size} bytes from {start:#x} is too small: {required} bytes are needed there"
     )]
@@ -61,7 +60,7 @@ pub enum RegionError {
         start: usize,
         /// Bytes offered.
         size: usize,
-        /// Bytes that would be enough from the same start.
+        /// Bytes that would be enough at the same start.
         required: usize,
     },
     /// The region shares bytes with a region that the allocator already owns.
@@ -88,7 +87,7 @@ pub enum RegionError {
 }
 
 impl From<RegionError> for AllocError {
-    /// Drops the numbers: an overlap stays an overlap, all else is an invalid parameter.
+    /// Drops the numbers: an overlap becomes `MemoryOverlap`, every other error `InvalidParam`.
     fn from(error: RegionError) -> Self {
         match error {
             RegionError::Overlap { .. } => Self::MemoryOverlap,

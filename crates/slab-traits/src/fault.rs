@@ -1,14 +1,13 @@
-//! What an allocator finds wrong with a free, or with its memory.
+//! Mistakes of the program that an allocator finds.
 
 use thiserror::Error;
 
 use crate::AllocError;
 
-/// A mistake of the program that an allocator found: a free that names no live block, or memory that
-/// was written by code that does not own it.
+/// A mistake of the program that an allocator found: a free of something that is not a live block, or memory
+/// that was written by code that does not own it.
 ///
-/// It is plain data, so that it can be kept, and displayed without an allocation: its text is one line
-/// that names the mistake first and then the numbers.
+/// It is plain data, and displaying it does not allocate. The text is one line: the mistake, then the numbers.
 ///
 /// # Examples
 ///
@@ -22,8 +21,8 @@ use crate::AllocError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The block was freed before, and its memory has not been handed out again since. Where the
-    /// allocator cannot tell this from a slot that was never handed out, it reports this too.
+    /// The block was freed before, and its memory was not handed out again since. A slot that was never handed
+    /// out is reported as this too, if the allocator cannot tell the two apart.
     #[error("double free of block {address:#x} ({block_bytes} bytes)")]
     DoubleFree {
         /// The address freed.
@@ -49,8 +48,8 @@ pub enum Fault {
         /// The address freed.
         address: usize,
     },
-    /// The address lies in a region, but no block starts there: its memory is free or was never
-    /// handed out.
+    /// The address lies in a region, but no live block starts there: the memory is free or was never handed
+    /// out.
     #[error("not allocated: no live block starts at {address:#x}")]
     NotLive {
         /// The address freed.
@@ -68,9 +67,9 @@ pub enum Fault {
         size: usize,
         /// Alignment passed to the free.
         align: usize,
-        /// The smallest size that a block of this place and length is allocated with.
+        /// The smallest size that the block can have been allocated with.
         size_min: usize,
-        /// The largest such size.
+        /// The largest size that the block can have been allocated with.
         size_max: usize,
     },
     /// Free memory was written. Found in `Hardened` mode only.
@@ -83,7 +82,7 @@ pub enum Fault {
         address: usize,
         /// Usable bytes of the free block.
         block_bytes: usize,
-        /// Offset of the first byte that is not as the allocator left it.
+        /// Offset of the first byte that was changed.
         offset: usize,
     },
     /// A live block was written past its end. Found in `Hardened` mode only.
@@ -93,10 +92,10 @@ pub enum Fault {
         address: usize,
         /// Bytes that the block was allocated with.
         size: usize,
-        /// Offset of the first byte behind them that is not as the allocator left it.
+        /// Offset of the first byte behind them that was changed.
         offset: usize,
     },
-    /// The allocator refused a request as the mistake of its user and gave no [`Fault`] of its own.
+    /// The allocator refused a request as a mistake of the program, without a more precise [`Fault`].
     #[error("block {address:#x} freed or resized with {size} bytes aligned to {align}: {error}")]
     Refused {
         /// The address passed, or 0 if the request was for a new block.
@@ -105,14 +104,14 @@ pub enum Fault {
         size: usize,
         /// Alignment passed.
         align: usize,
-        /// The allocator's answer.
+        /// The error that the allocator returned.
         error: AllocError,
     },
 }
 
 impl From<Fault> for AllocError {
-    /// Drops the numbers. A wrong layout is an invalid parameter, written memory is
-    /// [`AllocError::Damaged`], and a wrong address is not allocated.
+    /// Drops the numbers. A wrong layout becomes [`AllocError::InvalidParam`], memory that was written
+    /// [`AllocError::Damaged`], and a wrong address [`AllocError::NotAllocated`].
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::WrongLayout { .. } => Self::InvalidParam,

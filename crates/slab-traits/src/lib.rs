@@ -1,32 +1,46 @@
-//! Traits that let byte and page allocators be swapped for one another, and the adapters that
-//! turn any of them into a [`GlobalAlloc`](core::alloc::GlobalAlloc) and an `Allocator`, of
+//! Traits for byte and page allocators over memory that you give them, and an adapter that makes any of
+//! them a [`GlobalAlloc`](core::alloc::GlobalAlloc) and an `Allocator`, of
 //! [allocator-api2](allocator_api2::alloc::Allocator) and of [`core::alloc`].
 //!
-//! The traits are object-safe: `Box<dyn ByteAllocator>` is how a program picks its allocator at
-//! run time. This crate knows no allocator; it names what all of them can do.
+//! The traits are object-safe, so that a program can choose its allocator at run time as a
+//! `Box<dyn ByteAllocator>`. This crate contains no allocator.
 //!
-//! * [`BaseAllocator`] receives memory, as a pointer range or as an address range.
-//! * [`ByteAllocator`] hands out blocks of any [`Layout`](core::alloc::Layout).
-//! * [`PageAllocator`] hands out runs of pages.
-//! * [`Locked`] shares a `ByteAllocator` behind any [`lock_api::RawMutex`]; [`Local`] is the same
-//!   adapter for one thread. A [`Fault`] that the allocator finds ends the program; a
-//!   [`FaultHandler`] says how.
-//! * `StdSource` makes any allocator of [`core::alloc`] a memory source of crates that ask for
-//!   allocator-api2's trait, slab-typed and slab-cache among them.
+//! Its modules, from the bottom up:
+//!
+//! * `error`: [`AllocError`] and [`RegionError`].
+//! * `fault`: [`Fault`], a mistake of the program that an allocator found.
+//! * `refused`: [`Refused`] hands back the value of a refused request, with the reason.
+//! * `base`: [`BaseAllocator`] receives memory, as a pointer range or as an address range.
+//! * `byte`: [`ByteAllocator`] hands out blocks of any [`Layout`](core::alloc::Layout).
+//! * `page`: [`PageAllocator`] hands out runs of pages.
+//! * `forward`: pointers to allocators are allocators.
+//! * `source`: [`Global`], the default memory source of the other crates.
+//! * `report`: ends the program because of a fault, with one line.
+//! * `local`, [`locks`]: [`LocalMutex`] and the other locks.
+//! * `adapter`: [`Locked`] puts a `ByteAllocator` behind a lock and makes it a `GlobalAlloc`; [`Local`] is
+//!   the same for one thread.
+//! * `allocator`: makes `Locked` an `Allocator`.
+//! * `std_source`: `StdSource` makes any allocator of [`core::alloc`] a memory source for crates that take
+//!   allocator-api2's trait, such as slab-typed and slab-cache.
+//!
+//! A *region* is memory that the user gives to an allocator, a *block* is memory that `alloc` returned, and
+//! it is *live* until it is freed.
 //!
 //! # `core::alloc::Allocator`
 //!
-//! Since Rust 1.100 the trait is stable, and `Box::new_in` and `Vec::new_in` take a [`Locked`] heap, a
-//! reference to one, or an `Arc` of one. A build script finds out whether the compiler has the trait, so
-//! there is no feature to switch on; older compilers do without. allocator-api2's feature `nightly`, with
-//! which its trait is that of `core`, may be on or off.
+//! The trait is stable since Rust 1.100; `Box::new_in` and `Vec::new_in` take a [`Locked`] heap, a reference
+//! to one, or an `Arc` of one. A build script detects whether the compiler has the trait, so there is no
+//! feature to switch on. The feature `nightly` of allocator-api2, with which its trait is the one of `core`,
+//! may be on or off.
 //!
 //! # Features
 //!
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `std` | yes | a [`Fault`] in a `Locked` heap is written to standard error before the program aborts |
-//! | `alloc` | with `std` | [`Global`] as a memory source: the global allocator; [`ByteAllocator`] for `Box<A>` |
+//! | `alloc` | with `std` | [`Global`] is the global allocator; [`ByteAllocator`] for `Box<A>` |
+//! | `spin` | no | `locks::Spin` |
+//! | `parking_lot` | no | `locks::ParkingLot`, and `std` |
 //!
 //! # Examples
 //!
@@ -56,7 +70,7 @@
 //!     }
 //! }
 //!
-//! // SAFETY: each block is cut from the free rest of the region, so no two overlap.
+//! // SAFETY: each block is cut from the free part of the region, so no two overlap.
 //! unsafe impl ByteAllocator for Bump {
 //!     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
 //!         let free = self.free.ok_or(AllocError::NoMemory)?;
@@ -104,28 +118,36 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-/// The examples of the README, compiled with the documentation tests.
+/// Compiles the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
 mod adapter;
 mod allocator;
+mod base;
+mod byte;
 mod error;
 mod fault;
+mod forward;
 mod local;
+pub mod locks;
+mod page;
+mod refused;
 mod report;
 mod source;
 #[cfg(core_allocator)]
 mod std_source;
-mod traits;
 
 pub use adapter::{Local, Locked, OomHook};
+pub use base::{BaseAllocator, region_at};
+pub use byte::ByteAllocator;
 pub use error::{AllocError, AllocResult, RegionError};
 pub use fault::Fault;
 pub use local::LocalMutex;
+pub use page::{PageAllocator, PageCounts};
+pub use refused::Refused;
 pub use report::FaultHandler;
 pub use source::Global;
 #[cfg(core_allocator)]
 pub use std_source::StdSource;
-pub use traits::{BaseAllocator, ByteAllocator, PageAllocator, PageCounts, region_at};

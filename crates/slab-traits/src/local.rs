@@ -1,4 +1,4 @@
-//! The lock of an adapter that one thread uses.
+//! The lock for an adapter that one thread uses.
 #![expect(unsafe_code, reason = "RawMutex is an unsafe trait")]
 
 use core::cell::Cell;
@@ -6,18 +6,17 @@ use core::fmt;
 
 use lock_api::{GuardNoSend, RawMutex};
 
-/// The lock of [`Local`](crate::Local): a flag that one thread sets and clears.
+/// The lock of [`Local`](crate::Local): a flag without atomic instructions.
 ///
 /// # Panics
 ///
-/// Locking it twice, which would wait for ever, panics; it takes an allocator that calls back into
-/// its own adapter.
+/// Locking it twice panics instead of waiting. Only an allocator that calls its own adapter does that.
 pub struct LocalMutex {
     locked: Cell<bool>,
 }
 
-// SAFETY: the flag is not `Sync`, so only one thread at a time can reach it, and that thread gets
-// the lock only while the flag is clear.
+// SAFETY: `LocalMutex` is not `Sync`, so only one thread at a time can use it, and that thread gets the lock
+// only while the flag is clear.
 unsafe impl RawMutex for LocalMutex {
     const INIT: Self = Self { locked: Cell::new(false) };
     type GuardMarker = GuardNoSend;

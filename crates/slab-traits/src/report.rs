@@ -1,4 +1,4 @@
-//! How a fault ends a program: with one line of text, without an allocation and without a lock.
+//! Ends the program because of a fault: writes one line, without an allocation and without a lock.
 #![cfg_attr(
     all(feature = "std", any(unix, windows)),
     expect(unsafe_code, reason = "standard error is written to without its lock")
@@ -9,23 +9,23 @@ use core::mem;
 
 use crate::Fault;
 
-/// What a heap does when it has found a [`Fault`]: see
+/// A function that is called when a heap has found a [`Fault`]: see
 /// [`Locked::with_fault_handler`](crate::Locked::with_fault_handler).
 pub type FaultHandler = fn(fault: &Fault) -> !;
 
-/// The handler of a heap that is given none: says what happened and ends the program.
+/// The default handler: reports the fault and ends the program.
 #[cold]
 pub(crate) fn report(fault: &Fault) -> ! {
     end(format_args!("{fault}"))
 }
 
-/// Ends the program if it is dropped, which unwinding does: the contracts of `GlobalAlloc` and of
+/// Ends the program if it is dropped, which happens only by unwinding: the contracts of `GlobalAlloc` and
 /// `Allocator` forbid that a panic leaves a method.
 #[must_use]
 pub(crate) struct AbortOnUnwind;
 
 impl AbortOnUnwind {
-    /// Takes it away once nothing can unwind any more.
+    /// Removes the guard when no more code can panic.
     #[inline(always)]
     pub(crate) fn disarm(self) {
         mem::forget(self);
@@ -35,7 +35,7 @@ impl AbortOnUnwind {
 impl Drop for AbortOnUnwind {
     #[cold]
     fn drop(&mut self) {
-        // Without `std` this panics during a panic, which ends the program too.
+        // Without `std`, `end` panics during a panic, which also ends the program.
         end(format_args!("a panic may not leave an allocator"))
     }
 }
@@ -45,22 +45,22 @@ fn end(message: fmt::Arguments<'_>) -> ! {
     panic!("slabworks: {message}")
 }
 
-/// Writes one line to standard error and aborts. It must not allocate, since the heap may be the
-/// program's own, and must not panic, since the report of a panic allocates.
+/// Writes one line to standard error and aborts. It must not allocate, because the heap may be the global
+/// allocator, and must not panic, because the report of a panic allocates.
 #[cfg(feature = "std")]
 fn end(message: fmt::Arguments<'_>) -> ! {
     let mut line = Line { bytes: [0; LINE_BYTES], len: 0 };
-    // A line never refuses.
+    // Writing to a `Line` never fails.
     let _ = fmt::write(&mut line, format_args!("slabworks: {message}\n"));
     write_to_stderr(&line.bytes[..line.len]);
     std::process::abort()
 }
 
-/// More than the longest fault takes.
+/// More than the text of the longest fault.
 #[cfg(feature = "std")]
 const LINE_BYTES: usize = 512;
 
-/// Text on the stack, cut off where it would not fit.
+/// Text on the stack, truncated if it does not fit.
 #[cfg(feature = "std")]
 struct Line {
     bytes: [u8; LINE_BYTES],
@@ -78,21 +78,21 @@ impl fmt::Write for Line {
     }
 }
 
-/// Writes past the lock of [`std::io::stderr`], which this thread may hold, or one that waits for it.
-/// A program without standard error is not told anything.
+/// Writes without the lock of [`std::io::stderr`], which this thread, or a thread that waits for it, may hold.
+/// Errors are ignored, for a program may have no standard error.
 #[cfg(all(feature = "std", unix))]
 fn write_to_stderr(line: &[u8]) {
     use std::io::Write;
     use std::os::fd::FromRawFd;
 
     const STDERR: std::os::fd::RawFd = 2;
-    // SAFETY: the descriptor of standard error belongs to no object that could close it meanwhile, and
-    // `ManuallyDrop` leaves it open.
+    // SAFETY: no object owns the descriptor of standard error and could close it, and `ManuallyDrop` does not
+    // close it either.
     let mut file = mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(STDERR) });
     let _lost = file.write_all(line);
 }
 
-/// As on Unix.
+/// Writes without the lock of [`std::io::stderr`], as on Unix.
 #[cfg(all(feature = "std", windows))]
 fn write_to_stderr(line: &[u8]) {
     use std::io::Write;
@@ -102,12 +102,12 @@ fn write_to_stderr(line: &[u8]) {
     if handle.is_null() {
         return;
     }
-    // SAFETY: the handle of standard error is open, and `ManuallyDrop` leaves it open.
+    // SAFETY: the handle of standard error is open, and `ManuallyDrop` does not close it.
     let mut file = mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_handle(handle) });
     let _lost = file.write_all(line);
 }
 
-/// Targets that have no other way.
+/// Writes through [`std::io::stderr`], on targets without another way.
 #[cfg(all(feature = "std", not(any(unix, windows))))]
 fn write_to_stderr(line: &[u8]) {
     use std::io::Write;

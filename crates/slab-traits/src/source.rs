@@ -1,4 +1,4 @@
-//! The default memory source of what is made over an `Allocator`.
+//! The default memory source of types with an `Allocator` parameter.
 
 #[cfg(feature = "alloc")]
 pub use allocator_api2::alloc::Global;
@@ -15,12 +15,12 @@ mod none {
 
     use allocator_api2::alloc::{AllocError, Allocator};
 
-    /// Stands for the global allocator where there is none: without the feature `alloc` each
-    /// allocator is made over a source of the caller's, and no value of this type exists.
+    /// The default memory source in builds without the feature `alloc`. It has no values, so every allocator
+    /// must be given a source.
     #[derive(Debug, Clone, Copy)]
     pub enum Global {}
 
-    // SAFETY: there is no value to call it on.
+    // SAFETY: the type has no values, so no method can be called.
     unsafe impl Allocator for Global {
         fn allocate(&self, _: Layout) -> Result<NonNull<[u8]>, AllocError> {
             match *self {}

@@ -1,4 +1,4 @@
-//! `core`'s allocators as memory sources of crates that ask for allocator-api2's.
+//! Allocators of `core` as memory sources for crates that take those of allocator-api2.
 #![expect(unsafe_code, reason = "Allocator is an unsafe trait")]
 
 use core::alloc::{Allocator, Layout};
@@ -6,11 +6,11 @@ use core::ptr::NonNull;
 
 use crate::allocator::forward_allocator;
 
-/// Any [`core::alloc::Allocator`], as an `Allocator` of allocator-api2 0.2: a memory source for
+/// Makes any [`core::alloc::Allocator`] an `Allocator` of allocator-api2 0.2, and so a memory source for
 /// slab-typed, slab-cache, slab-binned, hashbrown or bumpalo.
 ///
-/// It exists where the compiler has that trait, which is stable since Rust 1.100. It can be copied if it
-/// holds a reference: a copy of another allocator need not be able to free the original's blocks.
+/// It exists if the compiler has `core`'s trait, which is stable since Rust 1.100. It is `Copy` only if it
+/// holds a reference, because a copy of another allocator need not be able to free the blocks of the original.
 ///
 /// # Examples
 ///
@@ -34,8 +34,8 @@ impl<A: ?Sized> Clone for StdSource<&A> {
 
 impl<A: ?Sized> Copy for StdSource<&A> {}
 
-// SAFETY: the contract of `core`'s trait includes that of allocator-api2's; a clone holds the same
-// reference, so it stands for the same allocator.
+// SAFETY: the contract of `core`'s trait includes that of allocator-api2's. A clone holds the same reference,
+// so it is the same allocator.
 unsafe impl<A: Allocator> allocator_api2::alloc::Allocator for StdSource<A> {
     forward_allocator!(allocator_api2::alloc::AllocError, Allocator, |self| &self.0);
 }

@@ -1,4 +1,4 @@
-//! The adapters over a toy allocator that can run out of memory and be refilled.
+//! The adapters over a toy allocator that can run out of memory and get more.
 #![expect(unsafe_code, reason = "implements and calls unsafe traits")]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -78,12 +78,12 @@ unsafe impl ByteAllocator for Stack {
     }
 }
 
-/// Returns memory for a heap; the process keeps it, so blocks may live as long as they like.
+/// Returns memory for a heap. The process keeps it, so blocks may live until the end.
 fn memory(size: usize) -> NonNull<[u8]> {
-    /// What is reachable from here is no leak.
+    /// Keeps the memory reachable, so that it is not reported as a leak.
     static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
     struct Kept(#[expect(dead_code, reason = "kept, not used")] *mut [u8]);
-    // SAFETY: nobody looks at what is kept.
+    // SAFETY: the pointers are never used.
     unsafe impl Send for Kept {}
 
     let memory = Box::into_raw(vec![0; size].into_boxed_slice());
@@ -93,7 +93,7 @@ fn memory(size: usize) -> NonNull<[u8]> {
 
 fn heap_of<R: RawMutex>(size: usize) -> Locked<R, Stack> {
     let heap = Locked::new(Stack::new());
-    // SAFETY: leaked memory that nobody else uses.
+    // SAFETY: leaked memory that only the heap uses.
     unsafe { heap.add_region(memory(size)) }.expect("any region will do");
     heap
 }
@@ -145,9 +145,9 @@ fn zero_sized_blocks_take_nothing() {
     let block = heap.allocate(empty).expect("needs no memory");
     assert!(block.cast::<u8>().addr().get().is_multiple_of(64));
     let one = Layout::new::<u8>();
-    // SAFETY: an empty block of this heap.
+    // SAFETY: an empty block of this heap, with this layout.
     unsafe { heap.grow(block.cast(), empty, one) }.expect_err("there is no memory");
-    // SAFETY: as above.
+    // SAFETY: an empty block of this heap, with this layout.
     unsafe { heap.deallocate(block.cast(), empty) };
 }
 
@@ -156,7 +156,7 @@ fn grow_zeroed_clears_only_what_was_added() {
     let heap: Local<Stack> = heap_of(4096);
     let (small, large) = (Layout::new::<[u8; 10]>(), Layout::new::<[u8; 100]>());
     let block = heap.allocate(small).expect("room").cast::<u8>();
-    // SAFETY: ten bytes of ours.
+    // SAFETY: the block has ten bytes.
     unsafe { block.write_bytes(7, 10) };
     // SAFETY: live, with this layout.
     let grown = unsafe { heap.grow_zeroed(block, small, large) }.expect("room");
@@ -172,9 +172,9 @@ fn the_hook_adds_memory_outside_the_lock_and_the_request_is_retried() {
     let heap: Locked<Spin, Stack> = Locked::with_hook(Stack::new(), |heap, layout| {
         CALLS.fetch_add(1, Ordering::Relaxed);
         assert_eq!(layout.size(), 3000);
-        // Another request of the same heap would wait for ever if the lock were held.
+        // Another request of the same heap would deadlock if the lock were held.
         assert_eq!(heap.used_bytes(), 0);
-        // SAFETY: leaked memory that nobody else uses.
+        // SAFETY: leaked memory that only the heap uses.
         unsafe { heap.add_region(memory(1000 << CALLS.load(Ordering::Relaxed))) }.is_ok()
     });
     let layout = Layout::from_size_align(3000, 8).expect("valid");
@@ -187,7 +187,7 @@ fn the_hook_adds_memory_outside_the_lock_and_the_request_is_retried() {
 }
 
 #[test]
-fn a_hook_that_promises_and_does_not_deliver_ends_in_a_refusal() {
+fn a_hook_that_adds_no_memory_is_called_once() {
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     let heap: Locked<Spin, Stack> = Locked::with_hook(Stack::new(), |_, _| {
         CALLS.fetch_add(1, Ordering::Relaxed);
@@ -198,7 +198,7 @@ fn a_hook_that_promises_and_does_not_deliver_ends_in_a_refusal() {
     assert_eq!(CALLS.load(Ordering::Relaxed), 1);
 }
 
-/// Refuses everything with one error and counts how often it was asked.
+/// Refuses every request with one error, and counts the requests.
 struct Refusing(AllocError, &'static AtomicUsize);
 
 impl BaseAllocator for Refusing {
@@ -226,7 +226,7 @@ unsafe impl ByteAllocator for Refusing {
 }
 
 #[test]
-fn a_request_is_repeated_only_if_the_hook_says_so_and_memory_could_help() {
+fn a_request_is_repeated_only_if_the_hook_wants_and_memory_is_the_reason() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     let layout = Layout::new::<u64>();
     let final_refusal: Local<Refusing> = Locked::new(Refusing(AllocError::NoMemory, &ASKED));
@@ -258,19 +258,19 @@ fn realloc_keeps_the_block_when_it_fails() {
 
 #[test]
 #[should_panic(expected = "entered while it was in use")]
-fn a_local_heap_notices_that_it_is_entered_twice() {
+fn entering_a_local_heap_twice_panics() {
     let heap: Local<Stack> = heap_of(256);
-    // SAFETY: the inner allocator stays where it is.
+    // SAFETY: the inner allocator is not moved.
     unsafe { heap.with_inner(|_| heap.used_bytes()) };
 }
 
 #[test]
-fn trait_objects_and_references_forward_everything() {
+fn trait_objects_and_references_forward_every_method() {
     let mut stack = Stack::new();
     {
         let mut heap: Box<dyn ByteAllocator> = Box::new(&mut stack);
         assert_eq!(heap.alloc(Layout::new::<u64>()), Err(AllocError::NoMemory));
-        // SAFETY: leaked memory that nobody else uses.
+        // SAFETY: leaked memory that only the heap uses.
         unsafe { heap.add_region(memory(64)) }.expect("any region will do");
         let layout = Layout::new::<u64>();
         let block = heap.alloc_zeroed(layout).expect("room");

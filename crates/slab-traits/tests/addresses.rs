@@ -1,5 +1,5 @@
-//! The address form of the region calls, over exposed provenance. In a binary of its own, because
-//! strict provenance refuses integer addresses by design.
+//! Regions given by address, with exposed provenance. They have a separate test binary, because strict
+//! provenance forbids integer addresses.
 #![expect(unsafe_code, reason = "implements and calls unsafe traits")]
 
 use std::alloc::Layout;
@@ -32,14 +32,14 @@ impl BaseAllocator for Recorder {
 }
 
 #[test]
-fn ranges_that_no_memory_can_have_are_refused() {
+fn impossible_ranges_are_refused() {
     let mut heap = Recorder::default();
     let top = usize::MAX - 4095;
     let too_long = isize::MAX as usize + 1;
     for (start, size) in [(0, 0), (0, 4096), (top, 8192), (4096, usize::MAX), (4096, too_long)] {
-        // SAFETY: refused, whatever it is.
+        // SAFETY: the range is refused.
         assert_eq!(unsafe { heap.init(start, size) }, Err(AllocError::InvalidParam), "{start:#x}");
-        // SAFETY: as above.
+        // SAFETY: the range is refused.
         assert_eq!(unsafe { heap.add_memory(start, size) }, Err(AllocError::InvalidParam));
     }
     assert!(heap.regions.is_empty());
@@ -58,16 +58,16 @@ fn memory_given_by_address_is_the_memory_at_that_address() {
     let memory = unsafe { std::alloc::alloc(layout) };
     let start = memory.expose_provenance();
     let mut heap = Recorder::default();
-    // SAFETY: 256 bytes that nobody else uses.
+    // SAFETY: 256 bytes that only the heap and this test use.
     unsafe { heap.init(start, 256) }.expect("a valid range");
-    // SAFETY: refused, whatever it is.
+    // SAFETY: the range is refused.
     let again = unsafe { heap.add_memory(start, 256) };
     assert_eq!(again, Err(AllocError::MemoryOverlap));
     let region = heap.regions[0];
-    // SAFETY: the first byte of the range.
+    // SAFETY: the pointer is the first byte of the range.
     unsafe { region.cast::<u8>().write(42) };
-    // SAFETY: written just now, through the other pointer.
+    // SAFETY: the byte was just written, through the other pointer.
     assert_eq!(unsafe { memory.read() }, 42);
-    // SAFETY: allocated above.
+    // SAFETY: the memory was allocated with this layout and is not used again.
     unsafe { std::alloc::dealloc(memory, layout) };
 }

@@ -1,6 +1,6 @@
-//! What ends a program: every method of `GlobalAlloc` and of both `Allocator` traits, with an inner
-//! allocator, a lock, a hook or a fault handler that gives trouble. No method unwinds, and what is
-//! reported is reported without an allocation and past the lock of standard error.
+//! Every method of `GlobalAlloc` and of both `Allocator` traits, with an inner allocator, a lock, a hook or a
+//! fault handler that fails. The program ends, no method unwinds, and faults are reported without an
+//! allocation and without the lock of standard error.
 #![cfg_attr(unstable_allocator, feature(allocator_api))]
 #![expect(unsafe_code, reason = "implements and calls unsafe traits")]
 
@@ -17,10 +17,10 @@ use slab_traits::{
     AllocError, AllocResult, BaseAllocator, ByteAllocator, Fault, Local, Locked, RegionError,
 };
 
-/// The program's allocator, which ends it in silence if it is called while a fault is reported.
+/// The global allocator. It exits without a word if it is called while a fault is reported.
 struct Watched;
 
-/// Whether that is so. Reports without `std` are panics, which allocate.
+/// Whether a fault is being reported. Without `std` the report is a panic, which allocates.
 static REPORTING: AtomicBool = AtomicBool::new(false);
 
 fn expect_a_report() {
@@ -33,12 +33,12 @@ unsafe impl GlobalAlloc for Watched {
         if REPORTING.load(Ordering::Relaxed) {
             process::exit(1);
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the system's allocator has the same preconditions.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the system's allocator has the same preconditions.
         unsafe { System.dealloc(block, layout) };
     }
 }
@@ -46,7 +46,7 @@ unsafe impl GlobalAlloc for Watched {
 #[global_allocator]
 static WATCHED: Watched = Watched;
 
-/// What goes wrong in a call.
+/// The failure that a call causes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     /// The allocator finds a fault and stores it.
@@ -73,7 +73,7 @@ impl Trouble {
     }
 }
 
-/// What a program's method does with blocks.
+/// The kind of a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Alloc,
@@ -101,7 +101,7 @@ unsafe impl RawMutex for PanickingMutex {
     }
 
     unsafe fn unlock(&self) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller holds the lock, which is the spin lock.
         unsafe { RawMutex::unlock(&self.0) };
     }
 }
@@ -273,7 +273,7 @@ fn methods() -> Vec<Method> {
     methods
 }
 
-/// What the child says about it.
+/// Returns the words that the child must print.
 fn words(trouble: Trouble, kind: Kind) -> [&'static str; 2] {
     let left = "slabworks: a panic may not leave an allocator";
     match (trouble, kind) {
@@ -287,7 +287,7 @@ fn words(trouble: Trouble, kind: Kind) -> [&'static str; 2] {
         (Trouble::Unnamed, Kind::Alloc) => {
             ["slabworks: block 0x0", "memory of this allocator was written by code"]
         }
-        (Trouble::Unnamed, _) => ["slabworks: block 0x", "names no live block"],
+        (Trouble::Unnamed, _) => ["slabworks: block 0x", "is not the start of a live block"],
         (Trouble::Inner, _) => ["the inner allocator panics", left],
         (Trouble::Lock, _) => ["the lock panics", left],
         (Trouble::Hook, _) => ["the hook panics", left],
@@ -295,7 +295,7 @@ fn words(trouble: Trouble, kind: Kind) -> [&'static str; 2] {
     }
 }
 
-/// A free asks for no memory, so it calls no hook.
+/// A free needs no memory, so it calls no hook.
 fn happens(trouble: Trouble, kind: Kind) -> bool {
     (trouble, kind) != (Trouble::Hook, Kind::Free)
 }
@@ -372,10 +372,10 @@ impl fmt::Display for Faulty {
     }
 }
 
-/// What a backtrace may take on a busy machine.
+/// The time that a backtrace may take on a busy machine.
 const BACKTRACE: Duration = Duration::from_secs(20);
 
-/// Without `std` each end is a panic during a panic, and has a backtrace whatever the environment says.
+/// Without `std` each end is a panic during a panic, which prints a backtrace whatever the environment says.
 fn limit(trouble: Trouble) -> Duration {
     if cfg!(feature = "std") && !trouble.panics() { Duration::from_secs(2) } else { BACKTRACE }
 }
@@ -422,7 +422,7 @@ fn a_fault_is_reported_although_standard_error_is_locked() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri runs no other program")]
-fn a_fault_handler_runs_without_the_lock_and_ends_the_program_its_own_way() {
+fn a_fault_handler_runs_without_the_lock_and_ends_the_program() {
     let ending = child::run_child("acts", "a handler that uses the heap");
     ending.assert_ended(&["handled: double free of block 0x1000 (64 bytes), 0 bytes in use"]);
     assert!(!ending.to_string().contains("slabworks"), "{ending}");

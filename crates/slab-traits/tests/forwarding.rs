@@ -1,5 +1,5 @@
-//! A pointer to an allocator is an allocator whose every method is the one pointed to, the provided ones
-//! too; and what the provided ones answer where nobody overrode them.
+//! Pointers to allocators forward every method, the provided ones too. Provided methods that are not
+//! overridden derive their result or refuse.
 #![expect(unsafe_code, reason = "implements and calls unsafe traits")]
 
 use std::alloc::Layout;
@@ -15,7 +15,7 @@ use slab_traits::{
 
 type Calls = Rc<RefCell<Vec<&'static str>>>;
 
-/// Notes which of its own methods is called.
+/// Notes which of its methods are called.
 struct Noting(Calls);
 
 impl Noting {
@@ -80,6 +80,15 @@ unsafe impl ByteAllocator for Noting {
         self.note("resize_in_place", Err(AllocError::NotAllocated))
     }
 
+    unsafe fn alloc_for_move(
+        &mut self,
+        _: NonNull<u8>,
+        _: Layout,
+        _: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        self.note("alloc_for_move", REFUSED)
+    }
+
     unsafe fn grow(&mut self, _: NonNull<u8>, _: Layout, _: Layout) -> AllocResult<NonNull<u8>> {
         self.note("grow", REFUSED)
     }
@@ -101,33 +110,35 @@ unsafe impl ByteAllocator for Noting {
     }
 }
 
-/// Calls every method once and compares what comes back.
+/// Calls every method once and compares the results.
 fn call_all(mut heap: impl ByteAllocator, calls: &Calls) {
     let layout = Layout::new::<u64>();
     let block = NonNull::<u64>::dangling().cast();
     let region = NonNull::slice_from_raw_parts(block, 8);
-    // SAFETY: here and below: the allocator touches no memory.
+    // SAFETY: the allocator accesses no memory.
     let refusal = unsafe { heap.add_region(region) };
     assert_eq!(refusal, Err(RegionError::TooManyRegions { limit: 7 }));
-    // SAFETY: as above.
+    // SAFETY: the allocator accesses no memory.
     assert_eq!(unsafe { heap.init(8, 8) }, Err(AllocError::MemoryOverlap));
-    // SAFETY: as above.
+    // SAFETY: the allocator accesses no memory.
     assert_eq!(unsafe { heap.add_memory(8, 8) }, Err(AllocError::InvalidParam));
     assert_eq!(heap.alloc(layout), REFUSED);
     assert_eq!(heap.alloc_zeroed(layout), REFUSED);
-    // SAFETY: as above.
+    // SAFETY: the allocator accesses no memory.
     assert_eq!(unsafe { heap.resize_in_place(block, layout, layout) }.ok(), None);
-    // SAFETY: as above.
+    // SAFETY: the allocator accesses no memory.
+    assert_eq!(unsafe { heap.alloc_for_move(block, layout, layout) }, REFUSED);
+    // SAFETY: the allocator accesses no memory.
     assert_eq!(unsafe { heap.grow(block, layout, layout) }, REFUSED);
-    // SAFETY: as above.
+    // SAFETY: the allocator accesses no memory.
     assert_eq!(unsafe { heap.shrink(block, layout, layout) }, REFUSED);
-    // SAFETY: as above.
+    // SAFETY: the allocator accesses no memory.
     assert_eq!(unsafe { heap.realloc(block, layout, 9) }, REFUSED);
-    // SAFETY: as above.
+    // SAFETY: the allocator accesses no memory.
     assert_eq!(unsafe { heap.usable_size(block, layout) }, 64);
-    // SAFETY: as above.
+    // SAFETY: the allocator accesses no memory.
     assert_eq!(unsafe { heap.try_dealloc(block, layout) }, Err(AllocError::NotAllocated));
-    // SAFETY: as above.
+    // SAFETY: the allocator accesses no memory.
     unsafe { heap.dealloc(block, layout) };
     let statistics =
         (heap.total_bytes(), heap.used_bytes(), heap.metadata_bytes(), heap.available_bytes());
@@ -141,6 +152,7 @@ fn call_all(mut heap: impl ByteAllocator, calls: &Calls) {
             "alloc",
             "alloc_zeroed",
             "resize_in_place",
+            "alloc_for_move",
             "grow",
             "shrink",
             "realloc",
@@ -156,14 +168,14 @@ fn call_all(mut heap: impl ByteAllocator, calls: &Calls) {
 }
 
 #[test]
-fn every_method_reaches_what_is_pointed_to() {
+fn every_method_reaches_the_allocator_pointed_to() {
     let calls = Calls::default();
     call_all(&mut Noting(Rc::clone(&calls)), &calls);
     call_all(Box::new(Noting(Rc::clone(&calls))), &calls);
     call_all(Box::new(Noting(Rc::clone(&calls))) as Box<dyn ByteAllocator>, &calls);
 }
 
-/// Implements only what it has to, and hands out nothing.
+/// Implements the required methods only, and hands out nothing.
 struct Least;
 
 impl BaseAllocator for Least {
@@ -216,17 +228,17 @@ fn provided_methods_derive_or_refuse() {
     assert_eq!((least.total_pages(), least.used_pages(), least.available_pages()), (10, 4, 6));
     let (short, long) = (Layout::new::<u8>(), Layout::new::<u64>());
     let block = NonNull::<u64>::dangling().cast();
-    // SAFETY: refused before any memory is touched, here and below.
+    // SAFETY: the allocator accesses no memory.
     assert_eq!(unsafe { least.grow(block, long, short) }, Err(AllocError::InvalidParam));
-    // SAFETY: as above.
+    // SAFETY: the allocator accesses no memory.
     assert_eq!(unsafe { least.shrink(block, short, long) }, Err(AllocError::InvalidParam));
 }
 
 #[test]
-fn the_adapter_says_what_the_allocator_says() {
+fn the_adapter_returns_the_statistics_of_the_allocator() {
     let calls = Calls::default();
     let heap: Local<_> = Local::new(Noting(Rc::clone(&calls)));
-    // SAFETY: the allocator touches no memory.
+    // SAFETY: the allocator accesses no memory.
     assert_eq!(unsafe { heap.add_memory(8, 8) }, Err(AllocError::InvalidParam));
     assert_eq!((heap.available_bytes(), heap.metadata_bytes()), (70, 3));
     assert_eq!(calls.take(), ["add_memory", "available_bytes", "metadata_bytes"]);
@@ -240,20 +252,20 @@ fn a_block_of_no_bytes_needs_no_memory() {
     let heap: Local<_> = Local::new(Least);
     let (none, page) = (Layout::from_size_align(0, 4096).unwrap(), Layout::new::<[u8; 4096]>());
     for empty in [heap.allocate(none), heap.allocate_zeroed(none)] {
-        let empty = empty.expect("nothing is there for the asking");
+        let empty = empty.expect("it needs no memory");
         assert_eq!((empty.len(), empty.cast::<u8>().addr().get() % 4096), (0, 0));
-        // SAFETY: the block is of this allocator, and of this layout.
+        // SAFETY: an empty block of this heap, with this layout.
         assert!(unsafe { heap.grow(empty.cast(), none, page) }.is_err());
-        // SAFETY: as above.
+        // SAFETY: an empty block of this heap, with this layout.
         let shrunk = unsafe { heap.shrink(empty.cast(), none, none) };
-        assert_eq!(shrunk.expect("still nothing").len(), 0);
-        // SAFETY: as above.
+        assert_eq!(shrunk.expect("it needs no memory").len(), 0);
+        // SAFETY: an empty block of this heap, with this layout.
         unsafe { heap.deallocate(empty.cast(), none) };
     }
     assert!(heap.allocate(page).is_err());
 }
 
-/// Hands out one block of its memory, and says of every other block whether it may be freed.
+/// Hands out one block of its memory. `frees_others` says whether it accepts to free any other block.
 struct OneBlock {
     memory: [u64; 8],
     live: bool,
@@ -266,7 +278,7 @@ impl BaseAllocator for OneBlock {
     }
 }
 
-// SAFETY: the block lies in the memory, which does not move while it is used; it is handed out once.
+// SAFETY: the block lies in `memory`, which does not move while it is used, and is handed out once.
 unsafe impl ByteAllocator for OneBlock {
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         assert!(!self.live && layout.size() <= 64 && layout.align() <= 8);
@@ -298,7 +310,7 @@ fn a_move_reports_that_the_old_block_cannot_be_freed() {
     let mut foreign = [7_u8; 16];
     let block = NonNull::from(&mut foreign).cast();
     let (old, new) = (Layout::new::<[u8; 16]>(), Layout::new::<[u8; 32]>());
-    // SAFETY: the block is readable; it is refused as none of this allocator.
+    // SAFETY: the block is readable, and the allocator refuses to free it.
     let outcome = unsafe { heap.grow(block, old, new) };
     assert_eq!(outcome, Err(AllocError::NotAllocated));
     assert_eq!(heap.used_bytes(), 0, "the copy is given back");
@@ -311,11 +323,100 @@ fn a_move_copies_what_both_blocks_hold() {
         let mut other = [7_u8; 32];
         let block = NonNull::from(&mut other).cast();
         let layout = |size| Layout::from_size_align(size, 1).expect("valid");
-        // SAFETY: the block has 32 bytes, and the heap takes it for one of its own.
+        // SAFETY: the block has 32 bytes, and the heap takes it for a block of this heap.
         let moved = unsafe { heap.realloc(block, layout(old_size), new_size) };
         assert_eq!(moved, Ok(NonNull::from(&mut heap.memory).cast()));
         let copied = heap.memory.iter().filter(|&&word| word == 0x0707_0707_0707_0707).count();
         let untouched = heap.memory.iter().filter(|&&word| word == u64::MAX).count();
         assert_eq!((copied, untouched), (2, 6), "{old_size} to {new_size}");
+    }
+}
+
+/// An allocator that has no memory for a move: a smaller block stays where it is.
+struct Staying {
+    outcome: AllocResult,
+    calls: Vec<&'static str>,
+}
+
+impl BaseAllocator for Staying {
+    unsafe fn add_region(&mut self, _: NonNull<[u8]>) -> Result<(), RegionError> {
+        Ok(())
+    }
+}
+
+// SAFETY: no block is ever handed out; the tests pass blocks from elsewhere.
+unsafe impl ByteAllocator for Staying {
+    fn alloc(&mut self, _: Layout) -> AllocResult<NonNull<u8>> {
+        self.calls.push("alloc");
+        Err(AllocError::NoMemory)
+    }
+
+    unsafe fn dealloc(&mut self, _: NonNull<u8>, _: Layout) {
+        self.calls.push("dealloc");
+    }
+
+    unsafe fn resize_in_place(
+        &mut self,
+        block: NonNull<u8>,
+        _: Layout,
+        _: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        self.calls.push("resize_in_place");
+        self.outcome.map(|()| block)
+    }
+
+    unsafe fn alloc_for_move(
+        &mut self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> AllocResult<NonNull<u8>> {
+        self.calls.push("alloc_for_move");
+        if new.size() <= old.size() { Ok(block) } else { self.alloc(new) }
+    }
+
+    fn total_bytes(&self) -> usize {
+        0
+    }
+
+    fn used_bytes(&self) -> usize {
+        0
+    }
+}
+
+#[test]
+fn a_block_that_may_stay_is_neither_copied_nor_freed() {
+    let mut memory = [7_u8; 8];
+    let block = NonNull::from(&mut memory).cast::<u8>();
+    let (small, large) = (Layout::new::<[u8; 2]>(), Layout::new::<[u8; 8]>());
+    let mut heap = Staying { outcome: Err(AllocError::NoMemory), calls: Vec::new() };
+    // SAFETY: the block has 8 bytes, and the heap takes it for a block of this heap.
+    let shrunk = unsafe { heap.shrink(block, large, small) };
+    // SAFETY: the block has 8 bytes, and the heap takes it for a block of this heap.
+    let reallocated = unsafe { heap.realloc(block, large, 2) };
+    assert_eq!((shrunk, reallocated), (Ok(block), Ok(block)));
+    assert_eq!(heap.calls, ["resize_in_place", "alloc_for_move"].repeat(2));
+    heap.calls.clear();
+    // SAFETY: the block has 8 bytes, and the heap takes it for a block of this heap.
+    assert_eq!(unsafe { heap.grow(block, small, large) }, Err(AllocError::NoMemory));
+    assert_eq!(heap.calls, ["resize_in_place", "alloc_for_move", "alloc"]);
+}
+
+#[test]
+fn only_a_lack_of_memory_leads_to_a_move() {
+    let mut memory = [7_u8; 8];
+    let block = NonNull::from(&mut memory).cast::<u8>();
+    let (small, large) = (Layout::new::<[u8; 2]>(), Layout::new::<[u8; 8]>());
+    let refusals = [AllocError::NotAllocated, AllocError::InvalidParam, AllocError::Damaged];
+    for outcome in refusals.map(Err).into_iter().chain([Ok(())]) {
+        let mut heap = Staying { outcome, calls: Vec::new() };
+        let expected = outcome.map(|()| block);
+        // SAFETY: the block has 8 bytes, and the heap takes it for a block of this heap.
+        assert_eq!(unsafe { heap.shrink(block, large, small) }, expected);
+        // SAFETY: the block has 8 bytes, and the heap takes it for a block of this heap.
+        assert_eq!(unsafe { heap.realloc(block, large, 2) }, expected);
+        // SAFETY: the block has 8 bytes, and the heap takes it for a block of this heap.
+        assert_eq!(unsafe { heap.grow(block, small, large) }, expected);
+        assert_eq!(heap.calls, ["resize_in_place"; 3]);
     }
 }

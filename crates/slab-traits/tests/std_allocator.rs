@@ -28,7 +28,7 @@ fn with_heap<R: lock_api::RawMutex, T>(
     let region = arena.region();
     let start = region.cast::<u8>().addr().get();
     let heap = Locked::new(SlabByteAllocator::new());
-    // SAFETY: the arena is dropped after the heap and used by nobody else.
+    // SAFETY: the arena is dropped after the heap, and only the heap uses it.
     unsafe { heap.add_region(region) }.expect("large enough");
     let inside = |pointer: *const u8| (start..start + region.len()).contains(&pointer.addr());
     let value = action(&heap, &inside);
@@ -98,7 +98,7 @@ fn one_thread_needs_no_atomic_lock() {
 fn a_container_may_own_its_heap() {
     let arena = Arena::new(REGION_BYTES, 0);
     let heap: Shared = Locked::new(SlabByteAllocator::new());
-    // SAFETY: the arena is dropped after the heap and used by nobody else.
+    // SAFETY: the arena is dropped after the heap, and only the heap uses it.
     unsafe { heap.add_region(arena.region()) }.expect("large enough");
     let mut numbers = Vec::new_in(heap);
     numbers.extend(0..100);
@@ -134,7 +134,7 @@ fn whatever_holds_or_names_a_heap_is_an_allocator() {
     });
     let shared = Arc::new(Shared::new(SlabByteAllocator::new()));
     let arena = Arena::new(REGION_BYTES, 0);
-    // SAFETY: the arena is dropped after the heap and used by nobody else.
+    // SAFETY: the arena is dropped after the heap, and only the heap uses it.
     unsafe { shared.add_region(arena.region()) }.expect("large enough");
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -192,7 +192,7 @@ fn act_out(misuse: Misuse, through: &str) {
     let [(heap, region), (other, _)] = [(); 2].map(|()| {
         let heap: Shared = Locked::new(SlabByteAllocator::new());
         let region = NonNull::from(Box::leak(vec![0_u8; REGION_BYTES].into_boxed_slice()));
-        // SAFETY: leaked memory that nobody else uses.
+        // SAFETY: leaked memory that only the heap uses.
         unsafe { heap.add_region(region) }.expect("large enough");
         (heap, region)
     });

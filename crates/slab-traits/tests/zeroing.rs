@@ -1,4 +1,4 @@
-//! Zeroed blocks on memory that was used before: fresh memory is zero by luck.
+//! Zeroed blocks on memory that was used before: fresh memory may be zero by chance.
 #![expect(unsafe_code, reason = "implements and calls unsafe traits")]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -32,8 +32,8 @@ unsafe impl ByteAllocator for Dirty {
         if self.spent + 64 > self.buffer.len() {
             return Err(AllocError::NoMemory);
         }
-        // SAFETY: 64 bytes of the buffer start there. A reference to it would end the right of other
-        // blocks to be used.
+        // SAFETY: 64 bytes of the buffer start there. No reference to the buffer is made, which would invalidate
+        // the pointers to other blocks.
         let block = unsafe { self.buffer.as_mut_ptr().add(self.spent) };
         self.spent += 64;
         NonNull::new(block).ok_or(AllocError::NoMemory)
@@ -69,9 +69,9 @@ fn a_zeroed_block_is_zero_to_its_last_byte() {
     // SAFETY: the layout is not empty.
     let block = NonNull::new(unsafe { heap.alloc_zeroed(bytes(33)) }).expect("room");
     assert_eq!(zeroes(block, 64), 33);
-    // SAFETY: as above.
+    // SAFETY: the layout is not empty.
     let block = NonNull::new(unsafe { heap.alloc(bytes(33)) }).expect("room");
-    assert_eq!(zeroes(block, 64), 0, "else nothing was tried here");
+    assert_eq!(zeroes(block, 64), 0, "the memory must be dirty, or the test proves nothing");
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! The entities of a game: a wave of them arrives, hunts one another, and most of them die.
 //!
-//! An entity refers to another one by its handle, and nobody has to tell it when that one dies: the handle is
-//! stale, for ever, also when a newcomer lives in the slot. What only some have, their fire, lies in a map
-//! beside the slab. After each wave the memory of the dead is given back, and no handle changes.
+//! An entity refers to another one by its handle. When that one dies the handle is stale, also when a newcomer gets the
+//! slot. Only some entities burn; a secondary map stores their fires. After each wave the memory of the dead is released,
+//! and no handle changes.
 //!
-//! `cargo run -p slab-typed --example entities` prints what lives, what burns, and how many bytes it takes.
-
-use std::error::Error;
+//! `cargo run -p slab-typed --example entities` prints how many live and burn, and how many bytes they take.
 
 use slab_typed::{SecondaryMap, SlabAllocator, SlotHandle};
 
@@ -17,7 +15,7 @@ struct Entity {
 
 struct World {
     entities: SlabAllocator<Entity>,
-    /// Rounds for which those that burn still do.
+    /// The remaining rounds of each fire.
     fires: SecondaryMap<SlotHandle, u32>,
     random: u64,
 }
@@ -36,23 +34,22 @@ impl World {
     }
 
     /// Adds entities, each of which hunts another one of them.
-    fn arrive(&mut self, count: usize) -> Result<(), Box<dyn Error>> {
+    fn arrive(&mut self, count: usize) {
         let mut wave = Vec::new();
         for _ in 0..count {
             let health = 5 + self.below(20) as u32;
-            wave.push(self.entities.allocate(Entity { health, prey: None })?);
+            wave.push(self.entities.insert(Entity { health, prey: None }));
         }
         for &hunter in &wave {
             let prey = wave[self.below(count)];
             self.entities[hunter].prey = Some(prey).filter(|&prey| prey != hunter);
             if self.below(10) == 0 {
-                self.fires.insert(hunter, 3)?;
+                self.fires.insert(hunter, 3);
             }
         }
-        Ok(())
     }
 
-    /// Everyone hurts its prey; fires hurt and go out; the dead leave. Returns how many lost their prey.
+    /// Each entity hurts its prey, fires hurt and go out, and the dead are removed. Returns how many lost their prey.
     fn round(&mut self) -> usize {
         let preys: Vec<_> = self.entities.values().filter_map(|entity| entity.prey).collect();
         for prey in preys {
@@ -78,7 +75,7 @@ impl World {
         self.forget_the_dead()
     }
 
-    /// Nobody was told that its prey is dead: the handle itself says so.
+    /// Finds the stale handles of dead prey.
     fn forget_the_dead(&mut self) -> usize {
         let hunters: Vec<_> =
             self.entities.iter().map(|(handle, entity)| (handle, entity.prey)).collect();
@@ -92,7 +89,7 @@ impl World {
         losers.len()
     }
 
-    /// The camp has room for so many; the others do not live to see the morning.
+    /// Removes all entities but the first `room`.
     fn night(&mut self, room: usize) {
         let mut beds = room;
         let fires = &mut self.fires;
@@ -110,20 +107,20 @@ impl World {
     fn report(&self, moment: &str) {
         println!(
             "{moment:<20} {:>6} live {:>5} burn {:>8} bytes in {:>3} slabs",
-            self.entities.live_count(),
+            self.entities.len(),
             self.fires.len(),
-            self.entities.memory_bytes(),
+            self.entities.held_bytes(),
             self.entities.slab_count(),
         );
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() {
     let mut world = World::new();
     for wave in 1..=3 {
-        world.arrive(20_000)?;
+        world.arrive(20_000);
         world.report(&format!("wave {wave} arrives"));
-        let eldest = world.entities.keys().next().ok_or("nobody arrived")?;
+        let eldest = world.entities.keys().next().expect("a wave arrived");
         let mut lost = 0;
         for _ in 0..6 {
             lost += world.round();
@@ -141,5 +138,4 @@ fn main() -> Result<(), Box<dyn Error>> {
     world.entities.clear();
     world.entities.compact();
     world.report("all gone");
-    Ok(())
 }

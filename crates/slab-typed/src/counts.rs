@@ -1,4 +1,4 @@
-//! How many values and slots there are, and whether the bookkeeping is sound.
+//! How many values and slots there are, and how many bytes they take.
 
 use allocator_api2::alloc::Allocator;
 
@@ -7,89 +7,51 @@ use crate::slab::SlabAllocator;
 
 impl<T, K, A: Allocator> SlabAllocator<T, K, A> {
     /// Returns the number of values. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(64);
-    /// names.allocate("Ada")?;
-    /// assert_eq!(names.live_count(), 1);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
     #[inline]
-    pub fn live_count(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.storage.live_count()
     }
 
-    /// Returns whether there is no value. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(64);
-    /// assert!(names.is_empty());
-    /// names.allocate("Ada")?;
-    /// assert!(!names.is_empty());
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Alias of [`len`](Self::len).
     #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.live_count() == 0
+    pub fn live_count(&self) -> usize {
+        self.len()
     }
 
-    /// Returns the number of slots for which memory is held: exactly `slab_count × slab_capacity`.
+    /// Returns whether there is no value. *O*(1).
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns how many values the memory held has room for: [`len`](Self::len) plus [`free_slots`](Self::free_slots).
     /// *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(64);
-    /// names.allocate("Ada")?;
-    /// assert_eq!((names.slab_count(), names.total_slots()), (1, 64));
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    pub fn capacity(&self) -> usize {
+        self.total_slots() - self.retired_slots()
+    }
+
+    /// Returns how many values can be stored before memory is requested. *O*(1).
+    pub fn free_slots(&self) -> usize {
+        self.capacity() - self.len()
+    }
+
+    /// Returns the number of slots held, retired ones included: exactly `slab_count × slab_capacity`. *O*(1).
     pub fn total_slots(&self) -> usize {
         self.slab_count() * self.slab_capacity()
     }
 
-    /// Returns the number of slabs for which memory is held. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(2);
-    /// for name in ["Ada", "Bob", "Eve"] {
-    ///     names.allocate(name)?;
-    /// }
-    /// assert_eq!(names.slab_count(), 2);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns the number of slabs held. *O*(1).
     pub fn slab_count(&self) -> usize {
         self.storage.held_slabs() as usize
     }
 
-    /// Returns the number of slots of a slab. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// assert_eq!(SlabAllocator::<u8>::new(100).slab_capacity(), 100);
-    /// ```
+    /// Returns the number of slots in a slab.
     pub const fn slab_capacity(&self) -> usize {
         self.storage.geometry.slab_capacity
     }
 
-    /// Returns how many values can be stored before memory is acquired. *O*(1).
+    /// Returns the number of slots that are never filled again, because their generations are used up. Releasing their
+    /// slab removes them. *O*(1).
     ///
     /// # Examples
     ///
@@ -97,84 +59,43 @@ impl<T, K, A: Allocator> SlabAllocator<T, K, A> {
     /// use slab_typed::SlabAllocator;
     ///
     /// let mut names = SlabAllocator::new(64);
-    /// assert_eq!(names.free_slots(), 0);
-    /// names.allocate("Ada")?;
-    /// assert_eq!(names.free_slots(), 63);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
-    pub fn free_slots(&self) -> usize {
-        self.total_slots() - self.live_count() - self.retired_slots()
-    }
-
-    /// Returns the number of slots that are not filled again, because their generations are used up.
-    /// They go with their slab. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(64);
-    /// names.raise_generation_floor(u32::MAX); // As if all lives but one were spent.
-    /// let last = names.allocate("Ada")?;
-    /// names.free(last)?;
+    /// names.raise_generation_floor(u32::MAX); // Leaves one life to each slot.
+    /// let last = names.insert("Ada");
+    /// names.remove(last);
     /// assert_eq!((names.retired_slots(), names.free_slots()), (1, 63));
-    /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
     pub fn retired_slots(&self) -> usize {
         self.storage.retired_count()
     }
 
-    /// Returns `live_count / total_slots`, or 0 if there are no slots. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(4);
-    /// names.allocate("Ada")?;
-    /// assert_eq!(names.utilisation(), 0.25);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns `len / total_slots`, or 0 if there are no slots. *O*(1).
     pub fn utilisation(&self) -> f64 {
         match self.total_slots() {
             0 => 0.0,
-            slots => self.live_count() as f64 / slots as f64,
+            slots => self.len() as f64 / slots as f64,
         }
     }
 
-    /// Returns the bytes held: slots, generations and directory. What the memory source adds is not
-    /// counted, nor is the allocator itself. *O*(slabs).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut numbers = SlabAllocator::new(1024);
-    /// assert_eq!(numbers.memory_bytes(), 0);
-    /// numbers.extend(0..102_400_u64);
-    /// assert!(numbers.memory_bytes() / 102_400 == 12);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
-    pub fn memory_bytes(&self) -> usize {
+    /// Returns the bytes requested from the memory source: slots, generations and directory. *O*(slabs).
+    pub fn held_bytes(&self) -> usize {
         self.storage.bytes()
     }
 
-    /// Checks all bookkeeping. *O*(slots). For tests: nothing safe can break it.
+    /// Alias of [`held_bytes`](Self::held_bytes).
+    pub fn memory_bytes(&self) -> usize {
+        self.held_bytes()
+    }
+
+    /// Returns the bytes of the values: [`len`](Self::len) times the size of one. *O*(1).
+    pub fn used_bytes(&self) -> usize {
+        self.len() * size_of::<T>()
+    }
+
+    /// Checks all bookkeeping. *O*(slots). For tests: safe code cannot break it.
     ///
     /// # Errors
     ///
-    /// The first [`Inconsistency`], which is a bug of this crate or of an `unsafe` elsewhere.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// assert_eq!(SlabAllocator::<u8>::new(64).validate(), Ok(()));
-    /// ```
+    /// The first [`Inconsistency`]: a bug in this crate or in unsafe code elsewhere.
     pub fn validate(&self) -> Result<(), Inconsistency> {
         self.storage.validate()
     }

@@ -5,7 +5,7 @@ use allocator_api2::alloc::Allocator;
 use crate::handle::SlotHandle;
 use crate::storage::{Relisting, Storage};
 
-/// Returns how many values were moved.
+/// Moves up to `max_moves` values and returns how many were moved.
 pub(crate) fn run<T, A: Allocator>(
     storage: &mut Storage<T, A>,
     max_moves: usize,
@@ -31,11 +31,11 @@ pub(crate) fn run<T, A: Allocator>(
 
 struct Drained {
     moves: usize,
-    /// `on_move` said so.
+    /// `on_move` returned `false`.
     stopped: bool,
 }
 
-/// Moves values out of one slab, for which there is room elsewhere.
+/// Moves values out of one slab. Other slabs have room for them.
 fn drain_slab<T, A: Allocator>(
     storage: &mut Storage<T, A>,
     source: u32,
@@ -65,15 +65,15 @@ fn drain_slab<T, A: Allocator>(
     drained
 }
 
-/// Where the next value goes.
+/// The place of the next value.
 struct Target {
     slab: u32,
-    /// No slot before this one is vacant.
+    /// No slot below this one is vacant.
     slot: usize,
 }
 
 impl Target {
-    /// Returns the next vacant slot of the fullest slab but one.
+    /// Returns the next vacant slot of the fullest slab other than `source`.
     fn next<T, A: Allocator>(
         &mut self,
         storage: &Storage<T, A>,
@@ -93,7 +93,7 @@ impl Target {
     }
 }
 
-/// Returns the slab with the fewest values, but some; of several, the last.
+/// Returns the slab with the fewest values, of those with any; of several, the last.
 fn emptiest<T, A: Allocator>(storage: &Storage<T, A>) -> Option<u32> {
     let occupied = storage.held_slab_ids().rev().filter(|&slab| storage.slab_live(slab) > 0);
     occupied.min_by_key(|&slab| storage.slab_live(slab))

@@ -1,23 +1,21 @@
-//! What can be refused, and why.
+//! Errors: refused operations, and inconsistent bookkeeping.
 
 use core::error::Error;
 use core::fmt;
 
 use thiserror::Error;
 
-/// The reason for which an operation was refused. The allocator is unchanged.
+/// Why an operation was refused. The allocator is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SlabError {
-    /// The handle or place lies in a slab that was never made, or that was forgotten by
-    /// [`shrink_to`](crate::SlabAllocator::shrink_to); or beyond the bound of a
-    /// [`SecondaryMap`](crate::SecondaryMap::set_slots_max).
+    /// The slab was never made, or was forgotten by [`shrink_to`](crate::SlabAllocator::shrink_to), or lies beyond the
+    /// bound of a [`SecondaryMap`](crate::SecondaryMap::set_slots_max).
     #[error("slab index {0} is out of range (allocator has {1} slabs)")]
     SlabIndexOutOfRange(
         /// The slab.
         usize,
-        /// How many slabs the allocator tells apart, released ones below the last included; or the
-        /// blocks that the map accepts.
+        /// The slab ids of the allocator, released ones below the last included; or the blocks that the map accepts.
         usize,
     ),
     /// The slot lies beyond the end of its slab.
@@ -30,13 +28,13 @@ pub enum SlabError {
         /// Slots of a slab.
         usize,
     ),
-    /// The slab was released, and all that was in it had been freed before.
+    /// The slab was released. All its values had been removed before.
     #[error("slab {slab} was released")]
     SlabReleased {
         /// The slab.
         slab: usize,
     },
-    /// The slot holds no value: it was freed, or never filled.
+    /// The slot holds no value: it was removed, or the slot was never filled.
     #[error("slot {slot} in slab {slab} is already free")]
     SlotAlreadyFree {
         /// The slab.
@@ -44,7 +42,7 @@ pub enum SlabError {
         /// The slot within the slab.
         slot: usize,
     },
-    /// The slot holds another value than the one that the handle was made for.
+    /// The slot holds a later value than the one the handle was made for.
     #[error(
         "handle of generation {generation} is stale: slot {slot} in slab {slab} is in generation {current}"
     )]
@@ -53,40 +51,40 @@ pub enum SlabError {
         slab: usize,
         /// The slot within the slab.
         slot: usize,
-        /// The generation asked for.
+        /// The generation of the handle.
         generation: u32,
-        /// The generation of the value in the slot.
+        /// The generation of the slot.
         current: u32,
     },
-    /// One handle was passed twice where each has to name a value of its own.
-    #[error("slot {slot} in slab {slab} was asked for twice")]
+    /// One handle was passed twice to an operation that needs distinct values.
+    #[error("slot {slot} in slab {slab} was passed twice")]
     DuplicateHandle {
         /// The slab.
         slab: usize,
         /// The slot within the slab.
         slot: usize,
     },
-    /// The memory source refused.
+    /// The memory source refused a request.
     #[error("no memory for {bytes} bytes aligned to {align}")]
     OutOfMemory {
-        /// Bytes asked for.
+        /// Bytes requested.
         bytes: usize,
-        /// Alignment asked for, in bytes.
+        /// Alignment requested, in bytes.
         align: usize,
     },
-    /// A slab or the allocator would exceed what a handle or an address can name.
+    /// The slab exceeds the handles or the address space.
     #[error("slab {slab} of {slab_capacity} slots exceeds what handles can name")]
     IndexSpaceExhausted {
-        /// The slab that was to be made.
+        /// The slab.
         slab: usize,
         /// Slots of a slab.
         slab_capacity: usize,
     },
 }
 
-/// A value that could not be stored, and why not.
+/// A value that could not be stored, and the reason.
 ///
-/// Turns into a [`SlabError`] with `?`, which drops the value.
+/// `?` converts it to a [`SlabError`] and drops the value.
 ///
 /// # Examples
 ///
@@ -97,7 +95,7 @@ pub enum SlabError {
 /// let arena = Bump::new();
 /// arena.set_allocation_limit(Some(0));
 /// let mut names: SlabAllocator<String, SlotHandle, _> = SlabAllocator::new_in(64, &arena);
-/// let error = names.allocate("Ada".to_owned()).unwrap_err();
+/// let error = names.try_insert("Ada".to_owned()).unwrap_err();
 /// assert!(matches!(error.reason(), SlabError::OutOfMemory { .. }));
 /// assert_eq!(error.into_value(), "Ada");
 /// ```
@@ -114,31 +112,11 @@ impl<T> InsertError<T> {
     }
 
     /// Returns why the value was not stored.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SlabAllocator, SlabError};
-    ///
-    /// let mut names: SlabAllocator<String> = SlabAllocator::new(usize::MAX); // More than handles can name.
-    /// let error = names.allocate("Ada".to_owned()).unwrap_err();
-    /// assert!(matches!(error.reason(), SlabError::IndexSpaceExhausted { .. }));
-    /// ```
     pub fn reason(&self) -> &SlabError {
         &self.reason
     }
 
     /// Returns the value.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names: SlabAllocator<String> = SlabAllocator::new(usize::MAX); // More than handles can name.
-    /// let error = names.allocate("Ada".to_owned()).unwrap_err();
-    /// assert_eq!(error.into_value(), "Ada");
-    /// ```
     pub fn into_value(self) -> T {
         self.value
     }
@@ -164,17 +142,16 @@ impl<T> fmt::Display for InsertError<T> {
 
 impl<T> Error for InsertError<T> {}
 
-/// A broken invariant of an allocator's bookkeeping, as
-/// [`validate`](crate::SlabAllocator::validate) found it.
+/// A broken invariant that [`validate`](crate::SlabAllocator::validate) found.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{what}: expected {expected}, found {found} (at {at})")]
+#[error("invariant violated: {what}: expected {expected}, found {found} (at {at})")]
 pub struct Inconsistency {
     /// The invariant.
     pub(crate) what: &'static str,
     /// The slot index or chunk at which it is broken; 0 for a sum.
     pub(crate) at: usize,
-    /// What it says.
+    /// The number it requires.
     pub(crate) expected: usize,
-    /// What is the case.
+    /// The number found.
     pub(crate) found: usize,
 }

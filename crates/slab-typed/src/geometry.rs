@@ -1,16 +1,15 @@
-//! How slabs are cut into chunks, and how an index is cut into chunk and slot. No pointers.
+//! The division of slabs into chunks, and of an index into chunk and slot. No pointers.
 
 use core::alloc::Layout;
 
 use slab_core::layout::align_up;
 
-/// The most slots a chunk has. A chunk of `u64` then takes 12 KiB: large enough that its share of
-/// the directory vanishes, small enough to be released often and to stay below the size from which
-/// general allocators map pages.
+/// The slots of a chunk, at most. A chunk of `u64` takes 12 KiB: large enough that its share of the directory is
+/// negligible, small enough to be released often and to stay below the size at which general allocators map pages.
 pub(crate) const CHUNK_SLOTS_MAX: usize = 1 << SLOT_BITS;
 
-/// Bits of an index that name the slot within the chunk; the others name the chunk. Constant, because
-/// shifting by a number from memory made removal and insertion a fifth slower.
+/// The bits of an index that name the slot within the chunk; the others name the chunk. Constant, because a shift by a
+/// number loaded from memory made removal and insertion 20 % slower.
 pub(crate) const SLOT_BITS: u32 = 10;
 
 /// The index of a chunk's first slot.
@@ -23,22 +22,22 @@ pub(crate) const fn chunk_of(index: u32) -> u32 {
     index >> SLOT_BITS
 }
 
-/// The slot of an index within its chunk, be there such a slot or not.
+/// The slot of an index within its chunk, whether or not the chunk has it.
 pub(crate) const fn slot_of(index: u32) -> u32 {
     index & (CHUNK_SLOTS_MAX as u32 - 1)
 }
 
-/// How many chunks the index space holds.
+/// The number of chunks that indices can name.
 pub(crate) const CHUNK_COUNT_MAX: u32 = chunk_of(u32::MAX);
 
-/// How an allocator divides its slots.
+/// The division of an allocator's slots.
 ///
-/// A slab is a row of chunks; all have `chunk_len` slots but for the last one of each slab, which
-/// has the rest.
+/// A slab consists of `chunks_per_slab` chunks. Each has `chunk_len` slots, except for the last one of a slab, which has
+/// `last_len`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub slab_capacity: usize,
-    /// Saturated: where it does not fit, no slab can be made.
+    /// Saturated: if it does not fit, no slab can be acquired.
     pub chunks_per_slab: u32,
     pub chunk_len: u32,
     pub last_len: u32,
@@ -68,12 +67,12 @@ impl Geometry {
         }
     }
 
-    /// Where the first of `slots` of this layout lies behind the generations of a chunk.
+    /// The offset of the first slot, which follows the generations of a chunk.
     pub const fn slots_offset(&self, slot: Layout) -> usize {
         let generations = self.chunk_len as usize * size_of::<u32>();
         match align_up(generations, slot.align()) {
             Some(offset) => offset,
-            // At most 4 KiB of generations, and no alignment reaches the end of the address space.
+            // There are at most 4 KiB of generations, and no alignment reaches the end of the address space.
             None => unreachable!(),
         }
     }
@@ -85,14 +84,14 @@ impl Geometry {
         Layout::from_size_align(bytes, slot.align().max(align_of::<u32>())).ok()
     }
 
-    /// The index of a slot, counted within its slab.
+    /// The index of a slot of a slab.
     pub fn index(&self, slab: u32, slot: usize) -> u32 {
         let chunk = slab * self.chunks_per_slab + slot as u32 / self.chunk_len;
         first_index(chunk) + slot as u32 % self.chunk_len
     }
 
-    /// The slab of an index, and the slot counted within that slab. The slot may lie beyond the
-    /// slab's end: not every index belongs to a slot.
+    /// The slab of an index, and the slot within that slab. The slot may lie beyond the slab's end, because some indices
+    /// name no slot.
     pub fn locate(&self, index: u32) -> (u32, usize) {
         let (chunk, slot) = (chunk_of(index), slot_of(index));
         let before = (chunk % self.chunks_per_slab) as usize * self.chunk_len as usize;
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_slot_has_an_index_of_its_own() {
+    fn each_slot_has_a_distinct_index() {
         for slab_capacity in [1, 5, 1023, 1024, 1025, 3000] {
             let geometry = Geometry::new(slab_capacity);
             let chunks = 0..geometry.chunks_per_slab;
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_behind_a_slab_is_no_slot_of_it() {
+    fn the_index_after_a_slab_names_none_of_its_slots() {
         for slab_capacity in [1, 5, 1023, 1025, 3000] {
             let geometry = Geometry::new(slab_capacity);
             let last = geometry.index(1, slab_capacity - 1);

@@ -1,22 +1,22 @@
-//! Handles: where a value was put, and in which life of its slot.
+//! Handles: the index of a slot and the generation of the value in it.
 
+use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
 
-/// Names one value of one [`SlabAllocator`](crate::SlabAllocator): 8 bytes, and so is its `Option`.
+/// Names one value of one [`SlabAllocator`](crate::SlabAllocator). It takes 8 bytes, and so does its `Option`.
 ///
-/// A handle is an index and the generation of the slot at the time. Each time a slot is filled its
-/// generation moves on, so that a handle whose value is gone never reads the next one.
+/// A handle is an index and a generation. Each time a slot is filled its generation rises, so a stale handle never reads
+/// the next value. Handles compare by index first.
 ///
-/// The bits of a handle are opaque. [`SlabAllocator::locate`](crate::SlabAllocator::locate) says
-/// where a handle leads.
+/// The bits of a handle are opaque. [`SlabAllocator::locate`](crate::SlabAllocator::locate) returns the place it leads
+/// to.
 ///
 /// # Invariants
 ///
-/// - **H1 (odd)**: the generation is odd. Slots hold even generations while they are dead, so that
-///   an equal generation means a live value.
+/// - **H1 (odd)**: the generation is odd. Dead slots have even generations, so an equal generation means a live value.
 ///
 /// # Examples
 ///
@@ -24,10 +24,9 @@ use core::num::NonZeroU32;
 /// use slab_typed::{SlabAllocator, SlotHandle};
 ///
 /// let mut names = SlabAllocator::new(64);
-/// let handle = names.allocate("Ada")?;
+/// let handle = names.insert("Ada");
 /// assert_eq!(SlotHandle::from_bits(handle.to_bits()), Some(handle));
 /// assert_eq!(size_of::<Option<SlotHandle>>(), 8);
-/// # Ok::<(), slab_typed::SlabError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotHandle {
@@ -36,11 +35,10 @@ pub struct SlotHandle {
 }
 
 impl SlotHandle {
-    /// Returns the handle with these bits, or `None` if no live slot ever had them, because the
-    /// generation is even, or the very last, before which a slot is retired. *O*(1).
+    /// Returns the handle with these bits, or `None` if no value ever had it: the generation is even, or the last one,
+    /// before which slots are retired.
     ///
-    /// Any other bits make a handle that is safe to use everywhere: what it names is looked up, not
-    /// trusted.
+    /// Any other bits make a handle that is safe to use: it is looked up, not trusted.
     ///
     /// # Examples
     ///
@@ -53,40 +51,19 @@ impl SlotHandle {
     #[inline]
     pub const fn from_bits(bits: u64) -> Option<Self> {
         match (bits >> u32::BITS) as u32 {
-            // A slot is retired before it gets there.
+            // Slots are retired before this generation.
             u32::MAX => None,
             generation => Self::from_parts(bits as u32, generation),
         }
     }
 
-    /// Returns the bits: the generation above, the index below. Never zero. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlotHandle;
-    ///
-    /// assert_eq!(SlotHandle::from_bits(3 << 32 | 7).unwrap().to_bits(), 3 << 32 | 7);
-    /// ```
+    /// Returns the bits: the generation above, the index below. Never zero.
     #[inline]
     pub const fn to_bits(self) -> u64 {
         (self.generation.get() as u64) << u32::BITS | self.index as u64
     }
 
-    /// Returns the generation: odd, and higher in each life of the slot. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(64);
-    /// let ada = names.allocate("Ada")?;
-    /// names.free(ada)?;
-    /// let bob = names.allocate("Bob")?; // In the slot where Ada was.
-    /// assert!(bob.generation() > ada.generation());
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns the generation: odd, and higher for each value that fills the slot.
     #[inline]
     pub const fn generation(self) -> u32 {
         self.generation.get()
@@ -100,7 +77,7 @@ impl SlotHandle {
         Some(Self::live(index, generation))
     }
 
-    /// The handle to a slot in the life that `generation` belongs to or precedes.
+    /// The handle of the value that fills a slot now, at an odd `generation`, or fills it next, at an even one.
     #[inline]
     pub(crate) const fn live(index: u32, generation: u32) -> Self {
         match NonZeroU32::new(generation | 1) {
@@ -109,7 +86,7 @@ impl SlotHandle {
         }
     }
 
-    /// The handle to the next slot, in the same generation. The caller knows that there is one.
+    /// The handle of the next slot, in the same generation. The caller knows that there is one.
     #[inline]
     pub(crate) const fn following(self) -> Self {
         Self { index: self.index + 1, generation: self.generation }
@@ -123,12 +100,12 @@ impl SlotHandle {
 
 impl fmt::Debug for SlotHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}v{}", self.index, self.generation)
+        write!(f, "{}v{}", self.index(), self.generation())
     }
 }
 
-/// What a [`SlabAllocator`](crate::SlabAllocator) hands out: [`SlotHandle`], or a type of your own
-/// around it, so that a key of one map does not compile on another.
+/// The type of handle that a [`SlabAllocator`](crate::SlabAllocator) returns: [`SlotHandle`], or a wrapper of your
+/// choice, so that a key of one map does not compile on another.
 ///
 /// [`TypedHandle`] makes such types without an implementation of this trait.
 ///
@@ -151,9 +128,8 @@ impl fmt::Debug for SlotHandle {
 /// }
 ///
 /// let mut nodes: SlabAllocator<&str, NodeKey> = SlabAllocator::with_key(64);
-/// let root: NodeKey = nodes.allocate("root")?;
+/// let root: NodeKey = nodes.insert("root");
 /// assert_eq!(nodes[root], "root");
-/// # Ok::<(), slab_typed::SlabError>(())
 /// ```
 pub trait Key: Copy {
     /// Wraps a handle.
@@ -174,10 +150,9 @@ impl Key for SlotHandle {
     }
 }
 
-/// A [`SlotHandle`] that belongs to the maps tagged `Tag`; 8 bytes, and so is its `Option`.
+/// A [`SlotHandle`] for maps with this `Tag`. It takes 8 bytes, and so does its `Option`.
 ///
-/// `Tag` is any type, and no value of it is ever made. Being `Copy`, `Send` and so on does not
-/// depend on it.
+/// `Tag` is any type; no value of it is ever made, and the handle is `Copy`, `Send` and `Sync` whatever it is.
 ///
 /// # Examples
 ///
@@ -188,9 +163,8 @@ impl Key for SlotHandle {
 /// type PlayerKey = TypedHandle<Player>;
 ///
 /// let mut players: SlabAllocator<&str, PlayerKey> = SlabAllocator::with_key(64);
-/// let ada: PlayerKey = players.allocate("Ada")?;
+/// let ada: PlayerKey = players.insert("Ada");
 /// assert_eq!(players.get(ada), Some(&"Ada"));
-/// # Ok::<(), slab_typed::SlabError>(())
 /// ```
 ///
 /// A key of one map does not compile on another:
@@ -203,7 +177,7 @@ impl Key for SlotHandle {
 ///
 /// let mut players: SlabAllocator<&str, TypedHandle<Player>> = SlabAllocator::with_key(64);
 /// let monsters: SlabAllocator<&str, TypedHandle<Monster>> = SlabAllocator::with_key(64);
-/// let ada = players.allocate("Ada").unwrap();
+/// let ada = players.insert("Ada");
 /// monsters.get(ada);
 /// ```
 ///
@@ -216,7 +190,7 @@ impl Key for SlotHandle {
 ///
 /// let mut anything = SlabAllocator::new(64);
 /// let players: SlabAllocator<&str, TypedHandle<Player>> = SlabAllocator::with_key(64);
-/// let ada = anything.allocate("Ada").unwrap();
+/// let ada = anything.insert("Ada");
 /// players.get(ada);
 /// ```
 #[repr(transparent)]
@@ -237,7 +211,7 @@ impl<Tag> Key for TypedHandle<Tag> {
     }
 }
 
-// Written out, because derived ones would ask the same of `Tag`.
+// Not derived: derives would require the same traits of `Tag`.
 
 impl<Tag> Clone for TypedHandle<Tag> {
     #[inline]
@@ -259,14 +233,14 @@ impl<Tag> Eq for TypedHandle<Tag> {}
 
 impl<Tag> PartialOrd for TypedHandle<Tag> {
     #[inline]
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl<Tag> Ord for TypedHandle<Tag> {
     #[inline]
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> Ordering {
         self.handle.cmp(&other.handle)
     }
 }

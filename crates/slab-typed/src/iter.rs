@@ -1,4 +1,4 @@
-//! Iteration: over references, over values taken out, and over what is to be kept.
+//! Iterators: over borrowed values, and over values that are moved out.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -8,65 +8,35 @@ use allocator_api2::alloc::Allocator;
 
 use crate::handle::{Key, SlotHandle};
 use crate::slab::SlabAllocator;
-use crate::storage::{Loan, Span, Storage, Walk};
+use crate::storage::{Borrowed, Span, Storage, Walk};
 use slab_traits::Global;
 
 impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
-    /// Returns an iterator over handles and values, in the order of their slots.
-    /// *O*(slots held / 64 + values) in all.
+    /// Returns an iterator over keys and values, in slot order. The whole iteration is *O*(slots held / 64 + values).
     ///
-    /// Its `fold`, and what is built on that (`for_each`, `sum`, `max`, …), runs over full slabs as
-    /// over a slice, and is faster than a `for` loop.
+    /// Its `fold`, which `for_each`, `sum`, `max` and others use, iterates over full slabs as over a slice, and is faster
+    /// than a `for` loop.
     ///
     /// # Examples
     ///
     /// ```
     /// use slab_typed::SlabAllocator;
     ///
-    /// let mut numbers = SlabAllocator::new(64);
-    /// for n in 1..=10 {
-    ///     numbers.allocate(n)?;
-    /// }
+    /// let numbers: SlabAllocator<u32> = (1..=10).collect();
     /// assert_eq!(numbers.iter().map(|(_, n)| n).sum::<u32>(), 55);
-    /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
     #[inline]
     pub fn iter(&self) -> Iter<'_, T, K, A> {
         Iter::new(&self.storage)
     }
 
-    /// Returns an iterator over handles and values that may be changed; otherwise as
-    /// [`iter`](Self::iter).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut numbers = SlabAllocator::new(64);
-    /// let seven = numbers.allocate(7)?;
-    /// numbers.iter_mut().for_each(|(_, n)| *n += 1);
-    /// assert_eq!(numbers[seven], 8);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns an iterator over keys and mutable values, as [`iter`](Self::iter).
     #[inline]
     pub fn iter_mut(&mut self) -> IterMut<'_, T, K, A> {
         IterMut::new_mut(&mut self.storage)
     }
 
-    /// Returns an iterator over handles; otherwise as [`iter`](Self::iter).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(64);
-    /// let (ada, bob) = (names.allocate("Ada")?, names.allocate("Bob")?);
-    /// assert!(names.keys().eq([ada, bob]));
-    /// assert!(names.keys().rev().eq([bob, ada]));
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns an iterator over keys, as [`iter`](Self::iter).
     #[inline]
     pub fn keys(
         &self,
@@ -74,20 +44,7 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         self.iter().map(|(key, _)| key)
     }
 
-    /// Returns an iterator over values; otherwise as [`iter`](Self::iter).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut numbers = SlabAllocator::new(64);
-    /// for n in [3, 9, 4] {
-    ///     numbers.allocate(n)?;
-    /// }
-    /// assert_eq!(numbers.values().max(), Some(&9));
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns an iterator over values, as [`iter`](Self::iter).
     #[inline]
     pub fn values(
         &self,
@@ -95,19 +52,7 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         self.iter().map(|(_, value)| value)
     }
 
-    /// Returns an iterator over values that may be changed; otherwise as [`iter`](Self::iter).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(64);
-    /// let ada = names.allocate("Ada".to_owned())?;
-    /// names.values_mut().for_each(|name| name.push('!'));
-    /// assert_eq!(names[ada], "Ada!");
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns an iterator over mutable values, as [`iter`](Self::iter).
     #[inline]
     pub fn values_mut(
         &mut self,
@@ -115,10 +60,10 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         self.iter_mut().map(|(_, value)| value)
     }
 
-    /// Takes all values out, one at a time, and keeps the memory. Values that were not taken when
-    /// the iterator is dropped are dropped with it; if it is leaked they stay.
+    /// Returns an iterator that removes all values, and keeps the memory.
     ///
-    /// Once it is dropped, slots are handed out in the order of a new allocator, lowest first.
+    /// Dropping it drops the values that it did not yield; leaking it leaves them. Once it is dropped, the lowest slots
+    /// are filled first, as in a new allocator.
     ///
     /// # Examples
     ///
@@ -126,52 +71,48 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// use slab_typed::SlabAllocator;
     ///
     /// let mut names = SlabAllocator::new(64);
-    /// let ada = names.allocate("Ada")?;
+    /// let ada = names.insert("Ada");
     /// assert_eq!(names.drain().collect::<Vec<_>>(), [(ada, "Ada")]);
     /// assert!(names.is_empty());
-    /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
     pub fn drain(&mut self) -> Drain<'_, T, K, A> {
         Drain::new(&mut self.storage)
     }
 
-    /// Frees the values for which `keep` returns `false`. *O*(slots held / 64 + values).
+    /// Drops the values for which `keep` returns `false`. *O*(slots held / 64 + values).
     ///
-    /// If `keep` or a drop panics the values behind stay.
+    /// If `keep` or a destructor panics, the values after it stay.
     ///
     /// # Examples
     ///
     /// ```
     /// use slab_typed::SlabAllocator;
     ///
-    /// let mut numbers = SlabAllocator::new(64);
-    /// let handles = (0..10).map(|n| numbers.allocate(n)).collect::<Result<Vec<_>, _>>()?;
+    /// let mut numbers: SlabAllocator<u32> = (0..10).collect();
     /// numbers.retain(|_, n| *n % 2 == 0);
-    /// assert_eq!(numbers.live_count(), 5);
-    /// assert!(!numbers.contains(handles[3]));
-    /// # Ok::<(), slab_typed::SlabError>(())
+    /// assert_eq!(numbers.len(), 5);
     /// ```
     pub fn retain(&mut self, mut keep: impl FnMut(K, &mut T) -> bool) {
         self.storage.retain(|handle, value| keep(K::from_handle(handle), value));
     }
 }
 
-/// Handles and values, lent as `R`, from both ends; see [`Iter`] and [`IterMut`].
+/// An iterator over keys and values borrowed as `R`: [`Iter`] or [`IterMut`].
 pub struct Entries<'a, T, K, A: Allocator, R> {
     walk: Walk<'a, T, A, R>,
     remaining: usize,
     key: PhantomData<fn() -> K>,
 }
 
-/// Handles and values. Made by [`SlabAllocator::iter`] and
+/// An iterator over keys and values, made by [`SlabAllocator::iter`] and
 /// [`SecondaryMap::iter`](crate::SecondaryMap::iter).
 pub type Iter<'a, T, K = SlotHandle, A = Global> = Entries<'a, T, K, A, &'a T>;
 
-/// Handles and values that may be changed. Made by [`SlabAllocator::iter_mut`] and
+/// An iterator over keys and mutable values, made by [`SlabAllocator::iter_mut`] and
 /// [`SecondaryMap::iter_mut`](crate::SecondaryMap::iter_mut).
 pub type IterMut<'a, T, K = SlotHandle, A = Global> = Entries<'a, T, K, A, &'a mut T>;
 
-/// Handles and values taken out of a container that stays. Made by [`SlabAllocator::drain`] and
+/// An iterator that removes all values, made by [`SlabAllocator::drain`] and
 /// [`SecondaryMap::drain`](crate::SecondaryMap::drain).
 pub struct Drain<'a, T, K: Key = SlotHandle, A: Allocator = Global> {
     storage: &'a mut Storage<T, A>,
@@ -179,8 +120,8 @@ pub struct Drain<'a, T, K: Key = SlotHandle, A: Allocator = Global> {
     key: PhantomData<fn() -> K>,
 }
 
-/// Handles and values taken out of a container that goes. Made by the `into_iter` of
-/// [`SlabAllocator`] and [`SecondaryMap`](crate::SecondaryMap).
+/// An iterator over keys and owned values, made by the `into_iter` of [`SlabAllocator`] and
+/// [`SecondaryMap`](crate::SecondaryMap).
 pub struct IntoIter<T, K: Key = SlotHandle, A: Allocator = Global> {
     storage: Storage<T, A>,
     span: Span,
@@ -215,7 +156,7 @@ impl<T, K: Key, A: Allocator> IntoIter<T, K, A> {
     }
 }
 
-impl<T, K: Key, A: Allocator, R: Loan<T>> Iterator for Entries<'_, T, K, A, R> {
+impl<T, K: Key, A: Allocator, R: Borrowed<T>> Iterator for Entries<'_, T, K, A, R> {
     type Item = (K, R);
 
     #[inline]
@@ -236,7 +177,7 @@ impl<T, K: Key, A: Allocator, R: Loan<T>> Iterator for Entries<'_, T, K, A, R> {
     }
 }
 
-impl<T, K: Key, A: Allocator, R: Loan<T>> DoubleEndedIterator for Entries<'_, T, K, A, R> {
+impl<T, K: Key, A: Allocator, R: Borrowed<T>> DoubleEndedIterator for Entries<'_, T, K, A, R> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         let (handle, value) = self.walk.next_back()?;
@@ -245,8 +186,8 @@ impl<T, K: Key, A: Allocator, R: Loan<T>> DoubleEndedIterator for Entries<'_, T,
     }
 }
 
-impl<T, K: Key, A: Allocator, R: Loan<T>> ExactSizeIterator for Entries<'_, T, K, A, R> {}
-impl<T, K: Key, A: Allocator, R: Loan<T>> FusedIterator for Entries<'_, T, K, A, R> {}
+impl<T, K: Key, A: Allocator, R: Borrowed<T>> ExactSizeIterator for Entries<'_, T, K, A, R> {}
+impl<T, K: Key, A: Allocator, R: Borrowed<T>> FusedIterator for Entries<'_, T, K, A, R> {}
 
 impl<T, K, A: Allocator, R: Copy> Clone for Entries<'_, T, K, A, R> {
     fn clone(&self) -> Self {
@@ -266,8 +207,8 @@ impl<T, K: Key, A: Allocator> Drop for Drain<'_, T, K, A> {
     }
 }
 
-/// What takes values out of its `storage`, at both ends of its `span`.
-macro_rules! takes_out {
+/// Implements the iterators that move values out of their `storage`, at both ends of their `span`.
+macro_rules! owning_iterator {
     ($name:ident $(, $lifetime:lifetime)?) => {
         impl<T, K: Key, A: Allocator> Iterator for $name<$($lifetime,)? T, K, A> {
             type Item = (K, T);
@@ -307,8 +248,8 @@ macro_rules! takes_out {
     };
 }
 
-takes_out!(Drain, '_);
-takes_out!(IntoIter);
+owning_iterator!(Drain, '_);
+owning_iterator!(IntoIter);
 
 impl<'a, T, K: Key, A: Allocator> IntoIterator for &'a SlabAllocator<T, K, A> {
     type Item = (K, &'a T);
@@ -336,20 +277,5 @@ impl<T, K: Key, A: Allocator> IntoIterator for SlabAllocator<T, K, A> {
 
     fn into_iter(self) -> Self::IntoIter {
         IntoIter::new(self.storage)
-    }
-}
-
-impl<T, K: Key, A: Allocator> Extend<T> for SlabAllocator<T, K, A> {
-    /// Stores each value; [`keys`](SlabAllocator::keys) finds them again.
-    ///
-    /// # Panics
-    ///
-    /// If a value is refused, as [`allocate`](SlabAllocator::allocate) says; those before it stay.
-    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
-        for value in values {
-            if let Err(refused) = self.allocate(value) {
-                panic!("cannot extend: {refused}");
-            }
-        }
     }
 }

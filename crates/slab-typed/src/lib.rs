@@ -1,71 +1,97 @@
-//! Values of one type behind 8-byte handles that outlive compaction.
+//! Values of one type behind 8-byte handles that stay valid through compaction.
 //!
-//! * [`SlabAllocator`] keeps the values, [`SlotHandle`] names one, and [`TypedHandle`] makes a handle
-//!   of one map a compile error on another.
-//! * [`SecondaryMap`] keeps more values behind the same handles.
+//! * [`SlabAllocator`] stores the values. A [`SlotHandle`] names one of them. A [`TypedHandle`] of one map does not
+//!   compile on another.
+//! * [`SecondaryMap`] and [`SparseSecondaryMap`] store more values behind the same handles.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | slab | the unit in which memory is acquired and released: `slab_capacity` slots |
+//! | chunk | one block of memory with up to 1024 slots; a slab consists of one or more |
+//! | held | its memory is acquired and not released yet |
+//! | live, dead, vacant, retired | a slot with a value; without one; that can be filled; that never can be again |
+//! | fresh, cleared, carved | a chunk no slot of which was filled; none of which is live; whose slots are in use |
+//! | untouched | the slots of one carved chunk that were never filled |
+//! | floor | the generation at which the slots of a vacant slab start |
+//! | worn | past half of the generations |
 //!
 //! # Design
 //!
-//! A slab is a row of *chunks* of at most 1024 slots; a chunk is one block of memory, its generations
-//! first and its slots behind them. The *directory* holds the start of each chunk. A handle is an
-//! index, 22 bits for the chunk and 10 for the slot, and a generation.
+//! A chunk begins with the generations of its slots; the slots follow. The *directory* has the start of each chunk. A
+//! handle is an index, of 22 bits for the chunk and 10 for the slot, and a generation.
 //!
-//! **Looking up** loads the chunk's start and the slot's generation, and compares that with the
-//! handle's. Generations are odd while the slot is live, and so are those of handles, so that one
-//! compare finds dead and stale alike. A chunk that was released starts, for the directory, at a
-//! static table of zeroes: a handle into it is found stale by the same compare.
+//! **Looking up** loads the start of the chunk and the generation of the slot, and compares it with the handle's. The
+//! generation of a live slot is odd, and so is that of a handle, so one compare finds dead slots and stale handles. A
+//! released chunk starts, for the directory, at a static table of zeroes, which no handle matches.
 //!
-//! **Storing** takes the slot freed last, from a list whose links lie in the dead slots and say how
-//! long the list is; else the next slot that was never filled. **Freeing** moves the generation on and
-//! puts the slot on the list. For slots that were never filled the handle given out next is kept ready,
-//! so that storing there reads nothing of the chunk. No count is kept besides: the list's length says how many values there
-//! are, and which slots are live is what their generations say. A pass over 64 generations at a time
-//! finds them for iteration; while nothing is vacant, iteration does not look at all. A bit for each chunk says
-//! whether it is held, and a bit for 64 of these whether any is: so a pass goes from one held chunk to the next.
+//! **Inserting** fills the slot vacated last, from a list whose links lie in the dead slots and count the slots after
+//! them; if it is empty, the next untouched slot. **Removing** raises the generation and adds the slot to the list. The
+//! next handle for untouched slots is kept ready, so filling them reads nothing from the chunk. There are no other counts:
+//! the length of the list gives the number of values, and generations say which slots are live. Iteration reads 64
+//! generations at a time; while no slot is vacant, it does not test them. Two levels of bits lead it from one held chunk
+//! to the next.
 //!
-//! **Releasing** a slab keeps the highest of its generations, from which the id's next life starts. So
-//! a stale handle stays stale for ever. A slot has 2³¹ − 1 lives; then it is *retired*, and its id when
-//! the slab is released. Ids that were forgotten by [`shrink_to`](SlabAllocator::shrink_to) start
-//! above the highest generation that was forgotten. Ids with a slot that has spent more than half of its lives are
-//! not forgotten, so that one such slot does not wear all slots to come.
+//! **Releasing** a slab keeps the highest of its generations as the floor for the next slab with this id, so stale handles
+//! stay stale. A slot has 2³¹ − 1 lives; then it is *retired*, and its slab's id with it when the slab is released. Ids
+//! forgotten by [`shrink_to`](SlabAllocator::shrink_to) start above the highest generation that was forgotten. Worn ids
+//! are not forgotten, so that one worn slot does not wear all later ones.
 //!
-//! # Memory sources, and panics
+//! # Memory sources and panics
 //!
-//! A source may refuse, and it may unwind. Before it is given a block back all bookkeeping is done, and if it
-//! unwinds the other chunks of the slab go back all the same: counts are right, lists are made anew, and every
-//! value can be read. When the allocator is dropped, all further memory goes back as well. A second panic while the
-//! first one unwinds aborts the program, as it does in a `Vec` whose elements panic in their drops.
+//! A memory source may refuse, and it may panic. All bookkeeping is done before it gets a block back. If it panics then,
+//! the other chunks of the slab are deallocated all the same, counts are right, lists are rebuilt, and every value can be
+//! read. A second panic during the first one's unwinding aborts the program, as in a `Vec` whose elements panic when
+//! dropped.
 //!
-//! Handles can name 2²² − 1 chunks: 4.3 thousand million values in slabs of 1024 or multiples of that,
-//! and no more than 4 million in slabs of one.
+//! Handles can name 2²² − 1 chunks: 4.3 thousand million values in slabs of a multiple of 1024 slots, but only 4 million
+//! in slabs of one slot.
 //!
-//! # What is not used, and why
+//! # Rejected alternatives
 //!
 //! | idea | measured |
 //! |---|---|
-//! | a bitmap of live slots beside the generations (`slab_core::LiveMap`) | removal + insertion 1.10 to 1.17 times slower |
-//! | a count of live slots a chunk | 1.2 times slower |
+//! | a bitmap of live slots beside the generations (`slab_core::LiveMap`) | removal and insertion 1.10 to 1.17 times slower |
+//! | a count of live slots per chunk | 1.2 times slower |
 //! | a counter of values | 1.1 times slower; the list counts itself |
-//! | a chunk size that suits the slab capacity, shifted by a number from memory | 1.2 times slower |
-//! | `slab_core::FreeList` | not measured: its resolver would look up again what the handle led to |
-//! | the list's first slot in a field apart from its length, for a shorter chain of loads | removal + insertion 1.04 to 1.1 times slower: instructions decide |
-//! | a list of vacant slots a chunk | 0.7 to 1.2 ns a removal more |
-//! | linking a fresh chunk beforehand | insertion 2.4 times slower |
+//! | a chunk size that suits the slab capacity, with a shift loaded from memory | 1.2 times slower |
+//! | `slab_core::FreeList` | not measured: it would look up again the slot that the handle led to |
+//! | the head of the list and its length in separate fields | removal and insertion 1.04 to 1.1 times slower |
+//! | a list of vacant slots per chunk | 0.7 to 1.2 ns more per removal |
+//! | linking the slots of a fresh chunk in advance | insertion 2.4 times slower |
 //!
 //! # Features
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `alloc` | yes | the global allocator as the default memory source |
-//! | `serde` | no | serialisation of allocators and handles; needs `alloc` |
+//! | `alloc` | yes | the global allocator as the default memory source; `SparseSecondaryMap` |
+//! | `serde` | no | serialisation of allocators, maps and handles; needs `alloc` |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(unstable_allocator, feature(allocator_api))]
 #![warn(missing_debug_implementations)]
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "alloc")]
 extern crate alloc;
 
+// Modules from the bottom up:
+//
+// error             refused operations, inconsistent bookkeeping
+// geometry          the division of indices into slabs, chunks and slots
+// handle            handles and keys
+// storage           raw memory: chunks, slots, lists; all unsafe code
+// entry             a vacant slot whose key is known before its value
+// slab              constructors, insertion and removal
+// counts            counts of values, slots and bytes
+// locate            from handles to slabs and slots, and back
+// read              access to values
+// iter              iterators
+// defragment        moves values out of the emptiest slabs
+// memory_policy     acquires and releases slabs
+// secondary         more values behind the same handles
+// sparse_secondary  the same in a tree, for few values
+// serde             serialisation
 mod counts;
 mod defragment;
 mod entry;
@@ -76,10 +102,12 @@ mod iter;
 mod locate;
 mod memory_policy;
 mod read;
-mod secondary;
+pub mod secondary;
 #[cfg(feature = "serde")]
 mod serde;
 mod slab;
+#[cfg(feature = "alloc")]
+pub mod sparse_secondary;
 mod storage;
 
 pub use entry::VacantEntry;
@@ -89,8 +117,10 @@ pub use iter::{Drain, Entries, IntoIter, Iter, IterMut};
 pub use secondary::SecondaryMap;
 pub use slab::SlabAllocator;
 pub use slab_traits::Global;
+#[cfg(feature = "alloc")]
+pub use sparse_secondary::SparseSecondaryMap;
 
-/// The examples of the README, run with the documentation tests.
+/// Runs the examples of the README as documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

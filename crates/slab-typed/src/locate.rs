@@ -1,4 +1,4 @@
-//! From handles to places and back.
+//! Conversion between handles and places: slab and slot.
 
 use allocator_api2::alloc::Allocator;
 
@@ -7,13 +7,13 @@ use crate::handle::{Key, SlotHandle};
 use crate::slab::SlabAllocator;
 
 impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
-    /// Returns the slab and the slot within it where a value lies. *O*(1).
+    /// Returns the slab of a value and its slot within that slab. *O*(1).
     ///
     /// # Errors
     ///
-    /// What is wrong with the handle: [`SlabError::SlabIndexOutOfRange`],
-    /// [`SlabError::SlotIndexOutOfRange`] for one that was forged or is another allocator's,
-    /// [`SlabError::SlabReleased`], [`SlabError::SlotAlreadyFree`], [`SlabError::StaleHandle`].
+    /// Why the key leads to no value: [`SlabError::SlabIndexOutOfRange`] or [`SlabError::SlotIndexOutOfRange`] for a
+    /// forged handle or one of another allocator, [`SlabError::SlabReleased`], [`SlabError::SlotAlreadyFree`],
+    /// [`SlabError::StaleHandle`].
     ///
     /// # Examples
     ///
@@ -21,24 +21,24 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// use slab_typed::{SlabAllocator, SlabError};
     ///
     /// let mut names = SlabAllocator::new(64);
-    /// let ada = names.allocate("Ada")?;
+    /// let ada = names.insert("Ada");
     /// assert_eq!(names.locate(ada), Ok((0, 0)));
-    /// names.free(ada)?;
+    /// names.remove(ada);
     /// assert_eq!(names.locate(ada), Err(SlabError::SlotAlreadyFree { slab: 0, slot: 0 }));
-    /// # Ok::<(), SlabError>(())
     /// ```
     pub fn locate(&self, key: K) -> Result<(usize, usize), SlabError> {
         self.locate_handle(key.handle())
     }
 
-    /// As [`locate`](Self::locate). A key may name another handle each time it is asked, and so it is asked once.
+    /// As [`locate`](Self::locate). Callers convert a key to a handle once, because `Key::handle` may return another
+    /// handle the next time.
     pub(crate) fn locate_handle(&self, handle: SlotHandle) -> Result<(usize, usize), SlabError> {
         let (slab, slot) = self.storage.geometry.locate(handle.index());
         self.live_generation(slab as usize, slot, handle.generation())?;
         Ok((slab as usize, slot))
     }
 
-    /// Returns the handle of the value in a place, if it has this generation. *O*(1).
+    /// Returns the key of the value at a place, if it has this generation. *O*(1).
     ///
     /// # Errors
     ///
@@ -50,18 +50,29 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// use slab_typed::{SlabAllocator, SlabError};
     ///
     /// let mut names = SlabAllocator::new(64);
-    /// let ada = names.allocate("Ada")?;
+    /// let ada = names.insert("Ada");
     /// assert_eq!(names.handle_at(0, 0, ada.generation()), Ok(ada));
     /// assert_eq!(names.handle_at(9, 0, 1), Err(SlabError::SlabIndexOutOfRange(9, 1)));
     /// assert_eq!(names.handle_at(0, 99, 1), Err(SlabError::SlotIndexOutOfRange(99, 0, 64)));
-    /// # Ok::<(), SlabError>(())
     /// ```
     pub fn handle_at(&self, slab: usize, slot: usize, generation: u32) -> Result<K, SlabError> {
         let index = self.live_generation(slab, slot, generation)?;
         Ok(K::from_handle(SlotHandle::live(index, generation)))
     }
 
-    /// Returns the index of a place if it is live in this generation.
+    /// Returns the key of the value at a place, whatever its generation, or `None` if there is no value. *O*(1).
+    #[doc(alias = "get_unknown_gen")]
+    #[doc(alias = "get_by_slot")]
+    pub fn key_at(&self, slab: usize, slot: usize) -> Option<K> {
+        if slab >= self.storage.slab_ids() as usize || slot >= self.slab_capacity() {
+            return None;
+        }
+        let index = self.storage.geometry.index(slab as u32, slot);
+        let generation = self.storage.generation(index)?;
+        SlotHandle::from_parts(index, generation).map(K::from_handle)
+    }
+
+    /// Returns the index of a place if its value has this generation.
     fn live_generation(&self, slab: usize, slot: usize, generation: u32) -> Result<u32, SlabError> {
         let known = self.storage.slab_ids();
         if slab >= known as usize {

@@ -1,4 +1,4 @@
-//! When slabs come and go: `try_reserve`, `compact`, `shrink_to`, `defragment`, `try_clone`.
+//! Acquiring and releasing slabs: `try_reserve`, `compact`, `shrink_to`, `defragment`, `try_clone`.
 
 use allocator_api2::alloc::Allocator;
 
@@ -7,14 +7,25 @@ use crate::handle::Key;
 use crate::slab::SlabAllocator;
 use crate::storage::{Relisting, Storage};
 
-impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
-    /// Acquires memory until `additional` values can be stored without asking for more.
-    /// *O*(slots acquired).
+impl<T, K, A: Allocator> SlabAllocator<T, K, A> {
+    /// Acquires memory for `additional` more values. *O*(slots acquired).
+    ///
+    /// # Panics
+    ///
+    /// If memory is refused; nothing changes then.
+    #[track_caller]
+    pub fn reserve(&mut self, additional: usize) {
+        if let Err(reason) = self.try_reserve(additional) {
+            panic!("cannot reserve {additional} slots: {reason}");
+        }
+    }
+
+    /// As [`reserve`](Self::reserve), without the panic.
     ///
     /// # Errors
     ///
-    /// As [`allocate`](Self::allocate). Slabs acquired before the refusal are given back. What handles or
-    /// addresses cannot name is refused before any memory is acquired.
+    /// [`SlabError::OutOfMemory`] or [`SlabError::IndexSpaceExhausted`]; slabs acquired before the refusal are released.
+    /// A request that handles or addresses cannot name is refused before any memory is acquired.
     ///
     /// # Examples
     ///
@@ -41,10 +52,10 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         Ok(())
     }
 
-    /// Sets how many empty slabs [`compact`](Self::compact) keeps. None, unless told.
+    /// Sets how many empty slabs [`compact`](Self::compact) keeps: 0 by default.
     ///
-    /// A program whose number of values swings around the end of a slab would otherwise acquire and
-    /// release that slab each time.
+    /// Without spare slabs, a program whose number of values varies around a multiple of the slab capacity acquires and
+    /// releases the same slab again and again.
     ///
     /// # Examples
     ///
@@ -53,35 +64,29 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     ///
     /// let mut names: SlabAllocator<String> = SlabAllocator::new(64);
     /// names.set_spare_slabs(1);
-    /// names.try_reserve(200)?;
+    /// names.reserve(200);
     /// assert_eq!((names.compact(), names.slab_count()), (3, 1));
-    /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
     pub const fn set_spare_slabs(&mut self, spare_slabs: usize) {
         self.spare_slabs = spare_slabs;
     }
 
     /// Returns how many empty slabs [`compact`](Self::compact) keeps.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// assert_eq!(SlabAllocator::<u8>::new(64).spare_slabs(), 0);
-    /// ```
     pub const fn spare_slabs(&self) -> usize {
         self.spare_slabs
     }
 
-    /// Gives the memory of empty slabs back, all but the [spare](Self::set_spare_slabs) ones, and
-    /// returns how many slabs that were. *O*(slots held), about 0.1 ns each if there is none.
+    /// Releases the memory of empty slabs, except for the [spare](Self::set_spare_slabs) ones, and returns how many were
+    /// released. *O*(slots held): about 0.1 ns each if no slab is empty.
     ///
-    /// **Every live handle stays valid, and every freed one stale for ever**: a slab acquired later
-    /// in the place of a released one starts with generations above those that its slots had.
+    /// **Live handles stay valid and stale handles stay stale.** A slab acquired later under the id of a released one
+    /// starts with generations above those its slots had.
     ///
-    /// If the memory source unwinds from `deallocate`, the slab at hand is released whole, and empty slabs that
-    /// come after it stay.
+    /// A slab with one value is not empty. If a tenth of the values is left, spread over all slabs, `compact` alone
+    /// releases nothing: call [`defragment`](Self::defragment) first.
+    ///
+    /// If the memory source panics in `deallocate`, the current slab is released whole, and the empty slabs after it
+    /// stay.
     ///
     /// # Examples
     ///
@@ -89,24 +94,21 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// use slab_typed::SlabAllocator;
     ///
     /// let mut numbers = SlabAllocator::new(16);
-    /// let handles = (0..64).map(|n| numbers.allocate(n)).collect::<Result<Vec<_>, _>>()?;
-    /// for &handle in &handles[..63] {
-    ///     numbers.free(handle)?;
-    /// }
+    /// let keys: Vec<_> = (0..64).map(|n| numbers.insert(n)).collect();
+    /// numbers.retain(|_, n| *n == 63);
     /// assert_eq!(numbers.compact(), 3);
-    /// assert_eq!(numbers.get(handles[63]), Some(&63));
-    /// assert_eq!(numbers.get(handles[0]), None);
-    /// # Ok::<(), slab_typed::SlabError>(())
+    /// assert_eq!(numbers.get(keys[63]), Some(&63));
+    /// assert_eq!(numbers.get(keys[0]), None);
     /// ```
     pub fn compact(&mut self) -> usize {
         let releasable = self.empty_slabs().saturating_sub(self.spare_slabs);
         self.release_empty(releasable)
     }
 
-    /// Gives the memory of empty slabs back while `slots` slots remain, spare slabs or not, forgets
-    /// the ids of the last ones, and makes the directory as small as it can be. *O*(slots held + ids forgotten).
+    /// Releases empty slabs while at least `slots` slots remain, whatever the number of spare slabs, forgets the ids of
+    /// the last ones, and shrinks the directory. *O*(slots held + ids forgotten).
     ///
-    /// Handles stay valid or stale as in [`compact`](Self::compact).
+    /// Live handles stay valid and stale handles stay stale.
     ///
     /// # Examples
     ///
@@ -114,12 +116,11 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// use slab_typed::SlabAllocator;
     ///
     /// let mut names: SlabAllocator<String> = SlabAllocator::new(64);
-    /// names.try_reserve(200)?;
+    /// names.reserve(200);
     /// names.shrink_to(100);
-    /// assert_eq!(names.total_slots(), 128);
-    /// names.shrink_to(0);
-    /// assert_eq!(names.memory_bytes(), 0);
-    /// # Ok::<(), slab_typed::SlabError>(())
+    /// assert_eq!(names.capacity(), 128);
+    /// names.shrink_to_fit();
+    /// assert_eq!(names.held_bytes(), 0);
     /// ```
     pub fn shrink_to(&mut self, slots: usize) {
         let needed = slots.div_ceil(self.slab_capacity());
@@ -129,50 +130,16 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         relisting.0.forget_vacant_tail();
     }
 
-    /// Moves up to `max_moves` values out of the emptiest slabs into the fullest, so that
-    /// [`compact`](Self::compact) finds more empty slabs, and returns how many were moved.
-    ///
-    /// `on_move(value, old, new)` is called before each move; the old handle is stale afterwards. If
-    /// it returns `false`, or panics, that value stays where it is, its handle stays valid, and
-    /// nothing more is moved. Values move only out of slabs that can be emptied altogether.
-    ///
-    /// *O*(slots + slabs × slabs emptied or filled + moves), all of those held: each call begins with a pass over all
-    /// generations, 4 bytes a slot, and ends with one that lists the vacant slots anew, and writes to
-    /// each of them. So a few calls that move thousands cost less than thousands that move a few.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut numbers = SlabAllocator::new(16);
-    /// let mut handles = (0..64).map(|n| numbers.allocate(n)).collect::<Result<Vec<_>, _>>()?;
-    /// numbers.retain(|_, n| *n % 16 == 0);
-    ///
-    /// let moves = numbers.defragment(usize::MAX, |&mut n, _old, new| {
-    ///     handles[n] = new;
-    ///     true
-    /// });
-    /// assert_eq!((moves, numbers.compact()), (3, 3));
-    /// assert_eq!(numbers.get(handles[32]), Some(&32));
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
-    pub fn defragment(
-        &mut self,
-        max_moves: usize,
-        mut on_move: impl FnMut(&mut T, K, K) -> bool,
-    ) -> usize {
-        crate::defragment::run(&mut self.storage, max_moves, &mut |value, old, new| {
-            on_move(value, K::from_handle(old), K::from_handle(new))
-        })
+    /// Releases all empty slabs, as [`shrink_to`](Self::shrink_to) with 0.
+    pub fn shrink_to_fit(&mut self) {
+        self.shrink_to(0);
     }
 
-    /// Makes the slots of slabs acquired from now on start above `generation`, so that handles kept
-    /// from an earlier run of the program, up to that generation, are stale in this one.
-    /// *O*(1).
+    /// Makes the slots of slabs acquired from now on start above `generation`, so that handles of an earlier run of the
+    /// program, up to that generation, are stale in this one. *O*(1).
     ///
-    /// Each slot has 2³¹ − 1 lives, of which those up to `generation` are spent; at least one is
-    /// always left. A serialised allocator keeps what was raised up to generation 2³¹.
+    /// A slot has 2³¹ − 1 lives; those up to `generation` are spent, but at least one is left. A serialised allocator
+    /// keeps the floor, up to generation 2³¹.
     ///
     /// # Examples
     ///
@@ -180,13 +147,12 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// use slab_typed::SlabAllocator;
     ///
     /// let mut names = SlabAllocator::new(64);
-    /// let of_an_earlier_run = names.allocate("Ada")?;
+    /// let of_an_earlier_run = names.insert("Ada");
     ///
     /// let mut names = SlabAllocator::new(64);
     /// names.raise_generation_floor(of_an_earlier_run.generation());
-    /// names.allocate("Bob")?;
+    /// names.insert("Bob");
     /// assert_eq!(names.get(of_an_earlier_run), None);
-    /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
     pub fn raise_generation_floor(&mut self, generation: u32) {
         self.storage.raise_floor(generation);
@@ -199,7 +165,7 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         self.storage.held_slab_ids().filter(|&slab| live(slab) == 0).count()
     }
 
-    /// Releases that many empty slabs, as last counted, the last ones first.
+    /// Releases `count` empty slabs, as last counted, from the last one down.
     fn release_empty(&mut self, count: usize) -> usize {
         if count > 0 {
             let relisting = Relisting(&mut self.storage);
@@ -209,7 +175,49 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     }
 }
 
-/// Releases `count` empty slabs, as last counted, the last ones first. The caller makes the lists anew.
+impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
+    /// Moves up to `max_moves` values from the emptiest slabs to the fullest, so that [`compact`](Self::compact) finds
+    /// more empty slabs, and returns how many were moved.
+    ///
+    /// It calls `on_move(value, old, new)` before each move; afterwards the old key is stale. If `on_move` returns `false`
+    /// or panics, that value stays, its key stays valid, and no more values are moved. Values only leave slabs that can
+    /// be emptied altogether.
+    ///
+    /// *O*(slots + slabs × slabs emptied or filled + moves), counting what is held. Each call reads all generations, 4
+    /// bytes per slot, and at its end writes to each vacant slot. So a few calls with thousands of moves each cost less
+    /// than thousands of calls with a few.
+    ///
+    /// # Examples
+    ///
+    /// A tenth of the values is left, spread over all slabs. `compact` alone releases none of them:
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut numbers = SlabAllocator::new(16);
+    /// let mut keys: Vec<_> = (0..160).map(|n| numbers.insert(n)).collect();
+    /// numbers.retain(|_, n| *n % 10 == 0);
+    /// assert_eq!(numbers.compact(), 0);
+    ///
+    /// numbers.defragment(usize::MAX, |&mut n, _old, new| {
+    ///     keys[n] = new;
+    ///     true
+    /// });
+    /// assert_eq!(numbers.compact(), 9);
+    /// assert_eq!(numbers[keys[120]], 120);
+    /// ```
+    pub fn defragment(
+        &mut self,
+        max_moves: usize,
+        mut on_move: impl FnMut(&mut T, K, K) -> bool,
+    ) -> usize {
+        crate::defragment::run(&mut self.storage, max_moves, &mut |value, old, new| {
+            on_move(value, K::from_handle(old), K::from_handle(new))
+        })
+    }
+}
+
+/// Releases `count` empty slabs, as last counted, from the last one down. The caller rebuilds the lists.
 fn release_empty<T, A: Allocator>(storage: &mut Storage<T, A>, count: usize) {
     let (mut end, mut left) = (storage.slab_ids(), count);
     while left > 0
@@ -224,23 +232,11 @@ fn release_empty<T, A: Allocator>(storage: &mut Storage<T, A>, count: usize) {
 }
 
 impl<T: Clone, K: Key, A: Allocator + Clone> SlabAllocator<T, K, A> {
-    /// Copies the values; each handle to one of the original is a handle to its copy. *O*(slots).
+    /// Copies the values; a handle to a value is a handle to its copy. *O*(slots).
     ///
     /// # Errors
     ///
     /// [`SlabError::OutOfMemory`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(64);
-    /// let ada = names.allocate("Ada".to_owned())?;
-    /// let copy = names.try_clone()?;
-    /// assert_eq!(copy[ada], "Ada");
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
     pub fn try_clone(&self) -> Result<Self, SlabError> {
         let mut storage = self.storage.try_clone(self.storage.source().clone())?;
         storage.relist();

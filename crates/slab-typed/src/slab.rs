@@ -1,4 +1,4 @@
-//! The allocator: making it, storing values and taking them back.
+//! The allocator: constructors, insertion and removal.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -11,17 +11,21 @@ use crate::handle::{Key, SlotHandle};
 use crate::storage::Storage;
 use slab_traits::Global;
 
-/// Values of one type, each behind a handle that stays valid until that value is freed: through
-/// growth, through [`compact`](Self::compact), through the release of other values' memory.
+/// The slab capacity of [`SlabAllocator::default`] and [`SlabAllocator::with_capacity`].
+#[cfg(feature = "alloc")]
+const DEFAULT_SLAB_CAPACITY: usize = 1024;
+
+/// Values of one type, each behind a handle that stays valid until the value is removed.
 ///
-/// * `K` is the type of handle: [`SlotHandle`], or a [`TypedHandle`](crate::TypedHandle) that no
-///   other map takes.
-/// * `A` is where memory comes from.
+/// Growth, [`compact`](Self::compact) and the removal of other values change no handle. Values never move, except in
+/// [`defragment`](Self::defragment), so growth copies no value.
 ///
-/// Memory is acquired by the slab, a number of slots that [`new`](Self::new) is told. Values never
-/// move but in [`defragment`](Self::defragment), so that growth copies none of them.
+/// * `K` is the type of handle: [`SlotHandle`], or a [`TypedHandle`](crate::TypedHandle), which only one map accepts.
+/// * `A` is the memory source.
 ///
-/// See the [crate documentation](crate) for what it costs and how it works.
+/// Memory is requested by the slab: the number of slots passed to [`new`](Self::new).
+///
+/// The [crate documentation](crate) describes costs and design.
 ///
 /// # Examples
 ///
@@ -29,16 +33,14 @@ use slab_traits::Global;
 /// use slab_typed::SlabAllocator;
 ///
 /// let mut sessions = SlabAllocator::new(256);
-/// let ada = sessions.allocate("Ada")?;
-/// let bob = sessions.allocate("Bob")?;
+/// let ada = sessions.insert("Ada");
+/// let bob = sessions.insert("Bob");
 /// assert_eq!(sessions.get(ada), Some(&"Ada"));
 ///
-/// sessions.free(ada)?;
-/// let eve = sessions.allocate("Eve")?; // In the slot where Ada was.
+/// sessions.remove(ada);
+/// let eve = sessions.insert("Eve"); // Reuses Ada's slot.
 /// assert_eq!(sessions.get(ada), None);
-/// assert_eq!(sessions[eve], "Eve");
-/// # let _ = bob;
-/// # Ok::<(), slab_typed::SlabError>(())
+/// assert_eq!((sessions[bob], sessions[eve]), ("Bob", "Eve"));
 /// ```
 pub struct SlabAllocator<T, K = SlotHandle, A: Allocator = Global> {
     pub(crate) storage: Storage<T, A>,
@@ -48,12 +50,10 @@ pub struct SlabAllocator<T, K = SlotHandle, A: Allocator = Global> {
 
 #[cfg(feature = "alloc")]
 impl<T> SlabAllocator<T> {
-    /// Returns an empty allocator that acquires memory for `slab_capacity` values at a time, and
-    /// none yet. 0 counts as 1.
+    /// Returns an empty allocator that requests memory for `slab_capacity` values at a time. 0 counts as 1.
     ///
-    /// A power of two wastes no memory. Up to 1024 slots a slab is one block of memory; a larger
-    /// one is several blocks, which come and go together: it is [`compact`](Self::compact) that such
-    /// slabs make coarser. 1024 is a good choice where nothing speaks for another.
+    /// It requests no memory yet. 1024 is a good choice unless you know better. A power of two wastes no memory. A slab
+    /// of more than 1024 slots consists of several blocks that [`compact`](Self::compact) releases together.
     ///
     /// # Examples
     ///
@@ -61,10 +61,21 @@ impl<T> SlabAllocator<T> {
     /// use slab_typed::SlabAllocator;
     ///
     /// static EMPTY: SlabAllocator<u64> = SlabAllocator::new(1024);
-    /// assert_eq!(EMPTY.total_slots(), 0);
+    /// assert_eq!(EMPTY.capacity(), 0);
     /// ```
     pub const fn new(slab_capacity: usize) -> Self {
         Self::new_in(slab_capacity, Global)
+    }
+
+    /// Returns an empty allocator with slabs of 1024 slots and room for at least `capacity` values.
+    ///
+    /// # Panics
+    ///
+    /// If memory is refused.
+    pub fn with_capacity(capacity: usize) -> Self {
+        let mut slab = Self::new(DEFAULT_SLAB_CAPACITY);
+        slab.reserve(capacity);
+        slab
     }
 }
 
@@ -81,8 +92,7 @@ impl<T, K> SlabAllocator<T, K> {
 }
 
 impl<T, K, A: Allocator> SlabAllocator<T, K, A> {
-    /// As [`new`](SlabAllocator::new), over a memory source of the caller's and for handles of any
-    /// type.
+    /// As [`new`](SlabAllocator::new), for a memory source and handles of any type.
     ///
     /// # Examples
     ///
@@ -92,41 +102,29 @@ impl<T, K, A: Allocator> SlabAllocator<T, K, A> {
     ///
     /// let arena = Bump::new();
     /// let mut numbers: SlabAllocator<u64, SlotHandle, _> = SlabAllocator::new_in(64, &arena);
-    /// numbers.allocate(7)?;
-    /// assert!(arena.allocated_bytes() >= numbers.memory_bytes());
-    /// # Ok::<(), slab_typed::SlabError>(())
+    /// numbers.insert(7);
+    /// assert!(arena.allocated_bytes() >= numbers.held_bytes());
     /// ```
     pub const fn new_in(slab_capacity: usize, source: A) -> Self {
         Self { storage: Storage::new(slab_capacity, source), spare_slabs: 0, key: PhantomData }
     }
 
     /// Returns the memory source.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use allocator_api2::alloc::Global;
-    /// use slab_typed::{SlabAllocator, SlotHandle};
-    ///
-    /// let numbers: SlabAllocator<u64, SlotHandle, Global> = SlabAllocator::new_in(64, Global);
-    /// let _: &Global = numbers.allocator();
-    /// ```
     pub fn allocator(&self) -> &A {
         self.storage.source()
     }
 }
 
 impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
-    // Storing.
+    // Insertion.
 
-    /// Stores a value and returns its handle. *O*(1), but for a slab that has to be acquired.
+    /// Stores a value and returns its key. *O*(1), plus the request for a slab if no slot is vacant.
     ///
-    /// The slot freed last is used first.
+    /// The slot vacated last is filled first.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// The value comes back if memory is refused ([`SlabError::OutOfMemory`]) or more slots would be
-    /// needed than handles can name ([`SlabError::IndexSpaceExhausted`]).
+    /// If memory is refused, as `Vec::push` does. [`try_insert`](Self::try_insert) returns the value instead.
     ///
     /// # Examples
     ///
@@ -134,37 +132,59 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// use slab_typed::SlabAllocator;
     ///
     /// let mut names = SlabAllocator::new(64);
-    /// let ada = names.allocate("Ada")?;
+    /// let ada = names.insert("Ada");
     /// assert_eq!(names[ada], "Ada");
-    /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
     #[inline]
-    pub fn allocate(&mut self, value: T) -> Result<K, InsertError<T>> {
-        match self.storage.fill(value) {
-            Ok(handle) => Ok(K::from_handle(handle)),
-            Err(value) => self.allocate_slow(value),
+    #[track_caller]
+    pub fn insert(&mut self, value: T) -> K {
+        if !self.storage.has_vacant() {
+            self.prepare_or_panic();
+            // Not joined with the fast path, which then tests each condition once and needs no stack frame.
+            return K::from_handle(self.storage.fill(value));
         }
+        K::from_handle(self.storage.fill(value))
     }
 
-    /// Finds a vacant slot first.
-    #[cold]
-    #[inline(never)]
-    fn allocate_slow(&mut self, value: T) -> Result<K, InsertError<T>> {
-        if let Err(reason) = self.storage.prepare() {
-            return Err(InsertError::new(value, reason));
-        }
-        match self.storage.fill(value) {
-            Ok(handle) => Ok(K::from_handle(handle)),
-            Err(_) => unreachable!("a vacant slot was prepared"),
-        }
-    }
-
-    /// Stores the value that `make` returns when it is told the handle. *O*(1), as
-    /// [`allocate`](Self::allocate). If `make` panics nothing changes.
+    /// Stores a value and returns its key, or returns the value in the error. *O*(1), as [`insert`](Self::insert).
     ///
     /// # Errors
     ///
-    /// As [`allocate`](Self::allocate); `make` is not called then.
+    /// [`SlabError::OutOfMemory`] if memory is refused, [`SlabError::IndexSpaceExhausted`] if handles cannot name
+    /// another slab.
+    ///
+    /// # Examples
+    ///
+    /// See [`InsertError`].
+    #[inline]
+    pub fn try_insert(&mut self, value: T) -> Result<K, InsertError<T>> {
+        if !self.storage.has_vacant() {
+            // Not joined with the fast path, as in `insert`.
+            return match self.storage.prepare() {
+                Ok(()) => Ok(K::from_handle(self.storage.fill(value))),
+                Err(reason) => Err(InsertError::new(value, reason)),
+            };
+        }
+        Ok(K::from_handle(self.storage.fill(value)))
+    }
+
+    /// Alias of [`try_insert`](Self::try_insert).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_insert`](Self::try_insert).
+    #[inline]
+    pub fn allocate(&mut self, value: T) -> Result<K, InsertError<T>> {
+        self.try_insert(value)
+    }
+
+    /// Stores the value that `make` returns when it is passed the key. *O*(1), as [`insert`](Self::insert).
+    ///
+    /// If `make` panics, nothing is stored.
+    ///
+    /// # Panics
+    ///
+    /// If memory is refused; `make` is not called then.
     ///
     /// # Examples
     ///
@@ -172,50 +192,111 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// use slab_typed::SlabAllocator;
     ///
     /// let mut nodes = SlabAllocator::new(64);
-    /// let node = nodes.allocate_with(|own| (own, "root"))?;
+    /// let node = nodes.insert_with(|key| (key, "root"));
     /// assert_eq!(nodes[node], (node, "root"));
-    /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
+    #[doc(alias = "insert_with_key")]
     #[inline]
-    pub fn allocate_with(&mut self, make: impl FnOnce(K) -> T) -> Result<K, SlabError> {
-        let entry = self.vacant_entry()?;
+    #[track_caller]
+    pub fn insert_with(&mut self, make: impl FnOnce(K) -> T) -> K {
+        let entry = self.vacant_entry();
+        let key = entry.key();
+        entry.insert(make(key));
+        key
+    }
+
+    /// As [`insert_with`](Self::insert_with), without the panic.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_insert`](Self::try_insert); `make` is not called then.
+    #[inline]
+    pub fn try_insert_with(&mut self, make: impl FnOnce(K) -> T) -> Result<K, SlabError> {
+        let entry = self.try_vacant_entry()?;
         let key = entry.key();
         entry.insert(make(key));
         Ok(key)
     }
 
-    /// Returns the slot that is filled next, so that its handle is known before there is a value.
-    /// *O*(1), as [`allocate`](Self::allocate). Nothing is stored until
-    /// [`insert`](VacantEntry::insert).
+    /// Alias of [`try_insert_with`](Self::try_insert_with).
     ///
     /// # Errors
     ///
-    /// As [`allocate`](Self::allocate).
+    /// As [`try_insert`](Self::try_insert); `make` is not called then.
+    #[inline]
+    pub fn allocate_with(&mut self, make: impl FnOnce(K) -> T) -> Result<K, SlabError> {
+        self.try_insert_with(make)
+    }
+
+    /// Returns the slot that is filled next, whose key is known before the value. *O*(1), as [`insert`](Self::insert).
+    ///
+    /// # Panics
+    ///
+    /// If memory is refused.
     ///
     /// # Examples
     ///
     /// See [`VacantEntry`].
     #[inline]
-    pub fn vacant_entry(&mut self) -> Result<VacantEntry<'_, T, K, A>, SlabError> {
-        let handle = match self.storage.next_handle() {
-            Some(handle) => handle,
-            None => self.next_handle_slow()?,
-        };
-        Ok(VacantEntry::new(&mut self.storage, handle))
+    #[track_caller]
+    pub fn vacant_entry(&mut self) -> VacantEntry<'_, T, K, A> {
+        if !self.storage.has_vacant() {
+            self.prepare_or_panic();
+        }
+        VacantEntry::new(&mut self.storage)
     }
 
+    /// As [`vacant_entry`](Self::vacant_entry), without the panic.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_insert`](Self::try_insert).
+    #[inline]
+    pub fn try_vacant_entry(&mut self) -> Result<VacantEntry<'_, T, K, A>, SlabError> {
+        if !self.storage.has_vacant() {
+            self.storage.prepare()?;
+        }
+        Ok(VacantEntry::new(&mut self.storage))
+    }
+
+    /// Makes a slot vacant. It takes no value and returns no handle, so those of its caller stay in registers.
     #[cold]
     #[inline(never)]
-    fn next_handle_slow(&mut self) -> Result<SlotHandle, SlabError> {
-        self.storage.prepare()?;
-        Ok(self.storage.next_handle().unwrap_or_else(|| unreachable!("a vacant slot was prepared")))
+    #[track_caller]
+    fn prepare_or_panic(&mut self) {
+        if let Err(reason) = self.storage.prepare() {
+            panic!("cannot insert: {reason}");
+        }
     }
 
-    // Taking back.
+    // Removal.
 
-    /// Drops a value and makes its slot free. *O*(1).
+    /// Removes a value and returns it, or returns `None` if the key leads to no value. *O*(1).
     ///
-    /// If the drop panics the slot is free all the same. [`take`](Self::take) returns the value.
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut names = SlabAllocator::new(64);
+    /// let ada = names.insert("Ada");
+    /// assert_eq!((names.remove(ada), names.remove(ada)), (Some("Ada"), None));
+    /// ```
+    #[doc(alias = "try_remove")]
+    #[inline]
+    pub fn remove(&mut self, key: K) -> Option<T> {
+        self.storage.take(key.handle())
+    }
+
+    /// Alias of [`remove`](Self::remove).
+    #[inline]
+    pub fn take(&mut self, key: K) -> Option<T> {
+        self.remove(key)
+    }
+
+    /// Drops a value in its slot, without moving it, and says why if there is none. *O*(1).
+    ///
+    /// If the destructor panics, the slot is vacant all the same.
     ///
     /// # Errors
     ///
@@ -227,10 +308,9 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     /// use slab_typed::{SlabAllocator, SlabError};
     ///
     /// let mut names = SlabAllocator::new(64);
-    /// let ada = names.allocate("Ada")?;
-    /// names.free(ada)?;
+    /// let ada = names.insert("Ada");
+    /// assert_eq!(names.free(ada), Ok(()));
     /// assert_eq!(names.free(ada), Err(SlabError::SlotAlreadyFree { slab: 0, slot: 0 }));
-    /// # Ok::<(), SlabError>(())
     /// ```
     #[inline]
     pub fn free(&mut self, key: K) -> Result<(), SlabError> {
@@ -238,44 +318,15 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
         if self.storage.free(handle) { Ok(()) } else { Err(self.refusal(handle)) }
     }
 
-    /// Takes a value out and makes its slot free, or returns `None` if it is gone. *O*(1).
+    /// Drops all values and keeps the memory. *O*(slots held / 64 + values).
     ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(64);
-    /// let ada = names.allocate("Ada")?;
-    /// assert_eq!((names.take(ada), names.take(ada)), (Some("Ada"), None));
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
-    #[inline]
-    pub fn take(&mut self, key: K) -> Option<T> {
-        self.storage.take(key.handle())
-    }
-
-    /// Frees all values and keeps the memory. *O*(slots held / 64 + values).
-    ///
-    /// Afterwards slots are handed out in the order of a new allocator, lowest first.
-    ///
-    /// If the drop of a value panics that value is free and those behind it stay.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SlabAllocator;
-    ///
-    /// let mut names = SlabAllocator::new(64);
-    /// let ada = names.allocate("Ada")?;
-    /// names.clear();
-    /// assert_eq!((names.get(ada), names.total_slots()), (None, 64));
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Afterwards the lowest slots are filled first, as in a new allocator. If a destructor panics, the values after it
+    /// stay.
     pub fn clear(&mut self) {
         self.storage.clear();
     }
 
+    /// Returns why a handle leads to no value.
     #[cold]
     #[inline(never)]
     pub(crate) fn refusal(&self, handle: SlotHandle) -> SlabError {
@@ -286,19 +337,78 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     }
 }
 
+#[cfg(feature = "alloc")]
+impl<T, K> Default for SlabAllocator<T, K> {
+    /// Returns an empty allocator with slabs of 1024 slots.
+    fn default() -> Self {
+        Self::with_key(DEFAULT_SLAB_CAPACITY)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<T, K: Key> FromIterator<T> for SlabAllocator<T, K> {
+    /// Stores each value in an allocator with slabs of 1024 slots. Its `keys` are in the order of the values.
+    ///
+    /// # Panics
+    ///
+    /// If memory is refused.
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        let mut slab = Self::default();
+        slab.extend(values);
+        slab
+    }
+}
+
+impl<T, K: Key, A: Allocator> Extend<T> for SlabAllocator<T, K, A> {
+    /// Stores each value. [`keys`](SlabAllocator::keys) finds their keys.
+    ///
+    /// # Panics
+    ///
+    /// If memory is refused; the values before the refused one stay.
+    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
+        for value in values {
+            if let Err(refused) = self.try_insert(value) {
+                panic!("cannot extend: {refused}");
+            }
+        }
+    }
+}
+
+impl<'a, T: Copy, K: Key, A: Allocator> Extend<&'a T> for SlabAllocator<T, K, A> {
+    /// Stores a copy of each value.
+    ///
+    /// # Panics
+    ///
+    /// If memory is refused; the values before the refused one stay.
+    fn extend<I: IntoIterator<Item = &'a T>>(&mut self, values: I) {
+        self.extend(values.into_iter().copied());
+    }
+}
+
+impl<T: PartialEq, K: Key, A: Allocator, B: Allocator> PartialEq<SlabAllocator<T, K, B>>
+    for SlabAllocator<T, K, A>
+{
+    /// Returns whether both hold equal values under equal handles. Slabs and vacant slots do not matter.
+    fn eq(&self, other: &SlabAllocator<T, K, B>) -> bool {
+        self.storage.values_eq(&other.storage)
+    }
+}
+
+impl<T: Eq, K: Key, A: Allocator> Eq for SlabAllocator<T, K, A> {}
+
 impl<T: fmt::Debug, K: Key + fmt::Debug, A: Allocator> fmt::Debug for SlabAllocator<T, K, A> {
-    /// Shows the live values by their handles.
+    /// Shows each value by its key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
 }
 
 impl<T: Clone, K: Key, A: Allocator + Clone> Clone for SlabAllocator<T, K, A> {
-    /// Copies the values; each handle to one of the original is a handle to its copy.
+    /// Copies the values; a handle to a value is a handle to its copy.
     ///
     /// # Panics
     ///
-    /// If memory is refused; [`try_clone`](SlabAllocator::try_clone) says so instead.
+    /// If memory is refused; [`try_clone`](SlabAllocator::try_clone) returns the error instead.
     fn clone(&self) -> Self {
         self.try_clone().unwrap_or_else(|error| panic!("cannot clone: {error}"))
     }

@@ -2,7 +2,7 @@
 
 use slab_typed::{SlabAllocator, SlotHandle};
 
-/// An allocator, and its values in order.
+/// An allocator and its values in order.
 type Shape = (SlabAllocator<u32>, Vec<(SlotHandle, u32)>);
 
 /// Allocators of several shapes, some with vacant slots and released slabs.
@@ -27,7 +27,7 @@ fn shapes() -> Vec<Shape> {
     shapes
 }
 
-/// Which end comes next, in several patterns.
+/// Patterns of ends: which one is asked next.
 fn patterns() -> [fn(usize) -> bool; 5] {
     [|_| true, |n| n.is_multiple_of(2), |n| n.is_multiple_of(3), |n| n > 40, |n| n / 17 % 2 == 0]
 }
@@ -60,13 +60,13 @@ fn each_value_is_visited_once_from_either_end() {
             same_from_both_ends(slab.clone().into_iter(), pairs(), pattern);
             same_from_both_ends(slab.clone().drain(), pairs(), pattern);
         }
-        let mut lent: Vec<&mut u32> = Vec::new();
+        let mut items: Vec<&mut u32> = Vec::new();
         let mut iterator = slab.iter_mut();
         while let Some((_, value)) = iterator.next_back() {
-            lent.push(value);
-            lent.extend(iterator.next().map(|(_, value)| value));
+            items.push(value);
+            items.extend(iterator.next().map(|(_, value)| value));
         }
-        lent.into_iter().for_each(|value| *value += 1);
+        items.into_iter().for_each(|value| *value += 1);
         assert!(slab.values().copied().eq(values.iter().map(|(_, n)| n + 1)));
     }
 }

@@ -1,5 +1,5 @@
-//! The misuse matrix of handles: stale, forged, of another allocator, of a slot that is gone. Nothing
-//! here is unsafe, and whatever a handle says it reads no value but one that is live under it.
+//! Misused handles: stale, forged, of another allocator, of a released slab. Without unsafe code, a handle only ever reads
+//! the live value that has its bits.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use slab_typed::{Key, SecondaryMap, SlabAllocator, SlabError, SlotHandle};
 
 const VALUES: u32 = if cfg!(miri) { 40 } else { 700 };
 
-/// Half of the slots live, each in a life of its own number.
+/// Half of the slots are live, each in a different generation.
 fn filled(slab_capacity: usize) -> (SlabAllocator<u32>, HashMap<u64, u32>) {
     let mut slab = SlabAllocator::new(slab_capacity);
     let mut live = HashMap::new();
@@ -27,7 +27,7 @@ fn filled(slab_capacity: usize) -> (SlabAllocator<u32>, HashMap<u64, u32>) {
     (slab, live)
 }
 
-/// Returns the handles with bits near those of real ones, and some far away.
+/// Returns handles with bits near those of real ones, and some far away.
 fn forged(live: &HashMap<u64, u32>) -> impl Iterator<Item = SlotHandle> {
     // The real ones, their neighbours, and slots beyond the end of a short chunk.
     let around = |index: u32| [index, index ^ 1, index + 1, index | 0x3FF];
@@ -94,8 +94,8 @@ fn a_handle_into_memory_that_was_given_back_is_refused_for_ever() {
     assert!(fresh.iter().zip(0..).all(|(&handle, n)| slab[handle] == n));
 }
 
-/// The limit: two allocators count generations alike, so that a handle of one may fit the other. It then
-/// reads a live value of the right type, and `TypedHandle` makes it a compile error.
+/// A limit: all allocators start at the same generation, so a handle of one may match a value of another. It then reads a
+/// live value of the right type; `TypedHandle` makes it a compile error.
 #[test]
 fn a_handle_of_another_allocator_reads_nothing_or_a_live_value() {
     let (mut ours, mut theirs) = (SlabAllocator::new(8), SlabAllocator::new(8));
@@ -107,7 +107,7 @@ fn a_handle_of_another_allocator_reads_nothing_or_a_live_value() {
     assert_eq!(ours.get(their), None);
 }
 
-/// No slot lives that long: the last generation but one ends it.
+/// A slot is retired before the last generation.
 #[test]
 fn a_handle_of_a_generation_that_never_lives_is_refused() {
     for index in [0, 1, 1024, u64::from(u32::MAX)] {
@@ -115,12 +115,12 @@ fn a_handle_of_a_generation_that_never_lives_is_refused() {
         let Some(handle) = SlotHandle::from_bits(bits) else { continue };
         let mut map = SecondaryMap::new(8);
         map.set_slots_max(1 << 20);
-        map.insert(handle, "value").expect_err("nothing lives there");
-        map.get_or_insert_with(handle, || "value").expect_err("nothing lives there");
+        map.try_insert(handle, "value").expect_err("nothing lives there");
+        map.try_get_or_insert_with(handle, || "value").expect_err("nothing lives there");
     }
 }
 
-/// A key that names another handle each time it is asked.
+/// A key whose `handle` returns another handle each time.
 #[derive(Clone, Copy)]
 struct Liar;
 
@@ -154,7 +154,7 @@ fn a_key_is_asked_once() {
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(action)).unwrap_err();
         panic.downcast_ref::<String>().cloned().unwrap_or_default()
     };
-    // Asked a second time, it would name a live value where none was found.
+    // A second call would return a live handle after the first one led to no value.
     answers(stale, live);
     assert!(matches!(slab.free(key), Err(SlabError::StaleHandle { .. })));
     answers(stale, live);
@@ -162,16 +162,16 @@ fn a_key_is_asked_once() {
     answers(stale, live);
     assert!(panics(&mut || slab[key] = 2).contains("no value: handle of generation 5 is stale"));
     TOLD.set(vec![live, stale]);
-    assert!(matches!(slab.get_disjoint_mut([key]), Err(SlabError::StaleHandle { .. })));
-    // Asked a second time, it would name no value where one was found.
+    assert!(matches!(slab.try_get_disjoint_mut([key]), Err(SlabError::StaleHandle { .. })));
+    // A second call would return a stale handle after the first one led to a value.
     answers(live, stale);
     slab[key] = 3;
     answers(live, stale);
-    assert_eq!(map.insert(key, 1), Ok(None));
+    assert_eq!(map.try_insert(key, 1), Ok(None));
     answers(live, stale);
-    assert_eq!(map.get_or_insert_with(key, || 2), Ok(&mut 1));
+    assert_eq!(map.try_get_or_insert_with(key, || 2), Ok(&mut 1));
     answers(stale, live);
-    assert_eq!(map.get_or_insert_with(key, || 2), Ok(&mut 2));
+    assert_eq!(map.try_get_or_insert_with(key, || 2), Ok(&mut 2));
     slab.validate().unwrap();
     map.validate().unwrap();
 }

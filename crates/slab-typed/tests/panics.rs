@@ -1,11 +1,11 @@
-//! Panics in drops and callbacks lose no slot, no count and no other value.
+//! Panics in destructors and callbacks lose no slot, no count and no other value.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use slab_typed::{SecondaryMap, SlabAllocator};
 
-/// Counts its drops, and panics in the one that is told to.
+/// A value that counts its drops and may panic when dropped.
 struct Grenade<'a> {
     number: usize,
     armed: bool,
@@ -45,7 +45,7 @@ fn panics(action: impl FnOnce()) {
 
 #[test]
 fn all_of_them() {
-    // One test, because the panic hook is the process's.
+    // One test, because the panic hook belongs to the process.
     a_panic_in_free_loses_no_slot_and_no_count();
     a_panic_in_clear_leaves_the_rest();
     a_panic_in_a_drain_drops_nothing_twice();
@@ -164,7 +164,7 @@ fn a_panic_in_the_rest_of_a_drain_leaves_those_behind() {
     panics(|| drop(slab.drain()));
     slab.validate().unwrap();
     assert_eq!((slab.live_count(), drops.get()), (6, 4));
-    // One that is forgotten takes nothing out.
+    // A forgotten drain removes nothing.
     std::mem::forget(slab.drain());
     assert_eq!((slab.live_count(), drops.get()), (6, 4));
     let mut drain = slab.drain();
@@ -192,26 +192,26 @@ fn panics_in_a_secondary_map_lose_nothing() {
     let mut keys = SlabAllocator::new(4);
     let mut map = SecondaryMap::new(4);
     let handles: Vec<_> = (0..6).map(|number| keys.allocate(number).unwrap()).collect();
-    panics(|| _ = map.get_or_insert_with(handles[0], || panic!("boom")));
+    panics(|| _ = map.try_get_or_insert_with(handles[0], || panic!("boom")));
     map.validate().unwrap();
     assert!(!map.contains(handles[0]));
     for (number, &handle) in handles.iter().enumerate() {
-        assert!(map.insert(handle, grenade(number, number == 2)).unwrap().is_none());
+        assert!(map.try_insert(handle, grenade(number, number == 2)).unwrap().is_none());
     }
-    // The key's slot lives on, and the value of its former life is dropped when there is a new one.
+    // A value for a later handle to the slot drops that of the earlier one.
     keys.free(handles[2]).unwrap();
     let again = keys.allocate(7).unwrap();
-    panics(|| _ = map.insert(again, grenade(7, false)));
+    panics(|| _ = map.try_insert(again, grenade(7, false)));
     map.validate().unwrap();
     assert_eq!((map.len(), drops.get()), (5, 2), "the old value and the new one");
-    assert!(map.insert(again, grenade(7, true)).unwrap().is_none());
+    assert!(map.try_insert(again, grenade(7, true)).unwrap().is_none());
     panics(|| map.clear());
     map.validate().unwrap();
     assert_eq!((map.len(), drops.get()), (3, 5), "0, 1 and 7 went");
-    // A handle whose value panicked in its drop takes another.
-    assert!(map.insert(again, grenade(8, true)).unwrap().is_none());
+    // A value can be stored again for a handle whose value panicked when dropped.
+    assert!(map.try_insert(again, grenade(8, true)).unwrap().is_none());
     panics(|| map.retain(|key, _| key != again));
-    assert!(map.insert(again, grenade(9, false)).unwrap().is_none());
+    assert!(map.try_insert(again, grenade(9, false)).unwrap().is_none());
     drop(map.remove(again));
     assert_eq!((map.len(), drops.get()), (3, 7));
     map.get_mut(handles[4]).unwrap().armed = true;

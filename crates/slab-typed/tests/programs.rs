@@ -1,5 +1,4 @@
-//! Fixed programs against the model, long enough that each kind of operation does something. Miri
-//! runs these.
+//! Fixed programs compared with the model, long enough that each operation has an effect. Miri runs them.
 
 mod model;
 

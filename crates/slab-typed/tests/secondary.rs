@@ -1,4 +1,4 @@
-//! Values kept beside those of an allocator.
+//! Secondary maps.
 
 use std::collections::BTreeMap;
 
@@ -9,26 +9,26 @@ fn follows_the_handle_and_not_the_slot() {
     let mut slab = SlabAllocator::new(4);
     let mut map = SecondaryMap::new(4);
     let early = slab.allocate(1).unwrap();
-    assert_eq!(map.insert(early, "early").unwrap(), None);
-    assert_eq!(map.insert(early, "early again").unwrap(), Some("early"));
+    assert_eq!(map.try_insert(early, "early").unwrap(), None);
+    assert_eq!(map.try_insert(early, "early again").unwrap(), Some("early"));
     slab.free(early).unwrap();
     let late = slab.allocate(2).unwrap();
     assert_eq!((map.get(early), map.get(late), map.len()), (Some(&"early again"), None, 1));
-    assert_eq!(map.insert(late, "late").unwrap(), None);
+    assert_eq!(map.try_insert(late, "late").unwrap(), None);
     assert_eq!((map.get(early), map.get(late), map.len()), (None, Some(&"late"), 1));
-    let refused = map.insert(early, "too late").unwrap_err();
+    let refused = map.try_insert(early, "too late").unwrap_err();
     assert!(matches!(refused.reason(), SlabError::StaleHandle { .. }));
     assert_eq!(refused.into_value(), "too late");
     assert_eq!(map.remove(late), Some("late"));
-    let refused = map.insert(early, "too late").unwrap_err();
+    let refused = map.try_insert(early, "too late").unwrap_err();
     assert!(matches!(refused.reason(), SlabError::StaleHandle { .. }));
-    assert_eq!(map.insert(late, "removed, and not stale").unwrap(), None);
+    assert_eq!(map.try_insert(late, "removed, and not stale").unwrap(), None);
     map.validate().unwrap();
 }
 
-/// A program that keeps something for live entities and starts anew each frame.
+/// A program that stores values for live entities and empties the map each frame.
 #[test]
-fn takes_values_back_under_live_handles() {
+fn stores_values_again_under_live_handles() {
     type Map = SecondaryMap<SlotHandle, u32>;
     type Way = fn(&mut Map, &[SlotHandle]);
     let ways: [(&str, Way); 7] = [
@@ -53,12 +53,12 @@ fn takes_values_back_under_live_handles() {
         assert!(keys.iter().all(|&key| map[key] == frame), "{way}");
         empty(&mut map, &keys);
         for &key in &keys {
-            *map.get_or_insert_with(key, || frame).unwrap() += 1;
+            *map.try_get_or_insert_with(key, || frame).unwrap() += 1;
         }
-        // What went before stays refused, and `extend` passes it over.
+        // Stale handles stay refused, and `extend` skips them.
         for &key in &stale {
             assert!(matches!(
-                map.insert(key, 9).unwrap_err().reason(),
+                map.try_insert(key, 9).unwrap_err().reason(),
                 SlabError::StaleHandle { .. }
             ));
         }
@@ -76,7 +76,10 @@ fn passes_after_a_forged_handle_look_at_what_is_held() {
     let mut map = SecondaryMap::new(1024);
     let forged = SlotHandle::from_bits(1 << 32 | 0xFFFF_F000).unwrap();
     let near = SlotHandle::from_bits(1 << 32 | 5).unwrap();
-    assert_eq!((map.insert(near, 1).unwrap(), map.insert(forged, 2).unwrap()), (None, None));
+    assert_eq!(
+        (map.try_insert(near, 1).unwrap(), map.try_insert(forged, 2).unwrap()),
+        (None, None)
+    );
     // A pass over all blocks up to that handle would take a quarter of a second.
     let started = std::time::Instant::now();
     for pass in 0..400 {
@@ -99,7 +102,7 @@ fn iterates_in_the_order_of_slots() {
     let mut map = SecondaryMap::new(8);
     let handles: Vec<_> = (0..50).map(|n| slab.allocate(n).unwrap()).collect();
     for (n, &handle) in handles.iter().enumerate().rev().step_by(3) {
-        map.insert(handle, n).unwrap();
+        map.try_insert(handle, n).unwrap();
     }
     assert_eq!(map.iter().count(), map.len(), "dead slots between live ones are passed over");
     map.iter_mut().for_each(|(_, n)| *n += 1);
@@ -116,10 +119,10 @@ fn iterates_in_the_order_of_slots() {
 fn a_handle_of_another_geometry_is_refused() {
     let mut map = SecondaryMap::new(4);
     let forged = SlotHandle::from_bits(1 << 32 | 5).unwrap();
-    let refused = map.insert(forged, ()).unwrap_err();
+    let refused = map.try_insert(forged, ()).unwrap_err();
     assert_eq!(refused.reason(), &SlabError::SlotIndexOutOfRange(5, 0, 4));
     let last = SlotHandle::from_bits(1 << 32 | u64::from(u32::MAX)).unwrap();
-    assert!(map.insert(last, ()).is_err() && map.get(last).is_none());
+    assert!(map.try_insert(last, ()).is_err() && map.get(last).is_none());
 }
 
 #[test]
@@ -129,19 +132,19 @@ fn a_bound_keeps_forged_handles_from_growing_the_directory() {
     let mut map = SecondaryMap::new_in(1024, &source);
     map.set_slots_max(2049);
     assert_eq!(
-        map.insert(handle(2 << 10), 7),
+        map.try_insert(handle(2 << 10), 7),
         Ok(None),
         "the block of slot 2048 is accepted whole"
     );
     let bytes = source.live_bytes();
     for index in [3 << 10, 1 << 31, u64::from(u32::MAX) - 1024] {
-        let refused = map.insert(handle(index), 7).unwrap_err();
+        let refused = map.try_insert(handle(index), 7).unwrap_err();
         assert!(matches!(refused.reason(), SlabError::SlabIndexOutOfRange(_, 3)), "{refused}");
-        assert!(map.get_or_insert_with(handle(index), || unreachable!()).is_err());
+        assert!(map.try_get_or_insert_with(handle(index), || unreachable!()).is_err());
     }
     assert_eq!(source.live_bytes(), bytes);
     map.set_slots_max(usize::MAX);
-    assert_eq!(map.insert(handle(3 << 10), 7), Ok(None));
+    assert_eq!(map.try_insert(handle(3 << 10), 7), Ok(None));
 }
 
 #[test]
@@ -162,8 +165,8 @@ fn agrees_with_a_map_after_each_step() {
         let handle = handles[(state >> 33) as usize % handles.len()];
         match (state >> 50) % 32 {
             0..12 => {
-                if let Ok(before) = map.insert(handle, step) {
-                    // The slot's other value is gone.
+                if let Ok(before) = map.try_insert(handle, step) {
+                    // The slot's other value is dropped.
                     let twin = handles.iter().position(|&other| other == handle).unwrap() ^ 1;
                     model.remove(&handles[twin]);
                     assert_eq!(model.insert(handle, step), before);
@@ -171,7 +174,7 @@ fn agrees_with_a_map_after_each_step() {
             }
             12..24 => assert_eq!(map.remove(handle), model.remove(&handle)),
             24..28 => {
-                if let Ok(value) = map.get_or_insert_with(handle, || step) {
+                if let Ok(value) = map.try_get_or_insert_with(handle, || step) {
                     let twin = handles.iter().position(|&other| other == handle).unwrap() ^ 1;
                     model.remove(&handles[twin]);
                     assert_eq!(*value, *model.entry(handle).or_insert(step));

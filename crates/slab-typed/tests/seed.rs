@@ -1,4 +1,4 @@
-//! What the slab allocator that this crate grew out of promised, and what it got wrong.
+//! The published slab allocator that this crate replaces: its promises, and its defects, which must not return.
 
 use slab_typed::{SlabAllocator, SlabError};
 

@@ -1,4 +1,4 @@
-//! Round trips after any history, and input that is out to do harm.
+//! Round trips after any history, and forged input.
 #![cfg(feature = "serde")]
 #![expect(unsafe_code, reason = "a memory source is an unsafe trait")]
 
@@ -35,7 +35,7 @@ impl Random {
     }
 }
 
-/// Puts the right checksum on forged input: who writes such input can compute it.
+/// Sets the right checksum of forged input: an attacker can compute it.
 fn seal(input: &mut Value) {
     fn scrambled(mut word: u64) -> u64 {
         word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -107,7 +107,7 @@ fn few_values_of_many_take_few_bytes_and_are_read_back() {
     }
 }
 
-/// An allocator and what is known of it.
+/// An allocator and its expected contents.
 struct History {
     slab: SlabAllocator<u64>,
     live: BTreeMap<SlotHandle, u64>,
@@ -170,7 +170,7 @@ impl History {
         });
     }
 
-    /// Makes some dead slots as if they had been filled thousands of millions of times.
+    /// Raises the generations of some dead slots by thousands of millions.
     fn wear(&mut self) {
         let mut input: Value = serde_json::to_value(&self.slab).unwrap();
         let held = input["structure"]["held"].as_array().unwrap().clone();
@@ -246,7 +246,7 @@ fn one_worn_slot_wears_no_other() {
     let mut slab = read(&written(&slab)).unwrap();
     assert_eq!((slab.retired_slots(), slab.free_slots()), (2, 0));
     assert!(slab.allocate(3).unwrap().generation() < 10, "in a new slab");
-    // The first slab is used up once it is released; ids behind it are not.
+    // The id of the first slab is exhausted once it is released; later ids are not.
     slab.clear();
     slab.shrink_to(0);
     assert_eq!(slab.total_slots(), 0);
@@ -266,7 +266,7 @@ fn a_floor_that_was_raised_is_kept_to_half_of_the_lives() {
     }
 }
 
-/// A source that counts the bytes that its thread asks for.
+/// A source that counts the bytes requested by its thread.
 #[derive(Debug, Default, Clone, Copy)]
 struct Counting;
 
@@ -274,7 +274,7 @@ thread_local! {
     static REQUESTED: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: blocks are `Global`'s.
+// SAFETY: all blocks come from `Global` and go back there.
 unsafe impl Allocator for Counting {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         REQUESTED.set(REQUESTED.get() + layout.size());
@@ -282,14 +282,14 @@ unsafe impl Allocator for Counting {
     }
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `Global` has the same preconditions, and allocated the block.
         unsafe { Global.deallocate(block, layout) };
     }
 }
 
 type Counted = SlabAllocator<u64, SlotHandle, Counting>;
 
-/// Reads what may be refused, and returns how many bytes that took.
+/// Reads input that may be refused, and returns the result and the bytes requested.
 fn try_read(text: &str) -> (Result<Counted, serde_json::Error>, usize) {
     REQUESTED.set(0);
     (serde_json::from_str(text), REQUESTED.get())
@@ -303,7 +303,7 @@ fn what_does_not_agree_is_refused_before_memory_is_acquired() {
         assert!(error.contains(because), "{error}, expected {because}: {text}");
         assert_eq!(requested, 0, "{text}");
     };
-    // Capacities and chunks that the bits do not pay for.
+    // Capacities and chunks beyond what the length of the input allows.
     for capacity in [1025, 1 << 20, 1 << 31, 1 << 40, u64::MAX] {
         let because = if capacity < 1 << 17 { "not all chunks" } else { "bits" };
         refused(sealed(capacity, &[1], &[1], &[], &[1]), because);
@@ -318,7 +318,7 @@ fn what_does_not_agree_is_refused_before_memory_is_acquired() {
     for generation in [0, 2, RETIRED, u32::MAX] {
         refused(sealed(4, &[1], &[1], &[], &[generation]), "never lives");
     }
-    // Worn slots that are none.
+    // Worn slots that do not exist, or are not worn.
     for worn in [(4, RETIRED), (0, RETIRED + 1), (0, WORN), (0, 2), (1 << 10 | 1, RETIRED)] {
         refused(sealed(4, &[1], &[1], &[worn], &[1]), "which is none");
     }
@@ -373,7 +373,7 @@ fn every_single_bit_counts() {
         match serde_json::from_slice::<SlabAllocator<u64>>(&bytes) {
             Err(_) => refused += 1,
             Ok(copy) => {
-                // A value is another, and nothing else.
+                // Only a value changed.
                 let copy = serde_json::to_value(&copy).unwrap();
                 assert_eq!(copy["structure"], original["structure"]);
                 assert_eq!(generations(&copy), generations(&original));
@@ -385,7 +385,7 @@ fn every_single_bit_counts() {
     assert!(accepted <= value_bits && (cfg!(miri) || refused > 2000), "{accepted}, {refused}");
 }
 
-/// The numbers of a value, but for those of its entries' values.
+/// The numbers of a JSON value, except for the values of its entries.
 fn numbers<'a>(value: &'a mut Value, found: &mut Vec<&'a mut Value>) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| numbers(item, found)),

@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use slab_traits::StdSource;
 use slab_typed::{SlabAllocator, SlotHandle};
 
-/// Counts the blocks that it has handed out.
+/// A source that counts its live blocks.
 #[derive(Default)]
 struct Counting(Cell<usize>);
 
@@ -23,7 +23,7 @@ unsafe impl Allocator for Counting {
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         self.0.set(self.0.get() - 1);
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `System` has the same preconditions, and allocated the block.
         unsafe { System.deallocate(block, layout) };
     }
 }

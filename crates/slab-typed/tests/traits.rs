@@ -1,4 +1,4 @@
-//! What the standard traits say of the types here: comparing, iterating, indexing, printing.
+//! Standard traits: comparison, iteration, indexing, printing.
 
 use std::collections::{BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -101,9 +101,9 @@ fn a_refused_value_is_named_and_comes_back() {
 #[test]
 fn what_a_debugger_prints() {
     let mut slab: SlabAllocator<u32> = SlabAllocator::new(4);
-    let entry = slab.vacant_entry().unwrap();
+    let entry = slab.try_vacant_entry().unwrap();
     assert_eq!(format!("{entry:?}"), format!("VacantEntry({:?})", entry.key()));
-    let handle = *slab.vacant_entry().unwrap().insert(5);
+    let handle = *slab.try_vacant_entry().unwrap().insert(5);
     assert_eq!(handle, 5);
     let mut beside: SecondaryMap<SlotHandle, u32> = SecondaryMap::new(4);
     beside.extend(slab.iter().map(|(handle, &value)| (handle, value)));

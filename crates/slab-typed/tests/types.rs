@@ -1,4 +1,4 @@
-//! Types of all shapes, and what follows from them at compile time.
+//! Values of all shapes, and auto traits and variance.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -78,7 +78,7 @@ const _: () = {
 const fn sendable<T: Send>() {}
 const fn shareable<T: Sync>() {}
 
-/// Sendable and shared between threads though its tag is neither.
+/// `Send` and `Sync`, though its tag is neither.
 type Tagged = TypedHandle<*const ()>;
 
 const _: () = {

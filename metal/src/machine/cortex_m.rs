@@ -1,9 +1,10 @@
 //! ARMv6-M and ARMv7-M.
-#![expect(unsafe_code, reason = "talks to the processor")]
+#![expect(unsafe_code, reason = "contains inline assembly")]
 
 use core::arch::{asm, global_asm};
 
-// The vector table: where the stack begins, where to start, and where all else ends.
+// The vector table: the initial stack pointer, the reset handler, and `fault` for every other exception. `reset`
+// zeroes .bss, copies .data from flash to memory and calls `start`.
 global_asm!(
     ".section .vectors, \"a\"",
     ".word _stack_top, reset",
@@ -37,17 +38,17 @@ global_asm!(
     ".pool",
 );
 
-/// Takes a semihosting operation to the host.
+/// Asks the host for a semihosting operation.
 ///
 /// # Safety
 ///
-/// `parameter` points to what the operation reads.
+/// `parameter` points to the memory that the operation reads.
 pub unsafe fn semihost(operation: usize, parameter: *const u8) {
-    // SAFETY: the host reads what the caller vouches for, and answers in the first register.
+    // SAFETY: the host reads only the memory that the caller guarantees, and returns a value in the first register.
     unsafe { asm!("bkpt #0xab", inout("r0") operation => _, in("r1") parameter) };
 }
 
-/// Keeps interrupts out and returns whether they were let in.
+/// Masks interrupts and returns whether they were unmasked before.
 pub fn mask_interrupts() -> bool {
     let masked: usize;
     // SAFETY: reads a register and sets its one bit.
@@ -55,12 +56,12 @@ pub fn mask_interrupts() -> bool {
     masked & 1 == 0
 }
 
-/// Lets interrupts in.
+/// Unmasks interrupts.
 ///
 /// # Safety
 ///
 /// The caller's critical section is over.
 pub unsafe fn unmask_interrupts() {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees that its critical section is over.
     unsafe { asm!("cpsie i") };
 }

@@ -1,9 +1,9 @@
 //! RV32 in machine mode.
-#![expect(unsafe_code, reason = "talks to the processor")]
+#![expect(unsafe_code, reason = "contains inline assembly")]
 
 use core::arch::{asm, global_asm};
 
-/// The bit of `mstatus` that lets interrupts in.
+/// The bit of `mstatus` that enables interrupts.
 const INTERRUPT_ENABLE: usize = 8;
 
 global_asm!(
@@ -26,14 +26,14 @@ global_asm!(
     "    call fault",
 );
 
-/// Takes a semihosting operation to the host.
+/// Asks the host for a semihosting operation.
 ///
 /// # Safety
 ///
-/// `parameter` points to what the operation reads.
+/// `parameter` points to the memory that the operation reads.
 pub unsafe fn semihost(operation: usize, parameter: *const u8) {
-    // SAFETY: the host reads what the caller vouches for, and answers in the first register. The
-    // three instructions, none compressed and all in one page, are how the host knows the call.
+    // SAFETY: the host reads only the memory that the caller guarantees, and returns a value in the first register.
+    // The host recognises the call by these three instructions, uncompressed and in one page.
     unsafe {
         asm!(
             ".balign 16",
@@ -49,7 +49,7 @@ pub unsafe fn semihost(operation: usize, parameter: *const u8) {
     };
 }
 
-/// Keeps interrupts out and returns whether they were let in.
+/// Masks interrupts and returns whether they were unmasked before.
 pub fn mask_interrupts() -> bool {
     let status: usize;
     // SAFETY: reads a register and clears one bit of it.
@@ -59,12 +59,12 @@ pub fn mask_interrupts() -> bool {
     status & INTERRUPT_ENABLE != 0
 }
 
-/// Lets interrupts in.
+/// Unmasks interrupts.
 ///
 /// # Safety
 ///
 /// The caller's critical section is over.
 pub unsafe fn unmask_interrupts() {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees that its critical section is over.
     unsafe { asm!("csrsi mstatus, {bit}", bit = const INTERRUPT_ENABLE) };
 }

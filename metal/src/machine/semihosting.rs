@@ -1,11 +1,11 @@
-//! Calls that a debugger, or QEMU, answers.
-#![expect(unsafe_code, reason = "hands pointers to the host")]
+//! Semihosting: calls that a debugger, or QEMU, handles.
+#![expect(unsafe_code, reason = "passes pointers to the host")]
 
 use super::imp::semihost;
 
 const WRITE_CHAR: usize = 0x03;
 const EXIT_EXTENDED: usize = 0x20;
-/// The program ended by itself.
+/// The reason code for a program that exits by itself.
 const APPLICATION_EXIT: usize = 0x2_0026;
 
 /// Ends the program and QEMU with an exit status.

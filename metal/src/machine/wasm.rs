@@ -1,4 +1,4 @@
-//! WebAssembly: memory that grows, and a host that offers two functions (`host.mjs`).
+//! WebAssembly: memory can grow, and the host (`host.mjs`) provides two functions.
 #![expect(unsafe_code, reason = "calls the host")]
 
 use core::arch::wasm32;
@@ -21,11 +21,11 @@ pub fn exit(status: usize) -> ! {
 
 /// Writes to the host's terminal.
 pub fn write(text: &str) {
-    // SAFETY: the host reads the text.
+    // SAFETY: the host only reads the text, during the call.
     unsafe { host_write(text.as_ptr(), text.len()) };
 }
 
-/// Returns a fresh page, unless the module's limit is reached.
+/// Returns a new page, or `None` if the module's limit is reached.
 pub fn grow() -> Option<NonNull<[u8]>> {
     match wasm32::memory_grow(0, 1) {
         usize::MAX => None,
@@ -36,14 +36,14 @@ pub fn grow() -> Option<NonNull<[u8]>> {
     }
 }
 
-/// There are no interrupts.
+/// Does nothing: there are no interrupts.
 pub fn mask_interrupts() -> bool {
     false
 }
 
-/// There are no interrupts.
+/// Does nothing: there are no interrupts.
 ///
 /// # Safety
 ///
-/// None is needed.
+/// It has no precondition.
 pub unsafe fn unmask_interrupts() {}

@@ -412,33 +412,24 @@ unsafe impl ByteAllocator for BinnedByteAllocator {
         self.resize(&found, address, new)
     }
 
-    /// Makes a block smaller. It fails only where it has to move, because its address is no multiple of
-    /// the new alignment: a block stays where it is if no smaller one is free.
-    unsafe fn shrink(
+    /// Returns a new block. A block that has room for the new size moves to a smaller one only if that is free
+    /// without a reclaim, and stays otherwise. A shrink so fails only for an alignment that the block's address
+    /// does not have.
+    unsafe fn alloc_for_move(
         &mut self,
         block: NonNull<u8>,
         old: Layout,
         new: Layout,
     ) -> AllocResult<NonNull<u8>> {
-        if new.size() > old.size() {
-            return Err(AllocError::InvalidParam);
+        let address = block.addr().get();
+        let found = self.find_as(address, old).map_err(|fault| self.refuse(fault))?;
+        if new.size() > found.usable_bytes || !address.is_multiple_of(new.align()) {
+            return self.alloc(new);
         }
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.change(block, old, new) }
-    }
-
-    /// Makes a block larger or smaller. As [`shrink`](ByteAllocator::shrink), it never fails for a smaller
-    /// size.
-    unsafe fn realloc(
-        &mut self,
-        block: NonNull<u8>,
-        layout: Layout,
-        new_size: usize,
-    ) -> AllocResult<NonNull<u8>> {
-        let new = Layout::from_size_align(new_size, layout.align())
-            .map_err(|_| AllocError::InvalidParam)?;
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.change(block, layout, new) }
+        let moved = self.alloc_at_once(new);
+        moved
+            .or_else(|| self.regions.start_of(found.granule + found.pad))
+            .ok_or(AllocError::NoMemory)
     }
 
     /// Returns the bytes from the block's address to its end. *O*(1).

@@ -1,10 +1,9 @@
-//! Changing a block where it lies, or moving it.
-#![expect(unsafe_code, reason = "moves the bytes of a block")]
+//! Changing a block where it lies.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use slab_traits::{AllocError, AllocResult, ByteAllocator};
+use slab_traits::{AllocError, AllocResult};
 
 use super::free::Block;
 use super::heap::BinnedByteAllocator;
@@ -51,41 +50,5 @@ impl BinnedByteAllocator {
             self.allocated_bytes += (new_bytes - bytes) as u64;
         }
         Ok(())
-    }
-
-    /// Changes a block in place if it can, else moves it. A block that has room for the new size moves to a
-    /// smaller one only if that is to be had without a reclaim, and stays otherwise.
-    ///
-    /// # Safety
-    ///
-    /// If the block is live and `old` fits it, only the pointer returned is used after success. Any other
-    /// pointer and layout are refused and need no promise.
-    pub(super) unsafe fn change(
-        &mut self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> AllocResult<NonNull<u8>> {
-        let address = block.addr().get();
-        let found = self.find_as(address, old).map_err(|fault| self.refuse(fault))?;
-        if let Ok(same) = self.resize(&found, address, new) {
-            return Ok(same);
-        }
-        let own = self.regions.start_of(found.granule + found.pad).ok_or(AllocError::NoMemory)?;
-        let moved = if new.size() <= found.usable_bytes && address.is_multiple_of(new.align()) {
-            match self.alloc_at_once(new) {
-                Some(moved) => moved,
-                None => return Ok(own),
-            }
-        } else {
-            self.alloc(new)?
-        };
-        let copied_bytes = old.size().min(new.size());
-        // SAFETY: both blocks are live and hold `copied_bytes`: the old one by `find_as`, the new one as it was
-        // asked for. Live blocks do not overlap.
-        unsafe { moved.copy_from_nonoverlapping(own, copied_bytes) };
-        // SAFETY: the block was found live with this layout; the caller does not use it any more.
-        unsafe { self.dealloc(own, old) };
-        Ok(moved)
     }
 }

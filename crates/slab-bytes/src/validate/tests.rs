@@ -26,16 +26,17 @@ fn with_heap(action: impl FnOnce(&mut Heap)) {
     let small = [(); 40].map(|()| heap.alloc(SMALL).expect("room"));
     heap.alloc(Layout::new::<[u8; 4096]>()).expect("room");
     heap.alloc_pages(1, 1).expect("room");
+    // One run is free, the other cached.
+    // SAFETY: live, and forgotten here.
+    unsafe { heap.try_free(large[1], LARGE) }.expect("live");
+    heap.reclaim();
+    // SAFETY: live, and forgotten here.
+    unsafe { heap.try_free(large[3], LARGE) }.expect("live");
     // The first two segments have two slots each, the third has four: this makes two partial ones
     // and a spare one.
     for nth in [0, 2, 3, 4] {
         // SAFETY: live, and forgotten here.
         unsafe { heap.try_free(small[nth], SMALL) }.expect("live");
-    }
-    // The second of these is kept, which makes the first free.
-    for nth in [1, 3] {
-        // SAFETY: live, and forgotten here.
-        unsafe { heap.try_free(large[nth], LARGE) }.expect("live");
     }
     heap.validate().expect("nothing is broken yet");
     action(&mut heap);
@@ -51,6 +52,12 @@ fn lines(heap: &Heap) -> Vec<LineRef> {
 fn first(heap: &Heap, kind: Kind) -> LineRef {
     let found = lines(heap).into_iter().find(|line| line.kind() == kind);
     found.unwrap_or_else(|| panic!("the heap has a line of kind {kind:?}"))
+}
+
+/// Returns the partial segment of four slots.
+fn newest_partial(heap: &Heap) -> LineRef {
+    let class = SizeClass::of(512, 1).expect("a class");
+    heap.fronts[class].partial.first().expect("two are partial")
 }
 
 /// Returns a line of the run that begins at `head`.
@@ -86,7 +93,7 @@ fn a_heap_has_lines_of_every_kind() {
         for kind in [Kind::Inside, Kind::Free, Kind::FreeEnd, Kind::Block, Kind::Pages] {
             first(heap, kind);
         }
-        for kind in [Kind::Kept, Kind::Front, Kind::Partial, Kind::Full, Kind::Spare] {
+        for kind in [Kind::Cached, Kind::Front, Kind::Partial, Kind::Full, Kind::Spare] {
             first(heap, kind);
         }
     });
@@ -128,7 +135,7 @@ fn a_line_inside_a_run_that_says_otherwise_is_found() {
         let head = first(heap, Kind::Free);
         line_of(heap, head, 8).set_kind(Kind::Inside);
     });
-    for (kind, behind) in [(Kind::Free, 7), (Kind::Block, 8), (Kind::Block, 1), (Kind::Kept, 1)] {
+    for (kind, behind) in [(Kind::Free, 7), (Kind::Block, 8), (Kind::Block, 1), (Kind::Cached, 1)] {
         let end = Kind::FreeEnd as usize;
         broken("no head or end lies inside a run", [0, end], |heap| {
             let head = first(heap, kind);
@@ -146,10 +153,10 @@ fn a_line_inside_a_run_that_says_otherwise_is_found() {
 #[test]
 fn a_segment_that_miscounts_its_slots_is_found() {
     broken("a segment has the slots of its length", [4, 3], |heap| {
-        first(heap, Kind::Partial).edit(|line| line.slots = Slots::new(3));
+        newest_partial(heap).edit(|line| line.slots = Slots::new(3));
     });
     broken("no slot beyond the last is live", [4, 5], |heap| {
-        let partial = first(heap, Kind::Partial);
+        let partial = newest_partial(heap);
         let mut beyond = LiveWord::default();
         beyond.fill(5);
         partial.set_live(beyond);
@@ -226,15 +233,15 @@ fn runs_that_are_not_where_they_should_be_are_found() {
         let head = first(heap, Kind::Free);
         head.edit(|line| line.next = Some(head));
     });
-    broken("exactly the kept runs are in the table", [2, 1], |heap| {
-        first(heap, Kind::Block).set_kind(Kind::Kept);
+    broken("exactly the cached runs are in the cache", [2, 1], |heap| {
+        first(heap, Kind::Block).set_kind(Kind::Cached);
     });
-    // The table's is split into a block and another kept run.
-    broken("exactly the kept runs are in the table", [1, 0], |heap| {
-        let kept = heap.runs.kept().next().expect("one is kept");
-        let rest = kept.len() - 1;
-        kept.set(Line { len: 1, kind: Kind::Block, ..Line::default() });
-        line_of(heap, kept, 1).set(Line { len: rest, kind: Kind::Kept, ..Line::default() });
+    // The cached run is split into a block and another cached run.
+    broken("exactly the cached runs are in the cache", [1, 0], |heap| {
+        let cached = heap.runs.iter_cached().next().expect("one is cached");
+        let rest = cached.len() - 1;
+        cached.set(Line { len: 1, kind: Kind::Block, ..Line::default() });
+        line_of(heap, cached, 1).set(Line { len: rest, kind: Kind::Cached, ..Line::default() });
     });
     let free = figure(|heap| heap.runs.free_granules());
     // The last granule of a free run is made a block.
@@ -252,6 +259,26 @@ fn runs_that_are_not_where_they_should_be_are_found() {
             kind: Kind::Block,
             ..Line::default()
         });
+    });
+}
+
+#[test]
+fn a_cache_or_frontier_that_is_wrong_is_found() {
+    broken("a stack of cached runs knows its depth", [1, 2], |heap| {
+        first(heap, Kind::Cached).edit(|line| line.class = 2);
+    });
+    broken("cached granules are counted", [9, 10], |heap| {
+        heap.runs.miscount_cached();
+    });
+    let spare = figure(|heap| heap.spare_granules);
+    broken("spare granules are counted", [spare, spare + 1], |heap| heap.spare_granules += 1);
+    let frontier = Kind::Frontier as usize;
+    broken("a region knows its frontier", [frontier, Kind::Edge as usize], |heap| {
+        heap.regions.for_each(|region| region.frontier().set_kind(Kind::Edge));
+    });
+    let fresh = figure(|heap| heap.regions.fresh_granules());
+    broken("fresh granules are counted", [fresh, fresh + 1], |heap| {
+        heap.regions.miscount_fresh();
     });
 }
 

@@ -10,6 +10,10 @@ use lock_api::RawMutex;
 use slab_cache::{Checked, Global, Hardened, Mode, NoLock, SlabBox, SlabCache, Unchecked};
 use slab_testkit::FailingSource;
 
+#[path = "../config/mod.rs"]
+mod config;
+use config::With;
+
 /// Bytes that one operation is decoded from.
 pub const OP_BYTES: usize = 3;
 
@@ -62,7 +66,7 @@ impl Op {
     }
 }
 
-/// What a program did.
+/// The counts of a program that ran.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Report {
     pub executed: usize,
@@ -75,8 +79,8 @@ pub struct Report {
 
 type Value<const WORDS: usize> = [u64; WORDS];
 type Source<'a> = &'a FailingSource<Global>;
-type Held<'a, R, M, const WORDS: usize> = SlabBox<Value<WORDS>, R, Source<'a>, 1024, M>;
-type Cache<'a, R, M, const WORDS: usize> = SlabCache<Value<WORDS>, R, Source<'a>, 1024, M>;
+type Held<'a, R, M, const WORDS: usize> = SlabBox<Value<WORDS>, With<R, Source<'a>, 1024, M>>;
+type Cache<'a, R, M, const WORDS: usize> = SlabCache<Value<WORDS>, With<R, Source<'a>, 1024, M>>;
 
 /// Drops a value somewhere.
 pub trait Elsewhere<T> {
@@ -193,7 +197,7 @@ impl<'a, R: RawMutex + 'static, M: Mode, const WORDS: usize> Subject<'a, R, M, W
         let Some(held) = self.remove(which) else { return };
         let leaked: &mut Value<WORDS> = SlabBox::leak(held);
         let pointer = NonNull::from(leaked);
-        // SAFETY: the reference is not used any more, and nobody else has the value.
+        // SAFETY: the reference is not used any more, and the value has no other owner.
         let back = unsafe { self.cache.adopt(pointer) }.expect("it is live");
         self.next += 1;
         let mut back = back;
@@ -231,8 +235,8 @@ impl<'a, R: RawMutex + 'static, M: Mode, const WORDS: usize> Subject<'a, R, M, W
         let stats = self.cache.stats();
         assert_eq!(stats.live, self.live.len() as u64);
         assert!(stats.slots >= stats.live && stats.slabs >= stats.slabs_used);
-        assert_eq!(stats.bytes_held, source.live_bytes());
-        assert!(stats.bytes_held_peak >= stats.bytes_held);
+        assert_eq!(stats.held_bytes, source.live_bytes());
+        assert!(stats.held_bytes_peak >= stats.held_bytes);
         if let Some((held, _)) = self.live.last() {
             assert!(self.cache.owns(SlabBox::as_ptr(held)));
         }
@@ -246,7 +250,7 @@ where
     M: Mode,
     E: for<'a> Elsewhere<Held<'a, R, M, WORDS>>,
 {
-    let Ok(cache) = SlabCache::new_in(source) else { return Report::default() };
+    let Ok(cache) = SlabCache::with_config_in(source) else { return Report::default() };
     let (live, places, report) = (Vec::new(), BTreeSet::new(), Report::default());
     let mut subject = Subject::<R, M, WORDS> { cache, live, places, next: 0, report };
     for &op in ops {

@@ -1,4 +1,4 @@
-//! The address sanitizer reports accesses to forbidden bytes.
+//! The address sanitizer reports accesses to poisoned bytes.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -15,8 +15,8 @@ pub(super) unsafe fn forget(_: NonNull<u8>, _: usize) {}
 /// # Safety
 ///
 /// `block` is valid for `size` bytes.
-pub(super) unsafe fn forbid(block: NonNull<u8>, size: usize) {
-    // SAFETY: the runtime marks its shadow of a range that the caller vouches for.
+pub(super) unsafe fn deny_access(block: NonNull<u8>, size: usize) {
+    // SAFETY: the runtime marks its shadow of the range, which the caller guarantees to be valid.
     unsafe { __asan_poison_memory_region(block.as_ptr().cast(), size) };
 }
 
@@ -25,7 +25,7 @@ pub(super) unsafe fn forbid(block: NonNull<u8>, size: usize) {
 /// # Safety
 ///
 /// `block` is valid for `size` bytes.
-pub(super) unsafe fn permit(block: NonNull<u8>, size: usize) {
-    // SAFETY: the runtime marks its shadow of a range that the caller vouches for.
+pub(super) unsafe fn allow_access(block: NonNull<u8>, size: usize) {
+    // SAFETY: the runtime marks its shadow of the range, which the caller guarantees to be valid.
     unsafe { __asan_unpoison_memory_region(block.as_ptr().cast(), size) };
 }

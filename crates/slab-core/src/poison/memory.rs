@@ -13,10 +13,10 @@ unsafe extern "C" {
 ///
 /// `block` is valid for `size` bytes.
 pub(super) unsafe fn forget(block: NonNull<u8>, size: usize) {
-    // SAFETY: the runtime marks its shadow of a range that the caller vouches for.
+    // SAFETY: the runtime marks its shadow of the range, which the caller guarantees to be valid.
     unsafe { __msan_poison(block.as_ptr().cast(), size) };
 }
 
-pub(super) unsafe fn forbid(_: NonNull<u8>, _: usize) {}
+pub(super) unsafe fn deny_access(_: NonNull<u8>, _: usize) {}
 
-pub(super) unsafe fn permit(_: NonNull<u8>, _: usize) {}
+pub(super) unsafe fn allow_access(_: NonNull<u8>, _: usize) {}

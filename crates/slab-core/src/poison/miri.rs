@@ -7,19 +7,21 @@ use core::ptr::NonNull;
 ///
 /// # Safety
 ///
-/// `block` is valid for writes of `size` bytes that nobody needs.
+/// `block` is valid for writes of `size` bytes, and their content is not needed.
 pub(super) unsafe fn forget(block: NonNull<u8>, size: usize) {
-    // Copied in bulk: Miri takes its time over loops.
+    // Copied in bulk, because Miri is slow in loops.
     static NOTHING: [MaybeUninit<u8>; 4096] = [MaybeUninit::uninit(); 4096];
     for offset in (0..size).step_by(NOTHING.len()) {
         let bytes = NOTHING.len().min(size - offset);
-        // SAFETY: `offset < size`, in the range that the caller vouches for.
-        let target = unsafe { block.add(offset) }.cast::<MaybeUninit<u8>>();
-        // SAFETY: `offset + bytes <= size`; a static overlaps nobody's block.
-        unsafe { target.as_ptr().copy_from_nonoverlapping(NOTHING.as_ptr(), bytes) };
+        // SAFETY: `offset + bytes <= size`, and the caller guarantees `size` writable bytes. A block does
+        // not overlap a static.
+        unsafe {
+            let target = block.add(offset).cast::<MaybeUninit<u8>>();
+            target.as_ptr().copy_from_nonoverlapping(NOTHING.as_ptr(), bytes);
+        }
     }
 }
 
-pub(super) unsafe fn forbid(_: NonNull<u8>, _: usize) {}
+pub(super) unsafe fn deny_access(_: NonNull<u8>, _: usize) {}
 
-pub(super) unsafe fn permit(_: NonNull<u8>, _: usize) {}
+pub(super) unsafe fn allow_access(_: NonNull<u8>, _: usize) {}

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 pub(super) unsafe fn forget(_: NonNull<u8>, _: usize) {}
 
 #[inline(always)]
-pub(super) unsafe fn forbid(_: NonNull<u8>, _: usize) {}
+pub(super) unsafe fn deny_access(_: NonNull<u8>, _: usize) {}
 
 #[inline(always)]
-pub(super) unsafe fn permit(_: NonNull<u8>, _: usize) {}
+pub(super) unsafe fn allow_access(_: NonNull<u8>, _: usize) {}

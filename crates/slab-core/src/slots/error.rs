@@ -1,28 +1,28 @@
-//! What a segment refuses, and what it finds.
+//! The errors of a segment.
 
 use thiserror::Error;
 
 use crate::CorruptLink;
 
-/// The reason for which a segment refused a request, or what is wrong in it. A refused request
-/// changed nothing. Slots are named by their index.
+/// The reason why a segment refused a request, or the fault that it found. A refused request has changed
+/// nothing. Slots are named by their index.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SlotError {
-    /// Too few bytes are free: a full segment has none, and a buffer may be too small for one slot.
+    /// The segment is full, or the buffer is too small for one slot.
     #[error("{required} bytes are required, {available} are available")]
     OutOfMemory {
-        /// Bytes that would be enough, alignment and map included.
+        /// Bytes that would be enough, including alignment and live map.
         required: usize,
-        /// Bytes there are.
+        /// Bytes that are available.
         available: usize,
     },
     /// No slot of that layout can exist.
     #[error("a layout of {size} bytes aligned to {align} is too large for a slot")]
     LayoutTooLarge {
-        /// Bytes asked for.
+        /// Requested size in bytes.
         size: usize,
-        /// Alignment asked for.
+        /// Requested alignment.
         align: usize,
     },
     /// The pointer is not the start of one of the slots.
@@ -60,14 +60,16 @@ pub enum SlotError {
         /// The first byte known to be written; 0 if it was the link.
         offset: usize,
     },
-    /// Somebody wrote past the end of a live slot.
-    #[error("somebody wrote past the end of slot {slot}")]
+    /// A live slot was written past its end.
+    #[error("slot {slot} was written past its end")]
     Overrun {
         /// The slot.
         slot: u32,
     },
-    /// The map and the list disagree about how many slots are live.
-    #[error("{tracked} slots are tracked as live, {counted} are counted")]
+    /// The live map and the free list disagree about how many slots are live.
+    #[error(
+        "invariant violated: the live map has {tracked} live slots, the free list implies {counted}"
+    )]
     Miscount {
         /// Live slots in the map.
         tracked: u32,

@@ -1,47 +1,66 @@
-//! What lies in a slot beside its block: links, and the guards of `Hardened` mode.
+//! The content of slots beside their blocks: links, and the guards of `Hardened` mode.
 //!
-//! | slot | unhardened | hardened |
+//! | slot | other modes | `Hardened` |
 //! |---|---|---|
 //! | live | block | block, canary of 8 bytes |
 //! | dead | link, rest of the block | link, seal of 4 bytes, fill up to the end of the canary |
 //!
-//! Canary, seal and the key of the link derive from where the segment lies and from the slot: they
-//! differ from slot to slot and, where the system randomises addresses, from run to run. The seal
-//! says that the link is the one written: a link alone is too short to look wrong by itself.
-#![expect(unsafe_code, reason = "reads and writes what lies in slots beside their blocks")]
+//! Canary, seal and the key of the link are computed from the segment's address and the slot's number, so
+//! they differ from slot to slot and, where the system randomises addresses, from run to run. The
+//! seal is a checksum of the link: a link alone is too short to look wrong by itself.
+#![expect(unsafe_code, reason = "reads and writes the bytes beside the blocks of slots")]
 
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::shape::{CANARY_BYTES, SEAL_BYTES};
-use super::{Segment, Shape};
-use crate::{Mode, SlotIndex, SlotSpace, poison};
+use super::shape::{CANARY_BYTES, SEAL_BYTES, Shape};
+use crate::{LiveMap, Mode, SlotIndex, SlotSpace, canary, mix64, poison};
 
-/// A segment's slots, as its free list sees them.
-pub(super) struct Dead<'a, S: Shape<M, I>, M: Mode, I: SlotIndex>(pub(super) &'a Segment<S, M, I>);
+/// The memory of a segment's slots.
+///
+/// # Invariants
+///
+/// - **S1 (buffer)**: from `base` there are `slot_count` slots of `stride` bytes, in memory that is valid
+///   for reads and writes. Only their segment and the owners of its live slots use it.
+/// - **S4 (guarded)**: in `Hardened` mode a live slot's block is followed by its canary, and a dead
+///   slot holds its link, its seal and the fill, unless the user's code wrote there by mistake.
+pub(super) struct Cells<S: Shape<M, I>, M: Mode, I: SlotIndex> {
+    pub(super) base: NonNull<u8>,
+    pub(super) slot_count: u32,
+    pub(super) shape: S,
+    mode: PhantomData<(M, I)>,
+}
 
-// SAFETY: a slot below `carved` was handed out before, so it is dead only after its link was
-// written; by S1 it is valid, and it has room for a link, because the stride has. Slots are disjoint.
-// `NONE` is not below `carved`, which is at most `SLOT_COUNT_MAX`.
+/// A segment's dead slots, as the space of its free list: slots below `carved` without a live bit.
+pub(super) struct Dead<'a, S: Shape<M, I>, M: Mode, I: SlotIndex> {
+    pub(super) cells: &'a Cells<S, M, I>,
+    pub(super) carved: u32,
+    pub(super) live: &'a LiveMap,
+}
+
+// SAFETY: `may_link` holds only for slots below `carved`, which lie in the buffer by S1. Each has room for
+// a link, because the stride has; slots are disjoint. Such a slot was handed out before, so it is dead
+// only after its link was written. `NONE` is not below `carved`, which is at most `SLOT_COUNT_MAX`.
 unsafe impl<S: Shape<M, I>, M: Mode, I: SlotIndex> SlotSpace<I> for Dead<'_, S, M, I> {
     #[inline]
     unsafe fn link_cell(&self, slot: I) -> NonNull<I> {
-        // SAFETY: the slot may link, so it is below `carved`.
-        unsafe { self.0.start_of(slot.to_u32()) }.cast()
+        // SAFETY: the slot may link, so it is below `carved`, which is at most `slot_count`.
+        unsafe { self.cells.link_cell(slot.to_u32()) }
     }
 
     #[inline]
     fn may_link(&self, slot: I) -> bool {
         let slot = slot.to_u32();
-        slot < self.0.carved && !(M::CHECKED && self.0.live.is_live(slot))
+        slot < self.carved && !(M::CHECKED && self.live.is_live(slot))
     }
 
     #[inline]
     fn link_key(&self, slot: I) -> u32 {
-        if M::HARDENED { self.0.secret(slot.to_u32(), Purpose::Link) as u32 } else { 0 }
+        if M::HARDENED { self.cells.secret(slot.to_u32(), Purpose::Link) as u32 } else { 0 }
     }
 }
 
-/// What a secret number is for; one must not reveal another.
+/// The use of a secret number. Knowing one must not reveal another.
 #[derive(Clone, Copy)]
 enum Purpose {
     Link,
@@ -49,34 +68,54 @@ enum Purpose {
     Canary,
 }
 
-impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
-    /// Where the fill begins in a dead slot.
+impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Cells<S, M, I> {
+    /// Returns the memory of `slot_count` slots from `base` on.
+    ///
+    /// # Safety
+    ///
+    /// S1 holds.
+    pub(super) unsafe fn new(base: NonNull<u8>, slot_count: u32, shape: S) -> Self {
+        Self { base, slot_count, shape, mode: PhantomData }
+    }
+
+    /// Offset of the fill in a dead slot.
     const FILL_OFFSET: usize = size_of::<I>() + if M::HARDENED { SEAL_BYTES } else { 0 };
 
-    /// Bytes of the fill.
+    /// Returns the length of the fill in bytes.
     #[inline]
     fn fill_bytes(&self) -> usize {
         let canary = if M::HARDENED { CANARY_BYTES } else { 0 };
         (self.shape.block_bytes() + canary).saturating_sub(Self::FILL_OFFSET)
     }
 
-    /// Writes the canary of a slot about to be handed out.
+    /// Writes the canary of a slot that is about to be handed out.
     ///
     /// # Safety
     ///
-    /// `slot < slot_count`, and nobody owns the slot.
+    /// `slot < slot_count`, and the slot has no owner.
     #[inline]
-    pub(super) unsafe fn guard(&mut self, slot: u32) {
+    pub(super) unsafe fn write_canary(&mut self, slot: u32) {
         if M::HARDENED {
-            let canary = self.secret(slot, Purpose::Canary);
-            // SAFETY: the caller's promise.
-            let cell = unsafe { self.canary_cell(slot) };
-            // SAFETY: by S1 the cell is valid, and nobody owns it.
-            unsafe { cell.write_unaligned(canary) };
+            let word = self.secret(slot, Purpose::Canary);
+            // SAFETY: the caller guarantees a slot of this segment without an owner; its cell is valid by S1.
+            unsafe { canary::write(self.canary_cell(slot), word) };
         }
     }
 
-    /// Returns whether somebody wrote past the end of a slot, where the mode can tell.
+    /// Makes the canary of a slot accessible, before the slot is listed: the link may overlap the canary.
+    ///
+    /// # Safety
+    ///
+    /// `slot < slot_count`.
+    #[inline]
+    pub(super) unsafe fn remove_canary(&mut self, slot: u32) {
+        if M::HARDENED {
+            // SAFETY: the caller guarantees a slot of this segment; its cell is valid by S1.
+            unsafe { canary::remove(self.canary_cell(slot)) };
+        }
+    }
+
+    /// Returns whether a slot was written past its end, if the mode can tell.
     ///
     /// # Safety
     ///
@@ -86,42 +125,35 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
         if !M::HARDENED {
             return false;
         }
-        // SAFETY: live slots are below `slot_count`.
-        let cell = unsafe { self.canary_cell(slot) };
-        // SAFETY: by S4 the canary was written when the slot was handed out; its owner has no right
-        // to write there.
-        let canary = unsafe { cell.read_unaligned() };
-        canary != self.secret(slot, Purpose::Canary)
+        // SAFETY: live slots are below `slot_count`. By S4 the canary was written when the slot was handed
+        // out, and its owner may not write there.
+        let changed = unsafe {
+            canary::first_changed(self.canary_cell(slot), self.secret(slot, Purpose::Canary))
+        };
+        changed.is_some()
     }
 
-    /// Lists a slot as free and marks its content as dead.
+    /// Seals the link of a slot that was just listed as free, and poisons its content.
     ///
     /// # Safety
     ///
-    /// `slot < carved`; nobody owns the slot, `live` has no bit for it, and it is not listed.
+    /// `slot < slot_count`, the slot has no owner, and its link was just written.
     #[inline]
-    pub(super) unsafe fn bury(&mut self, slot: u32) {
-        let mut free = self.free;
-        // SAFETY: the list was always used with this segment's dead slots, of which the slot is one
-        // from now on.
-        unsafe { free.push(&Dead(self), I::from_u32(slot)) };
-        self.free = free;
+    pub(super) unsafe fn make_dead(&mut self, slot: u32) {
         if M::HARDENED {
-            // SAFETY: the slot is dead and its link was just written.
-            let seal = unsafe { self.seal_of(slot) };
-            // SAFETY: the caller's promise.
-            let cell = unsafe { self.seal_cell(slot) };
-            // SAFETY: by S1 the cell is valid, and nobody owns it.
-            unsafe { cell.write_unaligned(seal) };
+            // SAFETY: the caller guarantees a slot of this segment without an owner, whose link was just written.
+            // The cell of the seal is valid by S1.
+            unsafe {
+                let seal = self.seal_of(slot);
+                self.seal_cell(slot).write_unaligned(seal);
+            }
         }
-        // SAFETY: the caller's promise.
-        let fill = unsafe { self.fill_of(slot) };
-        // SAFETY: by S1 the rest of the slot is valid, and nobody needs it.
-        unsafe { poison::retire::<M>(fill, self.fill_bytes()) };
+        // SAFETY: the fill lies in the slot, which is valid by S1 and has no owner.
+        unsafe { poison::poison::<M>(self.fill_of(slot), self.fill_bytes()) };
     }
 
-    /// Returns the offset of the first byte of a dead slot known to have been written since, where
-    /// the mode can tell.
+    /// Returns the offset of the first byte of a dead slot that was written since the slot came back, if
+    /// the mode can tell; 0 if it was the link.
     ///
     /// # Safety
     ///
@@ -131,49 +163,66 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
         if !M::HARDENED {
             return None;
         }
-        // SAFETY: the slot is dead.
-        let expected = unsafe { self.seal_of(slot) };
-        // SAFETY: listed slots are below `slot_count`.
-        let cell = unsafe { self.seal_cell(slot) };
-        // SAFETY: by S4 the seal was written when the slot came back.
-        if unsafe { cell.read_unaligned() } != expected {
+        // SAFETY: listed slots are dead and below `slot_count`. By S4 link and seal were written when the slot
+        // came back.
+        let (expected, found) =
+            unsafe { (self.seal_of(slot), self.seal_cell(slot).read_unaligned()) };
+        if found != expected {
             return Some(0);
         }
-        // SAFETY: listed slots are below `slot_count`.
-        let fill = unsafe { self.fill_of(slot) };
-        // SAFETY: the fill was retired when the slot came back.
-        let written = unsafe { poison::revive::<M>(fill, self.fill_bytes()) };
-        // SAFETY: the slot is still dead; `unearth` permits its use.
-        unsafe { poison::forbid(fill, self.fill_bytes()) };
+        // SAFETY: the fill lies in the slot and was poisoned when the slot came back. The slot is still dead,
+        // so no access to it is allowed until `make_accessible`.
+        let written = unsafe {
+            let fill = self.fill_of(slot);
+            let written = poison::unpoison::<M>(fill, self.fill_bytes());
+            poison::deny_access(fill, self.fill_bytes());
+            written
+        };
         written.map(|offset| Self::FILL_OFFSET + offset)
     }
 
-    /// Permits the use of a slot that is no longer listed.
+    /// Allows access to a slot that is no longer listed.
     ///
     /// # Safety
     ///
     /// `slot < slot_count`.
     #[inline]
-    pub(super) unsafe fn unearth(&mut self, slot: u32) {
-        // SAFETY: the caller's promise.
-        let fill = unsafe { self.fill_of(slot) };
-        // SAFETY: by S1 the slot is valid.
-        unsafe { poison::permit(fill, self.fill_bytes()) };
+    pub(super) unsafe fn make_accessible(&mut self, slot: u32) {
+        // SAFETY: the caller guarantees a slot of this segment, and the fill lies in it.
+        unsafe { poison::allow_access(self.fill_of(slot), self.fill_bytes()) };
     }
 
-    /// Returns the seal that fits a dead slot's link as it is now.
+    /// Returns the seal that belongs to a dead slot's link as it is now.
     ///
     /// # Safety
     ///
     /// The slot is dead.
     #[inline]
     unsafe fn seal_of(&self, slot: u32) -> u32 {
-        // SAFETY: dead slots may link.
-        let cell = unsafe { Dead(self).link_cell(I::from_u32(slot)) };
-        // SAFETY: the link was written when the slot came back.
-        let stored = unsafe { cell.read_unaligned() };
+        // SAFETY: dead slots are below `slot_count`, and their link was written when they came back.
+        let stored = unsafe { self.link_cell(slot).read_unaligned() };
         let sealed = self.secret(slot, Purpose::Seal) ^ u64::from(stored.to_u32());
-        (scramble(sealed) >> 32) as u32
+        (mix64(sealed) >> 32) as u32
+    }
+
+    /// Returns a pointer to the start of a slot.
+    ///
+    /// # Safety
+    ///
+    /// `slot < slot_count`.
+    #[inline]
+    pub(super) unsafe fn start_of(&self, slot: u32) -> NonNull<u8> {
+        // SAFETY: the caller guarantees `slot < slot_count`, and by S1 that many slots begin at `base`.
+        unsafe { self.base.add(slot as usize * self.shape.stride()) }
+    }
+
+    /// # Safety
+    ///
+    /// `slot < slot_count`.
+    #[inline]
+    unsafe fn link_cell(&self, slot: u32) -> NonNull<I> {
+        // SAFETY: the caller guarantees a slot of this segment.
+        unsafe { self.start_of(slot) }.cast()
     }
 
     /// # Safety
@@ -181,21 +230,19 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
     /// `slot < slot_count`, and the mode is `Hardened`.
     #[inline]
     unsafe fn seal_cell(&self, slot: u32) -> NonNull<u32> {
-        // SAFETY: the caller's promise.
-        let start = unsafe { self.start_of(slot) };
-        // SAFETY: a hardened stride holds a link and a seal.
-        unsafe { start.add(size_of::<I>()) }.cast()
+        // SAFETY: the caller guarantees a slot of this segment, and a stride of this mode holds a link and
+        // a seal.
+        unsafe { self.start_of(slot).add(size_of::<I>()) }.cast()
     }
 
     /// # Safety
     ///
     /// `slot < slot_count`, and the mode is `Hardened`.
     #[inline]
-    unsafe fn canary_cell(&self, slot: u32) -> NonNull<u64> {
-        // SAFETY: the caller's promise.
-        let start = unsafe { self.start_of(slot) };
-        // SAFETY: a hardened stride holds the block and its canary.
-        unsafe { start.add(self.shape.block_bytes()) }.cast()
+    unsafe fn canary_cell(&self, slot: u32) -> NonNull<u8> {
+        // SAFETY: the caller guarantees a slot of this segment, and a stride of this mode holds the block
+        // and its canary.
+        unsafe { self.start_of(slot).add(self.shape.block_bytes()) }
     }
 
     /// # Safety
@@ -203,39 +250,22 @@ impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Segment<S, M, I> {
     /// `slot < slot_count`.
     #[inline]
     unsafe fn fill_of(&self, slot: u32) -> NonNull<u8> {
-        // SAFETY: the caller's promise.
-        let start = unsafe { self.start_of(slot) };
-        // SAFETY: a stride holds a link and, hardened, a seal.
-        unsafe { start.add(Self::FILL_OFFSET) }
+        // SAFETY: the caller guarantees a slot of this segment, and a stride holds a link and, in `Hardened`
+        // mode, a seal.
+        unsafe { self.start_of(slot).add(Self::FILL_OFFSET) }
     }
 
     fn secret(&self, slot: u32, purpose: Purpose) -> u64 {
         let place = self.base.addr().get() as u64;
-        scramble(place ^ (u64::from(slot) << 2 | purpose as u64).rotate_right(16))
+        mix64(place ^ (u64::from(slot) << 2 | purpose as u64).rotate_right(16))
     }
 }
 
-/// Gives the memory back to the address sanitizer as it was.
-impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Drop for Segment<S, M, I> {
+/// Makes the whole buffer accessible again for the address sanitizer.
+impl<S: Shape<M, I>, M: Mode, I: SlotIndex> Drop for Cells<S, M, I> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: by S1 all slots are valid as long as the segment is.
-        unsafe { poison::permit(self.base, self.slot_count as usize * self.shape.stride()) };
-    }
-}
-
-/// The finaliser of SplitMix64: each bit of the result depends on each bit of `word`.
-fn scramble(mut word: u64) -> u64 {
-    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ (word >> 31)
-}
-
-#[cfg(test)]
-mod tests {
-    /// The first number that a SplitMix64 generator seeded with zero gives, as published.
-    #[test]
-    fn scrambles_as_splitmix64_does() {
-        assert_eq!(super::scramble(0x9E37_79B9_7F4A_7C15), 0xE220_A839_7B1D_CDAF);
+        unsafe { poison::allow_access(self.base, self.slot_count as usize * self.shape.stride()) };
     }
 }

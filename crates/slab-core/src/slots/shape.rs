@@ -1,7 +1,7 @@
-//! Sizes: how far apart slots lie, and how many fit.
+//! Sizes: the distance between slots, and how many fit a buffer.
 //!
-//! Arithmetic alone, and the two ways to know a size: at compile time from a type, so that the
-//! compiler turns division into multiplication, or at run time, with a prepared reciprocal.
+//! A size is known at compile time from a type, so that the compiler turns division into multiplication,
+//! or at run time, with a prepared reciprocal.
 
 use core::alloc::Layout;
 use core::fmt;
@@ -9,21 +9,21 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::layout::{Reciprocal, align_up};
-use crate::{Mode, SlotIndex};
+use crate::{Mode, SlotIndex, canary};
 
 /// Bytes of the canary behind a slot in `Hardened` mode.
-pub(super) const CANARY_BYTES: usize = 8;
+pub(super) const CANARY_BYTES: usize = canary::BYTES;
 /// Bytes of the seal behind the link of a dead slot in `Hardened` mode.
 pub(super) const SEAL_BYTES: usize = 4;
 /// Bytes of one word of the live map, and its alignment.
 pub(super) const MAP_WORD_BYTES: usize = 8;
 
-// A dead slot has room for a link and its seal, whatever its size was.
+// A dead slot of any size has room for a link and its seal.
 const _: () = assert!(size_of::<u32>() + SEAL_BYTES <= CANARY_BYTES);
 
-/// What a segment knows about its slots: [`Typed`] or [`Erased`].
+/// The size of a segment's slots, and the type of pointers to them: [`Typed`] or [`Erased`].
 pub trait Shape<M: Mode, I: SlotIndex>: sealed::Sealed {
-    /// What a slot holds.
+    /// The type of the blocks in the slots.
     type Block: ?Sized;
 
     /// Returns the size of a block.
@@ -35,7 +35,7 @@ pub trait Shape<M: Mode, I: SlotIndex>: sealed::Sealed {
     /// Returns `offset / stride` if that is exact.
     fn index_at(&self, offset: usize) -> Option<u32>;
 
-    /// Returns the block that starts there.
+    /// Returns a pointer to the block that starts at `start`.
     fn block_at(&self, start: NonNull<u8>) -> NonNull<Self::Block>;
 }
 
@@ -111,7 +111,7 @@ impl Erased {
         self.stride.divisor() as usize
     }
 
-    /// Returns how many slots can be told apart: offsets have to fit the reciprocal.
+    /// Returns how many slots can be told apart: their offsets must fit the reciprocal.
     pub(super) const fn slot_count_max<I: SlotIndex>(self) -> u32 {
         let by_offset = u32::MAX / self.stride.divisor();
         if by_offset < I::SLOT_COUNT_MAX { by_offset } else { I::SLOT_COUNT_MAX }
@@ -148,8 +148,8 @@ mod sealed {
     impl Sealed for super::Erased {}
 }
 
-/// Returns the bytes from one slot to the next: a live slot holds its block and, hardened, a canary
-/// right behind it; a dead one holds its link.
+/// Returns the bytes from one slot to the next. A live slot holds its block, followed by a canary in
+/// `Hardened` mode; a dead slot holds its link.
 const fn stride(size: usize, align: usize, hardened: bool, index_bytes: usize) -> Option<usize> {
     let canary = if hardened { CANARY_BYTES } else { 0 };
     match size.checked_add(canary) {
@@ -158,8 +158,8 @@ const fn stride(size: usize, align: usize, hardened: bool, index_bytes: usize) -
     }
 }
 
-/// Returns how many slots fit `bytes`, at most `slot_count_max`, and, tracked, the map with them:
-/// the bytes then end where a map word can end.
+/// Returns how many slots fit `bytes`, at most `slot_count_max`. If `tracked`, the live map fits behind
+/// them, and `bytes` is a multiple of its word.
 pub(super) const fn slot_count(
     bytes: usize,
     stride: usize,
@@ -172,7 +172,7 @@ pub(super) const fn slot_count(
     } else {
         // Slots come in groups that share a map word; the last group may be short.
         let (groups, rest) = match stride.checked_mul(SLOTS_PER_WORD) {
-            // A product of 64 leaves room for a word.
+            // A product of 64 is at most `usize::MAX - 63`, so a word can be added.
             Some(slots) => (bytes / (slots + MAP_WORD_BYTES), bytes % (slots + MAP_WORD_BYTES)),
             None => (0, bytes),
         };

@@ -8,29 +8,29 @@ use core::slice;
 
 use thiserror::Error;
 
-use super::SlotError;
+use super::error::SlotError;
 
-/// Sole ownership of one slot, without a value; only a segment can make one.
+/// Sole ownership of one slot, without a value. Only a segment can make one.
 ///
-/// Dropping it loses the slot until the segment is dropped: push it back. A value written into it
-/// is never dropped.
+/// A dropped token loses its slot until the segment is dropped, so push it back. A value written into the
+/// slot is never dropped.
 ///
 /// # Invariants
 ///
 /// - **T1 (sole)**: the slot is live in its segment, and no other `Slot` names it.
-/// - **T2 (memory)**: the slot is valid for reads and writes of a `T` while this exists. Whoever
-///   made the segment promised so.
+/// - **T2 (memory)**: the slot is valid for reads and writes of a `T` while this exists, as the safety
+///   contract of the segment's constructor demands.
 #[must_use = "a slot that is dropped is lost until its segment is dropped"]
 #[repr(transparent)]
 pub struct Slot<T: ?Sized>(NonNull<T>);
 
-// SAFETY: by T1 the slot is memory that nobody else uses; a `T` in it goes along.
+// SAFETY: by T1 only the owner of the token uses the slot. A `T` in the slot is sent with it.
 unsafe impl<T: ?Sized + Send> Send for Slot<T> {}
-// SAFETY: through `&Slot` there is only the address.
+// SAFETY: a `&Slot` gives only the address.
 unsafe impl<T: ?Sized> Sync for Slot<T> {}
 
 impl<T: ?Sized> Slot<T> {
-    /// Makes the token of a slot just marked as live.
+    /// Makes the token of a slot that was just marked as live.
     ///
     /// # Safety
     ///
@@ -40,13 +40,13 @@ impl<T: ?Sized> Slot<T> {
         Self(start)
     }
 
-    /// Returns where the slot lies. It stays this token's.
+    /// Returns a pointer to the slot, which this token still owns.
     #[inline]
     pub fn as_ptr(&self) -> NonNull<T> {
         self.0
     }
 
-    /// Returns where the slot lies, and gives up the token. The slot comes back by
+    /// Gives up the token and returns a pointer to the slot, to be given back with
     /// [`try_push_slot`](super::Segment::try_push_slot).
     #[inline]
     pub fn into_ptr(self) -> NonNull<T> {
@@ -58,7 +58,8 @@ impl<T> Slot<T> {
     /// Returns the slot's memory.
     #[inline]
     pub fn as_uninit_mut(&mut self) -> &mut MaybeUninit<T> {
-        // SAFETY: by T2 it is valid, by T1 nobody else has it, and anything is a `MaybeUninit`.
+        // SAFETY: the slot is valid by T2 and this token's alone by T1; every content is a valid
+        // `MaybeUninit`.
         unsafe { self.0.cast::<MaybeUninit<T>>().as_mut() }
     }
 }
@@ -68,7 +69,8 @@ impl Slot<[u8]> {
     #[inline]
     pub fn as_uninit_mut(&mut self) -> &mut [MaybeUninit<u8>] {
         let bytes = self.0.cast::<MaybeUninit<u8>>().as_ptr();
-        // SAFETY: by T2 it is valid, by T1 nobody else has it, and anything is a `MaybeUninit`.
+        // SAFETY: the slot is valid by T2 and this token's alone by T1; every content is a valid
+        // `MaybeUninit`.
         unsafe { slice::from_raw_parts_mut(bytes, self.0.len()) }
     }
 }
@@ -79,7 +81,7 @@ impl<T: ?Sized> fmt::Debug for Slot<T> {
     }
 }
 
-/// A slot that a segment did not take back, and why.
+/// A slot that a segment refused to take back, and the reason.
 #[derive(Error)]
 #[error("{error}")]
 pub struct Rejected<T: ?Sized> {
@@ -92,7 +94,7 @@ impl<T: ?Sized> Rejected<T> {
         Self { slot, error }
     }
 
-    /// Returns why.
+    /// Returns why the segment refused the slot.
     pub fn error(&self) -> &SlotError {
         &self.error
     }

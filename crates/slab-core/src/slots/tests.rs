@@ -1,4 +1,4 @@
-//! What only the inside can break: `validate` has to see it.
+//! Broken bookkeeping, which only this module can cause: `validate` must find it.
 #![expect(unsafe_code, reason = "gives buffers away")]
 
 use core::ptr::NonNull;
@@ -8,7 +8,7 @@ use crate::{Checked, Hardened, Mode};
 
 fn with_slots<M: Mode>(action: impl FnOnce(&mut Slots<u64, M>)) {
     let mut buffer = [0_u64; 40];
-    // SAFETY: the buffer is that long and used through the slots alone.
+    // SAFETY: the buffer has 320 bytes and is used through the slots alone.
     let slots = unsafe { Slots::new(NonNull::from(&mut buffer).cast(), 320) };
     let mut slots = slots.expect("large enough");
     let [first, second, third] = [(); 3].map(|()| slots.try_pop_slot().expect("free"));
@@ -34,7 +34,7 @@ fn a_live_bit_too_many_is_seen() {
         slots.live.set_live(7);
         assert_eq!(slots.validate(), Err(SlotError::Miscount { tracked: 2, counted: 1 }));
         slots.live.set_dead(1);
-        assert!(slots.validate().is_err(), "as many as there are, but not those handed out");
+        assert!(slots.validate().is_err(), "the number is right, but slot 7 was never handed out");
     });
 }
 

@@ -1,57 +1,57 @@
-//! Counters that one thread writes and everybody may read.
+//! Counters that one thread writes and all threads read.
 
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
-/// What one thread did in one class. Written by that thread alone, but for the two limits.
+/// The counters of one thread in one class. Only that thread writes them, except for the two limits.
 ///
-/// | field | written by | says |
+/// | field | writer | meaning |
 /// |---|---|---|
-/// | `front` | owner | items in front of the loaded stack: 0 or 1 |
-/// | `front_limit` | owner: 1 if there is a credit for it; anybody: 0 | whether a push may go there |
+/// | `top` | owner | items in the top place, above the loaded stack: 0 or 1 |
+/// | `top_limit` | owner: 1 if it has a reservation; any thread: 0 | how many items may be in the top place |
 /// | `len` | owner | items in the loaded stack |
-/// | `limit` | owner: the credits that are left for the loaded stack; anybody: 0 | a push beyond it takes the slow path |
+/// | `limit` | owner: the remaining reservations; any thread: 0 | a push beyond it takes the slow path |
 /// | `previous` | owner | items in the previous magazine |
-/// | `recycles`, `discards` | owner, by a load and a store | never fall |
+/// | `recycles`, `discards` | owner, by a load and a store | events; they never fall |
 ///
-/// The item in front has a word of its own, written without being read: a length that push and pop both
-/// change would make each wait for the other. Limits of zero are how the depot calls a thread that has not come by for
-/// long: its next push is a slow one and looks for orders. Everything is relaxed; what has to be ordered has fences.
+/// `top` is a separate word that the owner writes without reading it: if push and pop changed one common length, each
+/// would wait for the store of the other. Another thread sets the limits to zero to send the owner into a slow path
+/// at its next push, where it syncs with the epoch. All accesses are relaxed; the registry orders with fences where needed.
 #[derive(Debug)]
 #[repr(align(64))]
-pub struct Counts {
-    pub(super) front: AtomicUsize,
-    pub(super) front_limit: AtomicUsize,
+pub(super) struct Counts {
+    pub(super) top: AtomicUsize,
+    pub(super) top_limit: AtomicUsize,
     pub(super) len: AtomicUsize,
     pub(super) limit: AtomicUsize,
     pub(super) previous: AtomicUsize,
     pub(super) recycles: AtomicU64,
     pub(super) discards: AtomicU64,
-    pub(super) recycles_at_order: AtomicU64,
+    pub(super) recycles_at_sync: AtomicU64,
 }
 
 impl Counts {
     pub(super) fn new() -> Self {
         Self {
-            front: AtomicUsize::new(0),
-            front_limit: AtomicUsize::new(0),
+            top: AtomicUsize::new(0),
+            top_limit: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
             limit: AtomicUsize::new(0),
             previous: AtomicUsize::new(0),
             recycles: AtomicU64::new(0),
             discards: AtomicU64::new(0),
-            recycles_at_order: AtomicU64::new(0),
+            recycles_at_sync: AtomicU64::new(0),
         }
     }
 
-    /// Sets the limits for a thread that has so many credits; none is how a thread is called.
-    pub(super) fn allow(&self, credits: usize) {
-        self.front_limit.store(credits.min(1), Ordering::Relaxed);
-        self.limit.store(credits.saturating_sub(1), Ordering::Relaxed);
+    /// Sets the limits for a thread with so many reservations. Zero sends its next push into the slow path.
+    pub(super) fn set_limits(&self, reservations: usize) {
+        self.top_limit.store(reservations.min(1), Ordering::Relaxed);
+        self.limit.store(reservations.saturating_sub(1), Ordering::Relaxed);
     }
 
-    /// Returns the items that the thread holds.
+    /// Returns the number of items in the thread's cache.
     pub(super) fn held(&self) -> usize {
-        let words = [&self.front, &self.len, &self.previous];
+        let words = [&self.top, &self.len, &self.previous];
         words.map(|word| word.load(Ordering::Relaxed)).iter().sum()
     }
 
@@ -64,20 +64,20 @@ impl Counts {
     }
 }
 
-/// Adds to a counter for its only writer: no read-modify-write.
+/// Adds to a counter for its only writer, without a read-modify-write.
 #[inline(always)]
-pub(super) fn bump(counter: &AtomicU64, count: u64) {
+pub(super) fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
 }
 
-/// What happened in one class, summed over threads.
+/// The events of one class, summed over threads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Items handed out that had been kept.
+    /// Idle items that were handed out.
     pub recycles: u64,
-    /// Items handed out that had to be made.
+    /// New items that were handed out.
     pub misses: u64,
-    /// Items given back that could not be kept.
+    /// Items that came back and could not be kept.
     pub discards: u64,
 }
 
@@ -89,8 +89,7 @@ impl Totals {
     }
 }
 
-/// Counters for those who have no thread cache, and of misses, which cost much more than a
-/// read-modify-write.
+/// Counters of the threads without a cache, and of misses, which cost much more than a read-modify-write.
 #[derive(Debug)]
 pub(super) struct SharedCounts {
     recycles: AtomicU64,

@@ -1,30 +1,25 @@
-//! The shared tier: whole magazines, in shards whose locks are only ever tried on the way of an
-//! acquire or a release.
+//! The store that all threads share: whole magazines, in shards whose locks acquire and release only try.
 //!
 //! # Invariants
 //!
-//! - **D1 (credits)**: a magazine in the depot holds one credit per item. Credits left, credits of
-//!   the depot and credits of thread caches add up to a class's capacity; their bytes to the
-//!   retained limit.
-//! - **D2 (closed)**: once `close` has returned and those who were inside have left, the depot is empty
-//!   for ever. Whoever unlocks a rack looks at `closed` afterwards and empties the rack himself.
+//! - **D1 (reserved)**: each item in the depot holds one reservation. For each class, the available reservations, those of the
+//!   depot's items and those of thread caches add up to the capacity; their bytes add up to the limit of retained bytes.
+//! - **D2 (closed)**: the depot stays empty once `close` has returned and the calls that overlapped it have ended. A
+//!   thread that unlocks a shard reads `closed` afterwards, and then empties the shard itself.
 
 use std::sync::Arc;
 
 use super::counts::{Counts, SharedCounts, Totals};
-use super::credits::Credits;
-use super::rack::{Rack, Shard};
+use super::registry::{Epoch, Registry};
+use super::reservations::Reservations;
+use super::shard::{Magazines, Shard};
 use super::stack::{Linked, Magazine};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, fence, hint};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, fence};
 
-/// Racks that one call looks into: a sweep over all of them would cost more than an allocation.
+/// Shards that one call tries: trying all of them would cost more than an allocation.
 const TRIES_MAX: usize = 4;
-/// How often a lock of the registry is tried before somebody goes without a cache.
-const REGISTRY_TRIES: usize = 64;
-/// What [`Depot::orders`] grows by when everything idle is to be let go.
-const TRIM: u64 = 1 << 32;
 
-/// What a class of items is like.
+/// The sizes and limits of one class of items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Bytes of one item, as the limit of retained bytes counts them.
@@ -33,12 +28,12 @@ pub struct Shape {
     pub capacity: usize,
     /// Items in a magazine.
     pub batch: usize,
-    /// Credits that one thread holds at most.
+    /// Reservations that one thread holds at most.
     pub share: usize,
 }
 
 impl Shape {
-    /// Returns a shape whose magazines hold about `magazine_bytes`, `batch_max` items at most, and
+    /// Returns a shape whose magazines hold about `magazine_bytes` and at most `batch_max` items, and whose threads
     /// leave most of the capacity to others.
     pub fn new(
         item_bytes: usize,
@@ -53,238 +48,228 @@ impl Shape {
     }
 }
 
-/// The part of a class that is shared.
+/// The shared part of a class.
 #[derive(Debug)]
-pub(super) struct Class<T: Linked> {
-    pub(super) shape: Shape,
-    credits: Credits,
+struct Class<T: Linked> {
+    shape: Shape,
+    reservations: Reservations,
     shards: Box<[Shard<T>]>,
-    pub(super) shared: SharedCounts,
+    counts: SharedCounts,
 }
 
-/// Live counters, and the sums of those whose threads are gone.
-#[derive(Debug)]
-struct Registry {
-    live: Vec<(usize, Arc<Counts>)>,
-    retired: Box<[Totals]>,
-}
-
-impl Registry {
-    /// Calls every thread cache to its slow path.
-    fn call(&self) {
-        for (_, counts) in &self.live {
-            counts.allow(0);
-        }
-    }
-}
-
-/// The shared tier of all classes.
+/// The shared store of all classes.
 #[derive(Debug)]
 pub struct Depot<T: Linked> {
     classes: Box<[Class<T>]>,
     /// Bytes of idle items that may still be kept.
-    bytes: Credits,
-    /// Sweeps in the low half, trims in the high half: what thread caches have to obey.
-    orders: AtomicU64,
+    bytes: Reservations,
     closed: AtomicBool,
-    registry: Mutex<Registry>,
-    homes: AtomicUsize,
+    registry: Registry,
+    next_shard: AtomicUsize,
 }
 
 impl<T: Linked> Depot<T> {
-    /// Returns an empty depot for classes of these shapes, `shards` (a power of two) racks each.
+    /// Returns an empty depot for classes of these shapes, with `shards` shards each, rounded up to a power of two.
     pub fn new(shapes: &[Shape], retained_bytes_max: usize, shards: usize) -> Self {
         let class = |&shape: &Shape| Class {
             shape,
-            credits: Credits::new(shape.capacity),
+            reservations: Reservations::new(shape.capacity),
             shards: (0..shards.next_power_of_two()).map(|_| Shard::new()).collect(),
-            shared: SharedCounts::new(),
+            counts: SharedCounts::new(),
         };
-        let registry =
-            Registry { live: Vec::new(), retired: vec![Totals::default(); shapes.len()].into() };
         Self {
             classes: shapes.iter().map(class).collect(),
-            bytes: Credits::new(retained_bytes_max),
-            orders: AtomicU64::new(0),
+            bytes: Reservations::new(retained_bytes_max),
             closed: AtomicBool::new(false),
-            registry: Mutex::new(registry),
-            homes: AtomicUsize::new(0),
+            registry: Registry::new(shapes.len()),
+            next_shard: AtomicUsize::new(0),
         }
     }
 
-    pub(super) fn class(&self, class: usize) -> &Class<T> {
-        &self.classes[class]
-    }
+    // Reservations.
 
-    /// Returns the shape of a class.
-    pub fn shape(&self, class: usize) -> Option<Shape> {
-        self.classes.get(class).map(|class| class.shape)
-    }
-
-    /// Returns where a new thread cache looks first.
-    pub(super) fn next_home(&self) -> usize {
-        self.homes.fetch_add(1, Ordering::Relaxed)
-    }
-
-    // Credits.
-
-    /// Takes up to `wanted` credits; each is one item and its bytes.
-    pub(super) fn lease(&self, class: usize, wanted: usize) -> usize {
-        let Class { shape, credits, .. } = self.class(class);
-        let got = credits.lease(wanted, 1);
-        let affordable = self.bytes.lease(got, shape.item_bytes);
-        credits.give(got - affordable);
+    /// Reserves up to `wanted` items and their bytes, and returns how many items it reserved.
+    pub(super) fn reserve(&self, class: usize, wanted: usize) -> usize {
+        let Class { shape, reservations, .. } = &self.classes[class];
+        let items = reservations.take(wanted, 1);
+        let affordable = self.bytes.take(items, shape.item_bytes);
+        reservations.give_back(items - affordable);
         affordable
     }
 
-    pub(super) fn give(&self, class: usize, count: usize) {
-        let Class { shape, credits, .. } = self.class(class);
-        self.bytes.give(count * shape.item_bytes);
-        credits.give(count);
+    pub(super) fn unreserve(&self, class: usize, items: usize) {
+        let Class { shape, reservations, .. } = &self.classes[class];
+        self.bytes.give_back(items * shape.item_bytes);
+        reservations.give_back(items);
     }
 
-    /// Returns how many items of a class may still be kept, were there no limit of bytes.
-    pub fn credits_left(&self, class: usize) -> usize {
-        self.class(class).credits.left()
+    /// Returns how many more items of a class may be kept, as far as the class's capacity allows.
+    pub fn available_items(&self, class: usize) -> usize {
+        self.classes[class].reservations.available()
     }
 
-    /// Returns the bytes that are not spoken for.
-    pub fn bytes_left(&self) -> usize {
-        self.bytes.left()
+    /// Returns how many more bytes may be kept.
+    pub fn available_bytes(&self) -> usize {
+        self.bytes.available()
     }
 
     // Magazines.
 
-    /// Works on a rack if nobody else does, and keeps **D2**.
-    fn try_rack<R>(&self, shard: &Shard<T>, action: impl FnOnce(&mut Rack<T>) -> R) -> Option<R> {
+    /// Returns the shard that a new thread cache tries first.
+    pub(super) fn next_shard(&self) -> usize {
+        self.next_shard.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Calls `action` on a shard's magazines if its lock is free, and preserves **D2**.
+    fn try_shard<R>(
+        &self,
+        shard: &Shard<T>,
+        action: impl FnOnce(&mut Magazines<T>) -> R,
+    ) -> Option<R> {
         let result = shard.try_with(action)?;
-        // Between the unlocking and the look at `closed`; `close` has its pair.
+        // Between the unlock and the load of `closed`; pairs with the fence in `close`.
         fence(Ordering::SeqCst);
         if self.is_closed() {
-            drop(shard.try_with(Rack::take_all));
+            drop(shard.try_with(Magazines::take_all));
         }
         Some(result)
     }
 
-    /// The shards of a class, beginning at `home`.
-    fn shards_from(&self, class: usize, home: usize) -> impl Iterator<Item = &Shard<T>> {
-        let shards = &self.class(class).shards;
-        (0..shards.len()).map(move |step| &shards[(home + step) & (shards.len() - 1)])
+    /// The shards of a class, beginning with `first`.
+    fn shards_from(&self, class: usize, first: usize) -> impl Iterator<Item = &Shard<T>> {
+        let shards = &self.classes[class].shards;
+        (0..shards.len()).map(move |step| &shards[(first + step) & (shards.len() - 1)])
     }
 
-    /// Takes a magazine, from `home` or else from somebody else's rack, with a credit per item.
-    pub(super) fn take(&self, class: usize, home: usize) -> Option<Magazine<T>> {
-        self.shards_from(class, home)
+    /// Takes a magazine, with one reservation per item.
+    pub(super) fn take(&self, class: usize, first_shard: usize) -> Option<Magazine<T>> {
+        self.shards_from(class, first_shard)
             .filter(|shard| shard.items() > 0)
             .take(TRIES_MAX)
-            .find_map(|shard| self.try_rack(shard, Rack::pop)?)
+            .find_map(|shard| self.try_shard(shard, Magazines::pop)?)
     }
 
-    /// Takes a magazine with a credit per item; hands it back if all racks it tried were busy, or
-    /// the depot is closed.
+    /// Stores a magazine, with one reservation per item.
+    ///
+    /// # Errors
+    ///
+    /// The magazine, if all locks that it tried are taken, or the depot is closed.
     pub(super) fn store(
         &self,
         class: usize,
-        home: usize,
+        first_shard: usize,
         magazine: Magazine<T>,
     ) -> Result<(), Magazine<T>> {
         if magazine.is_empty() {
             return Ok(());
         }
         let mut pending = Some(magazine);
-        for shard in self.shards_from(class, home).take(TRIES_MAX) {
+        for shard in self.shards_from(class, first_shard).take(TRIES_MAX) {
             if self.is_closed() {
                 break;
             }
-            let stored = self.try_rack(shard, |rack| pending.take().map(|full| rack.push(full)));
-            if stored.is_some() {
+            let push =
+                |magazines: &mut Magazines<T>| pending.take().map(|full| magazines.push(full));
+            if self.try_shard(shard, push).is_some() {
                 return Ok(());
             }
         }
         pending.map_or(Ok(()), Err)
     }
 
-    /// Takes one item, for those without a cache.
+    // Single items, for threads without a cache.
+
+    /// Takes one item.
     pub fn take_one(&self, class: usize) -> Option<Box<T>> {
         let item = self
             .shards_from(class, 0)
             .filter(|shard| shard.items() > 0)
             .take(TRIES_MAX)
-            .find_map(|shard| self.try_rack(shard, Rack::pop_one)?)?;
-        self.give(class, 1);
-        self.class(class).shared.recycled();
+            .find_map(|shard| self.try_shard(shard, Magazines::pop_one)?)?;
+        self.unreserve(class, 1);
+        self.classes[class].counts.recycled();
         Some(item)
     }
 
-    /// Keeps one item, for those without a cache; hands it back if it cannot be kept.
+    /// Stores one item.
+    ///
+    /// # Errors
+    ///
+    /// The item, if it cannot be kept; it counts as discarded.
     pub fn put_one(&self, class: usize, item: Box<T>) -> Result<(), Box<T>> {
         let outcome = self.try_put_one(class, item);
         if outcome.is_err() {
-            self.class(class).shared.discarded();
+            self.classes[class].counts.discarded();
         }
         outcome
     }
 
-    /// As [`Depot::put_one`], for an item that was never handed out.
+    /// Stores one item that was never handed out.
+    ///
+    /// # Errors
+    ///
+    /// The item, if it cannot be kept. It is not counted.
     pub fn try_put_one(&self, class: usize, item: Box<T>) -> Result<(), Box<T>> {
-        if self.is_closed() || self.lease(class, 1) == 0 {
+        if self.is_closed() || self.reserve(class, 1) == 0 {
             return Err(item);
         }
-        let batch = self.class(class).shape.batch;
+        let batch = self.classes[class].shape.batch;
         let mut pending = Some(item);
         for shard in self.shards_from(class, 0).take(TRIES_MAX) {
-            let put = |rack: &mut Rack<T>| pending.take().map(|item| rack.push_one(item, batch));
-            if self.try_rack(shard, put).is_some() {
+            let push = |magazines: &mut Magazines<T>| {
+                pending.take().map(|item| magazines.push_one(item, batch))
+            };
+            if self.try_shard(shard, push).is_some() {
                 return Ok(());
             }
         }
-        self.give(class, 1);
+        self.unreserve(class, 1);
         pending.map_or(Ok(()), Err)
     }
 
-    /// Counts an item that had to be made.
-    pub fn count_miss(&self, class: usize) {
-        self.class(class).shared.missed();
-    }
+    // Releasing idle items.
 
-    // Letting go.
-
-    /// Lets go of what nobody needed since the last sweep, calls thread caches to part with their
-    /// spare magazines, and returns the bytes let go. `wait`: also if that takes waiting for a lock.
+    /// Frees the magazines that were not needed since the last sweep, and returns their bytes. Thread caches
+    /// give up their previous magazines when they sync. `wait`: waits for locks; without it, skips what is locked.
     pub fn sweep(&self, wait: bool) -> usize {
-        self.order(1, wait);
-        self.release_each(wait, Rack::take_idle)
+        self.registry.begin_sweep(wait);
+        self.free_from_all(wait, Magazines::take_unused)
     }
 
-    /// Lets go of everything, tells thread caches to do the same, and returns the bytes let go.
+    /// Frees all magazines, and returns their bytes. Thread caches free their items when they sync.
     pub fn trim(&self) -> usize {
-        self.order(TRIM, true);
-        self.release_each(true, Rack::take_all)
+        self.registry.begin_trim(true);
+        self.free_from_all(true, Magazines::take_all)
     }
 
-    fn release_each(&self, wait: bool, pick: fn(&mut Rack<T>) -> Vec<Magazine<T>>) -> usize {
-        let mut released_bytes = 0;
+    fn free_from_all(
+        &self,
+        wait: bool,
+        choose: fn(&mut Magazines<T>) -> Vec<Magazine<T>>,
+    ) -> usize {
+        let mut freed_bytes = 0;
         for (index, class) in self.classes.iter().enumerate() {
             for shard in &class.shards {
-                let picked = if wait { Some(shard.with(pick)) } else { shard.try_with(pick) };
-                let magazines = picked.unwrap_or_default();
-                let count: usize = magazines.iter().map(Magazine::len).sum();
+                let chosen = if wait { Some(shard.with(choose)) } else { shard.try_with(choose) };
+                let magazines = chosen.unwrap_or_default();
+                let items: usize = magazines.iter().map(Magazine::len).sum();
+                // Without the lock: freeing runs code of the allocator.
                 drop(magazines);
-                self.give(index, count);
-                released_bytes += count * class.shape.item_bytes;
+                self.unreserve(index, items);
+                freed_bytes += items * class.shape.item_bytes;
             }
         }
-        released_bytes
+        freed_bytes
     }
 
-    /// Ends the depot: nothing is kept from now on. Waits for nobody.
+    /// Closes the depot: it keeps nothing from now on. Waits for no lock.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.order(TRIM, false);
-        // Whoever holds a rack now looks at `closed` once it has let go.
+        self.registry.begin_trim(false);
+        // A thread that holds a shard's lock now reads `closed` after it unlocks.
         fence(Ordering::SeqCst);
         for shard in self.classes.iter().flat_map(|class| &class.shards) {
-            drop(shard.try_with(Rack::take_all));
+            drop(shard.try_with(Magazines::take_all));
         }
     }
 
@@ -293,96 +278,60 @@ impl<T: Linked> Depot<T> {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Publishes an order and calls every thread cache to its slow path.
-    fn order(&self, step: u64, wait: bool) {
-        self.orders.fetch_add(step, Ordering::AcqRel);
-        // Pairs with `answers_to`: either the cache sees the order, or its limits stay zero.
-        fence(Ordering::SeqCst);
-        if wait {
-            self.registry.lock().call();
-        } else if let Some(registry) = self.try_registry() {
-            registry.call();
-        }
+    // Thread caches.
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.registry.epoch()
     }
 
-    pub(super) fn orders(&self) -> u64 {
-        self.orders.load(Ordering::Acquire)
-    }
-
-    /// Publishes the limits of a cache that has obeyed `orders`; zero if there are newer ones.
-    pub(super) fn answers_to(&self, orders: u64, counts: &Counts, credits: usize) {
-        counts.allow(credits);
-        fence(Ordering::SeqCst);
-        if self.orders() != orders {
-            counts.allow(0);
-        }
-    }
-
-    /// Returns whether between two orders everything was to be let go.
-    pub(super) fn trimmed_between(before: u64, after: u64) -> bool {
-        before / TRIM != after / TRIM
-    }
-
-    // Counting.
-
-    fn try_registry(&self) -> Option<impl std::ops::DerefMut<Target = Registry> + '_> {
-        let attempt = || {
-            let guard = self.registry.try_lock();
-            if guard.is_none() {
-                hint::spin_loop();
-            }
-            guard
-        };
-        std::iter::repeat_with(attempt).take(REGISTRY_TRIES).flatten().next()
-    }
-
-    /// Returns counters for a thread's work in a class, or `None` if the registry stays busy, as it
-    /// does for ever in the child of a fork that happened at the wrong moment.
     pub(super) fn register(&self, class: usize) -> Option<Arc<Counts>> {
-        let mut registry = self.try_registry()?;
-        let counts = Arc::new(Counts::new());
-        registry.live.push((class, Arc::clone(&counts)));
-        Some(counts)
+        self.registry.register(class)
     }
 
-    /// Adds the counters of a thread that ends to the sums. If the registry stays busy they stay
-    /// listed, which costs some memory and no truth.
-    pub(super) fn retire(&self, class: usize, counts: &Arc<Counts>) {
-        let Some(mut registry) = self.try_registry() else { return };
-        let live = registry.live.iter().position(|(_, other)| Arc::ptr_eq(other, counts));
-        if let Some(index) = live {
-            registry.live.swap_remove(index);
-            registry.retired[class].add(counts.totals());
-        }
+    pub(super) fn unregister(&self, class: usize, counts: &Arc<Counts>) {
+        self.registry.unregister(class, counts);
     }
 
-    /// Returns what happened in each class. *O*(threads × classes), under the registry's lock, so that no
-    /// thread is counted twice or not at all while it ends.
+    pub(super) fn publish_limits(&self, epoch: Epoch, counts: &Counts, reservations: usize) {
+        self.registry.publish_limits(epoch, counts, reservations);
+    }
+
+    // Queries and statistics.
+
+    /// Returns the shape of a class.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such class.
+    pub fn shape(&self, class: usize) -> Shape {
+        self.classes[class].shape
+    }
+
+    /// Counts an item that had to be made.
+    pub fn count_miss(&self, class: usize) {
+        self.classes[class].counts.missed();
+    }
+
+    /// Returns the events of each class. *O*(threads × classes).
     pub fn totals(&self) -> Vec<Totals> {
-        let registry = self.registry.lock();
-        let mut totals = registry.retired.to_vec();
-        for (class, counts) in &registry.live {
-            totals[*class].add(counts.totals());
-        }
+        let mut totals = self.registry.totals();
         for (total, class) in totals.iter_mut().zip(&self.classes) {
-            total.add(class.shared.totals());
+            total.add(class.counts.totals());
         }
         totals
     }
 
-    /// Returns the idle items of a class, wherever they are; exact while nobody moves any.
+    /// Returns the idle items of a class, wherever they are; exact while no thread moves any.
     pub fn idle(&self, class: usize) -> usize {
-        let registry = self.registry.lock();
-        let of_class = registry.live.iter().filter(|(other, _)| *other == class);
-        let held: usize = of_class.map(|(_, counts)| counts.held()).sum();
-        held + self.class(class).shards.iter().map(Shard::items).sum::<usize>()
+        let shards = &self.classes[class].shards;
+        self.registry.held_and(class, || shards.iter().map(Shard::items).sum())
     }
 }
 
 impl<T: Linked> Drop for Depot<T> {
     fn drop(&mut self) {
         debug_assert!(
-            self.classes.iter().all(|class| class.credits.left() <= class.shape.capacity)
+            self.classes.iter().all(|class| class.reservations.available() <= class.shape.capacity)
         );
     }
 }
@@ -390,6 +339,7 @@ impl<T: Linked> Drop for Depot<T> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::magazine::Cache;
 
     #[derive(Debug)]
     struct Item(Option<Box<Self>>);
@@ -403,46 +353,52 @@ mod tests {
     const SHAPE: Shape = Shape { item_bytes: 100, capacity: 8, batch: 2, share: 4 };
 
     #[test]
-    fn threads_that_come_one_after_another_look_in_different_places_first() {
+    fn threads_that_come_one_after_another_try_different_shards_first() {
         let depot: Depot<Item> = Depot::new(&[SHAPE], usize::MAX, 4);
-        let homes: Vec<_> = (0..4).map(|_| depot.next_home() % 4).collect();
-        assert!((0..4).all(|shard| homes.contains(&shard)), "{homes:?}");
+        let first: Vec<_> = (0..4).map(|_| depot.next_shard() % 4).collect();
+        assert!((0..4).all(|shard| first.contains(&shard)), "{first:?}");
     }
 
-    /// Racks that say they are empty cost no try.
+    /// Shards whose hint says that they are empty do not count as tried.
     #[test]
-    fn a_magazine_is_found_behind_any_number_of_empty_racks() {
+    fn a_magazine_is_found_behind_any_number_of_empty_shards() {
         let depot: Depot<Item> = Depot::new(&[SHAPE], usize::MAX, 4 * TRIES_MAX);
-        for home in 0..4 * TRIES_MAX {
+        for shard in 0..4 * TRIES_MAX {
             let mut magazine = Magazine::new();
             magazine.push(Box::new(Item(None)));
-            assert!(depot.store(0, home, magazine).is_ok());
-            assert_eq!(depot.take(0, home + 1).map(|found| found.len()), Some(1));
+            assert!(depot.store(0, shard, magazine).is_ok());
+            assert_eq!(depot.take(0, shard + 1).map(|found| found.len()), Some(1));
         }
     }
 
     #[test]
-    fn a_thread_that_ends_leaves_its_sums_and_no_counters() {
-        let depot: Depot<Item> = Depot::new(&[SHAPE, SHAPE], usize::MAX, 1);
-        for thread in 1..=3 {
-            let counts = depot.register(1).expect("nobody holds the registry");
-            counts.recycles.store(thread, Ordering::Relaxed);
-            assert_eq!(depot.registry.lock().live.len(), 1);
-            depot.retire(1, &counts);
-        }
-        assert!(depot.registry.lock().live.is_empty());
-        assert_eq!(depot.totals().iter().map(|totals| totals.recycles).collect::<Vec<_>>(), [0, 6]);
-    }
-
-    #[test]
-    fn a_credit_is_an_item_and_its_bytes() {
+    fn a_reservation_is_an_item_and_its_bytes() {
         let depot: Depot<Item> = Depot::new(&[SHAPE, SHAPE], 1000, 1);
-        assert_eq!(depot.lease(0, 5), 5);
-        assert_eq!(depot.lease(0, 5), 3, "the class keeps eight");
-        assert_eq!(depot.lease(1, 5), 2, "a thousand bytes are ten items");
-        assert_eq!([depot.credits_left(0), depot.credits_left(1)], [0, 6]);
-        depot.give(0, 8);
-        assert_eq!(depot.lease(1, 9), 6);
-        assert_eq!([depot.credits_left(0), depot.credits_left(1)], [8, 0]);
+        assert_eq!(depot.reserve(0, 5), 5);
+        assert_eq!(depot.reserve(0, 5), 3, "the class keeps eight");
+        assert_eq!(depot.reserve(1, 5), 2, "a thousand bytes are ten items");
+        assert_eq!([depot.available_items(0), depot.available_items(1)], [0, 6]);
+        depot.unreserve(0, 8);
+        assert_eq!(depot.reserve(1, 9), 6);
+        assert_eq!([depot.available_items(0), depot.available_items(1)], [8, 0]);
+    }
+
+    /// A sync that cannot store magazines loads one. The take behind it must use that.
+    #[test]
+    fn an_item_that_a_sync_has_loaded_is_taken_while_the_depot_is_busy() {
+        let depot: Depot<Item> = Depot::new(&[SHAPE], usize::MAX, 1);
+        let busy = &depot.classes[0].shards[0];
+        let mut cache = Cache::new(&depot);
+        for _ in 0..4 {
+            assert!(cache.put(&depot, 0, Box::new(Item(None))).is_ok());
+        }
+        assert!(cache.pop(0).is_some() && cache.pop(0).is_some() && cache.pop(0).is_none());
+        depot.sweep(true);
+        busy.with(|_| cache.sync(&depot));
+        depot.sweep(true);
+        busy.with(|_| assert!(cache.take(&depot, 0).is_some()));
+        assert_eq!(cache.held(0).0, 1);
+        cache.flush(&depot);
+        assert_eq!((depot.idle(0), depot.available_items(0)), (1, 7));
     }
 }

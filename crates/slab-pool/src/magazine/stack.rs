@@ -1,10 +1,10 @@
-//! A stack whose links lie in its items: pushing and popping allocate nothing.
+//! A stack whose links are in its items: pushing and popping allocate nothing.
 
 use std::mem;
 
-/// Something that can lie in a [`Stack`], because it has room for a link.
+/// An item of a [`Stack`]: it has a field for the link to the item below.
 pub trait Linked: Sized {
-    /// Returns the link, which is `None` while the item is in nobody's stack.
+    /// Returns the link. It is `None` while the item is in no stack.
     fn link(&mut self) -> &mut Option<Box<Self>>;
 }
 
@@ -20,13 +20,13 @@ impl<T: Linked> Stack<T> {
         Self { head: None }
     }
 
-    /// Puts an item on top.
+    /// Adds an item on top.
     #[inline(always)]
     pub fn push(&mut self, mut item: Box<T>) {
         let below = self.head.take();
         let unlinked = mem::replace(item.link(), below);
         debug_assert!(unlinked.is_none(), "an item is in one stack at most");
-        // Both are `None`; forgetting them spares the hot path two checks that say so.
+        // Both are `None`; forgetting them spares the hot path two checks.
         mem::forget(unlinked);
         mem::forget(self.head.replace(item));
     }
@@ -52,13 +52,13 @@ impl<T: Linked> Default for Stack<T> {
 }
 
 impl<T: Linked> Drop for Stack<T> {
-    /// One by one: the nested boxes would recurse as deep as the stack is high.
+    /// Drops the items one by one: dropping nested boxes would recurse as deep as the stack is high.
     fn drop(&mut self) {
         while self.pop().is_some() {}
     }
 }
 
-/// A stack that is moved as a whole and knows how many items it has.
+/// A stack that knows its length and is moved as a whole.
 #[derive(Debug)]
 pub struct Magazine<T: Linked> {
     items: Stack<T>,

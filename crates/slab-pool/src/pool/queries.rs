@@ -1,96 +1,114 @@
-//! What a pool can be asked.
+//! Queries and statistics.
 
 use std::sync::atomic::Ordering;
 
 use super::BufferPool;
+use crate::core::Core;
 use crate::leaks::Outstanding;
 use crate::magazine::Totals;
 use crate::stats::{BufferPoolStats, ClassStats, DetailedStats};
 
 impl BufferPool {
-    /// Returns the sizes of buffers: those that were set, and after them those that larger requests
-    /// get.
+    fn core(&self) -> &Core {
+        &self.open.core
+    }
+
+    /// Returns the sizes of buffers: those that were set, followed by those for larger requests.
     pub fn class_sizes(&self) -> &[usize] {
-        self.core.classes.sizes()
+        self.core().classes.sizes()
     }
 
-    /// Returns the class that a request of so many bytes gets; `None` if none is large enough.
+    /// Returns the class that serves a request of this size; `None` if all are smaller.
     pub fn class_of(&self, bytes: usize) -> Option<usize> {
-        self.core.classes.class_of(bytes)
+        self.core().classes.class_of(bytes)
     }
 
-    /// Returns how many buffers of a class are idle, those in thread caches included; 0 if there is no such
+    /// Returns the number of idle buffers of a class, those in thread caches included; 0 if there is no such
     /// class. Exact while no thread acquires, releases or ends. *O*(threads × classes).
     pub fn idle(&self, class: usize) -> usize {
-        if class < self.class_sizes().len() { self.core.depot.idle(class) } else { 0 }
+        if class < self.class_sizes().len() { self.core().depot.idle(class) } else { 0 }
     }
 
-    /// Returns how many buffers were handed out. *O*(threads × classes), as all of these.
+    /// Returns the bytes that the pool holds from the allocator: those of all buffers, idle or handed out, and their
+    /// headers.
+    pub fn held_bytes(&self) -> usize {
+        self.core().held_bytes()
+    }
+
+    /// Returns the bytes of the buffers that are handed out. As exact as [`BufferPool::idle`], and as expensive.
+    pub fn used_bytes(&self) -> usize {
+        let core = self.core();
+        core.held_capacity().saturating_sub(core.idle_bytes())
+    }
+
+    /// Returns the number of buffers handed out so far. *O*(threads × classes), as are the next three.
     pub fn allocations(&self) -> u64 {
         self.stats().allocations
     }
 
-    /// Returns how many of those were reused.
+    /// Returns how many of them were idle buffers.
     pub fn recycles(&self) -> u64 {
         self.stats().recycles
     }
 
-    /// Returns how many of those had to be allocated.
+    /// Returns how many of them had to be allocated.
     pub fn misses(&self) -> u64 {
         self.stats().misses
     }
 
-    /// Returns all three, and never such that they contradict one another. No number ever falls, and all are exact as soon
-    /// as the threads that did the work were joined.
+    /// Returns all three. They never contradict one another, never fall, and are exact once the threads that used the pool
+    /// were joined.
     pub fn stats(&self) -> BufferPoolStats {
-        let totals = self.core.depot.totals();
-        let recycles = totals.iter().map(|class| class.recycles).sum();
-        let misses: u64 = totals.iter().map(|class| class.misses).sum();
-        BufferPoolStats::new(recycles, misses + self.core.unclassed.load(Ordering::Relaxed))
+        self.sums(&self.core().depot.totals())
     }
 
-    /// Returns what the pool knows of itself, class by class.
+    fn sums(&self, totals: &[Totals]) -> BufferPoolStats {
+        let recycles = totals.iter().map(|class| class.recycles).sum();
+        let misses: u64 = totals.iter().map(|class| class.misses).sum();
+        BufferPoolStats::new(recycles, misses + self.core().unclassed.load(Ordering::Relaxed))
+    }
+
+    /// Returns all statistics, class by class.
     ///
     /// # Examples
     ///
     /// ```
-    /// # let pool = slab_pool::BufferPool::new(16);
+    /// # let pool = slab_pool::BufferPool::default();
     /// drop(pool.acquire(5000));
     /// let stats = pool.detailed_stats();
     /// assert_eq!((stats.classes[1].idle, stats.retained_bytes), (1, 8192));
     /// ```
     pub fn detailed_stats(&self) -> DetailedStats {
-        let depot = &self.core.depot;
-        let totals = depot.totals();
-        let unclassed = self.core.unclassed.load(Ordering::Relaxed);
-        let class = |(index, total): (usize, &Totals)| {
-            let shape = depot.shape(index)?;
-            Some(ClassStats {
+        let core = self.core();
+        let class_stats = |(class, total): (usize, &Totals)| {
+            let shape = core.depot.shape(class);
+            ClassStats {
                 bytes: shape.item_bytes,
                 capacity: shape.capacity,
-                idle: depot.idle(index),
+                idle: core.depot.idle(class),
                 thread_share: shape.share.min(shape.capacity),
                 recycles: total.recycles,
                 misses: total.misses,
                 discards: total.discards,
-            })
+            }
         };
-        let classes: Vec<_> = totals.iter().enumerate().filter_map(class).collect();
-        let recycles = totals.iter().map(|class| class.recycles).sum();
-        let misses: u64 = totals.iter().map(|class| class.misses).sum();
+        let totals = core.depot.totals();
+        let sums = self.sums(&totals);
+        let classes: Vec<_> = totals.iter().enumerate().map(class_stats).collect();
+        let class_misses: u64 = totals.iter().map(|class| class.misses).sum();
         DetailedStats {
-            totals: BufferPoolStats::new(recycles, misses + unclassed),
-            unclassed,
+            unclassed: sums.misses - class_misses,
+            totals: sums,
             retained_bytes: classes.iter().map(|class| class.idle * class.bytes).sum(),
-            retained_bytes_max: self.core.config.retained_bytes_max,
-            outstanding_bytes: self.core.gate.as_ref().map(|gate| gate.used_bytes()),
-            waiting: self.core.gate.as_ref().map_or(0, |gate| gate.waiting()),
+            retained_bytes_max: core.settings.retained_bytes_max,
+            outstanding_bytes: core.gate.as_ref().map(|gate| gate.used_bytes()),
+            waiting: core.gate.as_ref().map_or(0, |gate| gate.waiting()),
             classes,
         }
     }
 
-    /// Returns the buffers that are out, oldest first, if the pool [tracks](crate::BufferPoolBuilder::leak_tracking) them;
-    /// `None` if not.
+    /// Returns the buffers that are handed out, oldest first, if the pool [tracks](crate::BufferPoolBuilder::leak_tracking)
+    /// them; `None` if it does not.
     ///
     /// # Examples
     ///
@@ -105,6 +123,6 @@ impl BufferPool {
     /// # Ok::<(), slab_pool::PoolError>(())
     /// ```
     pub fn outstanding(&self) -> Option<Vec<Outstanding>> {
-        self.core.leaks.as_ref().map(|leaks| leaks.list())
+        self.core().leaks.as_ref().map(|leaks| leaks.list())
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use slab_pool::magazine::{Depot, Linked, Local, Shape};
+use slab_pool::magazine::{Cache, Depot, Linked, Shape};
 use slab_pool::{BufferPool, Oversize, PoolError, PooledBuffer, SharedBuffer, Zeroing};
 
 /// Bytes that make one operation.
@@ -32,7 +32,7 @@ impl Op {
     }
 }
 
-/// What a run did. Tests assert these numbers: a run that did nothing proves nothing.
+/// The operations that a run executed. Tests assert these numbers: a run that did nothing proves nothing.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Report {
     pub executed: usize,
@@ -53,7 +53,7 @@ impl Linked for Item {
 }
 
 const CLASSES: usize = 2;
-const LOCALS: usize = 3;
+const CACHES: usize = 3;
 
 /// Runs operations on thread caches over a depot; panics at the first item lost, doubled or over a limit.
 pub fn magazines(setup: u16, ops: &[Op]) -> Report {
@@ -63,21 +63,21 @@ pub fn magazines(setup: u16, ops: &[Op]) -> Report {
         |item_bytes| Shape::new(item_bytes, capacity, 8, usize::from(setup >> 6 & 3) * 4 + 1);
     let shapes = [shape(1), shape(3)];
     let depot = Depot::<Item>::new(&shapes, bytes_max, 1 << (setup >> 4 & 1));
-    let mut locals: Vec<_> = (0..LOCALS).map(|_| Local::new(&depot)).collect();
+    let mut caches: Vec<_> = (0..CACHES).map(|_| Cache::new(&depot)).collect();
     // Items outside, and the classes of those that the depot and the caches may hold.
     let mut out: Vec<(usize, Box<Item>)> = Vec::new();
     let mut idle: BTreeMap<u32, usize> = BTreeMap::new();
     let mut made = 0;
     let mut report = Report::default();
     for op in ops {
-        let (class, local) = (usize::from(op.low) % CLASSES, usize::from(op.low >> 1) % LOCALS);
+        let (class, cache) = (usize::from(op.low) % CLASSES, usize::from(op.low >> 1) % CACHES);
         let pick = usize::from(op.wide) % out.len().max(1);
         match op.kind % 32 {
             0..=11 => {
                 let found = match op.kind % 4 {
                     0 => depot.take_one(class),
-                    1 => locals[local].pop(class),
-                    _ => locals[local].take(&depot, class),
+                    1 => caches[cache].pop(class),
+                    _ => caches[cache].take(&depot, class),
                 };
                 let item = found.inspect(|item| {
                     assert_eq!(
@@ -100,8 +100,8 @@ pub fn magazines(setup: u16, ops: &[Op]) -> Report {
                 let number = item.number;
                 let outcome = match op.kind % 4 {
                     0 => depot.put_one(class, item),
-                    1 => locals[local].push(class, item),
-                    _ => locals[local].put(&depot, class, item),
+                    1 => caches[cache].push(class, item),
+                    _ => caches[cache].put(&depot, class, item),
                 };
                 match outcome {
                     Ok(()) => _ = idle.insert(number, class),
@@ -109,23 +109,23 @@ pub fn magazines(setup: u16, ops: &[Op]) -> Report {
                 }
             }
             26 => {
-                locals[local].flush(&depot);
+                caches[cache].flush(&depot);
                 idle.retain(|_, class| *class < CLASSES);
             }
             27 => {
-                locals[local] = {
-                    locals[local].flush(&depot);
-                    Local::new(&depot)
+                caches[cache] = {
+                    caches[cache].flush(&depot);
+                    Cache::new(&depot)
                 }
             }
-            28 => locals[local].settle(&depot),
+            28 => caches[cache].sync(&depot),
             29 => _ = depot.sweep(op.wide & 1 == 0),
             30 => _ = depot.trim(),
-            31 if op.low < 16 => _ = locals[local].trim(&depot),
+            31 if op.low < 16 => _ = caches[cache].trim(&depot),
             _ => {}
         }
         report.executed += 1;
-        check_magazines(&depot, &locals, &shapes, bytes_max);
+        check_magazines(&depot, &caches, &shapes, bytes_max);
         // Sweeps and trims free items without saying which.
         if (26..32).contains(&(op.kind % 32)) {
             let kept: usize = (0..CLASSES).map(|class| depot.idle(class)).sum();
@@ -136,37 +136,37 @@ pub fn magazines(setup: u16, ops: &[Op]) -> Report {
             }
         }
     }
-    for local in &mut locals {
-        local.flush(&depot);
+    for cache in &mut caches {
+        cache.flush(&depot);
     }
     for (class, shape) in shapes.iter().enumerate() {
-        assert_eq!(depot.credits_left(class) + depot.idle(class), shape.capacity);
+        assert_eq!(depot.available_items(class) + depot.idle(class), shape.capacity);
         while depot.take_one(class).is_some() {}
-        assert_eq!((depot.credits_left(class), depot.idle(class)), (shape.capacity, 0));
+        assert_eq!((depot.available_items(class), depot.idle(class)), (shape.capacity, 0));
     }
-    assert_eq!(depot.bytes_left(), bytes_max);
+    assert_eq!(depot.available_bytes(), bytes_max);
     report
 }
 
 fn check_magazines(
     depot: &Depot<Item>,
-    locals: &[Local<Item>],
+    caches: &[Cache<Item>],
     shapes: &[Shape],
     bytes_max: usize,
 ) {
     let mut bytes = 0;
     for (class, shape) in shapes.iter().enumerate() {
-        let held: Vec<_> = locals.iter().map(|local| local.held(class)).collect();
-        for &(items, credits) in &held {
-            assert!(items <= credits && credits <= shape.share, "{items} {credits} {shape:?}");
+        let held: Vec<_> = caches.iter().map(|cache| cache.held(class)).collect();
+        for &(items, reserved) in &held {
+            assert!(items <= reserved && reserved <= shape.share, "{items} {reserved} {shape:?}");
         }
-        let in_locals: usize = held.iter().map(|held| held.0).sum();
-        let in_depot = depot.idle(class) - in_locals;
-        let credits: usize = held.iter().map(|held| held.1).sum();
-        assert_eq!(in_depot + credits + depot.credits_left(class), shape.capacity);
-        bytes += (in_depot + credits) * shape.item_bytes;
+        let in_caches: usize = held.iter().map(|held| held.0).sum();
+        let in_depot = depot.idle(class) - in_caches;
+        let reserved: usize = held.iter().map(|held| held.1).sum();
+        assert_eq!(in_depot + reserved + depot.available_items(class), shape.capacity);
+        bytes += (in_depot + reserved) * shape.item_bytes;
     }
-    assert_eq!(bytes + depot.bytes_left(), bytes_max);
+    assert_eq!(bytes + depot.available_bytes(), bytes_max);
 }
 
 /// A buffer that is out, and what it must contain.

@@ -7,12 +7,12 @@ fn layout(size: usize, align: usize) -> Layout {
 
 fn at(arena: &Arena, offset: usize) -> NonNull<u8> {
     assert!(offset <= arena.region().len());
-    // SAFETY: asserted to lie in the arena.
+    // SAFETY: the offset was just checked.
     unsafe { arena.region().cast::<u8>().add(offset) }
 }
 
 #[test]
-fn overlap_is_seen_from_every_side() {
+fn overlap_is_found_on_every_side() {
     let arena = Arena::new(256, 0);
     let mut shadow = Shadow::new();
     shadow.add_region(arena.region());
@@ -28,7 +28,7 @@ fn overlap_is_seen_from_every_side() {
 }
 
 #[test]
-fn a_block_of_no_bytes_has_an_address_of_its_own() {
+fn a_block_of_no_bytes_has_a_distinct_address() {
     let arena = Arena::new(16, 0);
     let mut shadow = Shadow::new();
     shadow.add_region(arena.region());
@@ -61,26 +61,26 @@ fn one_changed_byte_is_named_and_a_resize_keeps_the_content() {
     shadow.add_region(arena.region());
     let (block, moved) = (at(&arena, 0), at(&arena, 100));
     shadow.insert(block, layout(21, 1)).expect("free");
-    // SAFETY: the arena is ours, and the block lies in it.
-    unsafe { shadow.fill(block) }.expect("live");
-    // SAFETY: as above; both lie in the arena and do not overlap.
-    unsafe { moved.copy_from_nonoverlapping(block, 21) };
+    // SAFETY: both blocks lie in the arena, which only this test uses, and do not overlap.
+    unsafe {
+        shadow.fill(block).expect("live");
+        moved.copy_from_nonoverlapping(block, 21);
+    }
     shadow.resize(block, moved, layout(50, 1)).expect("free");
-    // SAFETY: as above; 21 bytes were copied.
-    assert_eq!(unsafe { shadow.check_prefix(moved, 21) }, Ok(()));
-    // SAFETY: as above.
-    unsafe { shadow.fill(moved) }.expect("live");
-    // SAFETY: as above.
-    assert_eq!(unsafe { shadow.check_content(moved) }, Ok(()));
-    // SAFETY: byte 49 is the last of the block.
-    let last = unsafe { moved.add(49) };
-    // SAFETY: filled above.
-    let kept = unsafe { last.read() };
-    // SAFETY: as above.
-    unsafe { last.write(!kept) };
+    // SAFETY: the block lies in the arena. Its first 21 bytes were copied, and then all 50 are filled; byte 49 is
+    // the last of them.
+    let written = unsafe {
+        assert_eq!(shadow.check_prefix(moved, 21), Ok(()));
+        shadow.fill(moved).expect("live");
+        assert_eq!(shadow.check_content(moved), Ok(()));
+        let last = moved.add(49);
+        let written = last.read();
+        last.write(!written);
+        written
+    };
     let start = moved.addr().get();
-    let expected = ShadowError::Content { start, offset: 49, found: !kept, expected: kept };
-    // SAFETY: as above.
+    let expected = ShadowError::Content { start, offset: 49, found: !written, expected: written };
+    // SAFETY: the block lies in the arena and was filled.
     assert_eq!(unsafe { shadow.check_content(moved) }, Err(expected));
 }
 

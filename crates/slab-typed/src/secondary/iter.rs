@@ -1,4 +1,4 @@
-//! Iteration over a secondary map, and what takes many of its values out or puts many in.
+//! Iterators over a secondary map, and operations on many values.
 
 use core::iter::FusedIterator;
 
@@ -10,57 +10,27 @@ use crate::handle::Key;
 use crate::iter::{Drain, IntoIter, Iter, IterMut};
 
 impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
-    /// Drops all values and keeps the memory. If the drop of one panics the rest stay.
-    /// *O*(slots held / 64 + values).
+    /// Drops all values and keeps the memory. *O*(slots held / 64 + values).
     ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.insert(ada, 10)?;
-    /// scores.clear();
-    /// assert!(scores.is_empty());
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// If a destructor panics, the values after it stay.
     pub fn clear(&mut self) {
         self.storage.clear();
     }
 
     /// Drops the values for which `keep` returns `false`. *O*(slots held / 64 + values).
     ///
-    /// If `keep` or a drop panics the values behind stay.
-    ///
-    /// # Examples
-    ///
-    /// See [`SecondaryMap`].
+    /// If `keep` or a destructor panics, the values after it stay.
     pub fn retain(&mut self, mut keep: impl FnMut(K, &mut V) -> bool) {
         self.storage.retain(|handle, value| keep(K::from_handle(handle), value));
     }
 
-    /// Takes all values out, one at a time, and keeps the memory. Values that were not taken when
-    /// the iterator is dropped are dropped with it; if it is leaked they stay.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.insert(ada, 10)?;
-    /// assert!(scores.drain().eq([(ada, 10)]));
-    /// assert!(scores.is_empty());
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns an iterator that removes all values, and keeps the memory. Dropping it drops the values that it did not
+    /// yield; leaking it leaves them.
     pub fn drain(&mut self) -> Drain<'_, V, K, A> {
         Drain::new(&mut self.storage)
     }
 
-    /// Returns an iterator over handles and values, in the order of their slots.
-    /// *O*(slots held / 64 + values) in all.
+    /// Returns an iterator over keys and values, in slot order. The whole iteration is *O*(slots held / 64 + values).
     ///
     /// # Examples
     ///
@@ -68,47 +38,20 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     /// use slab_typed::{SecondaryMap, SlabAllocator};
     ///
     /// let mut players = SlabAllocator::new(64);
-    /// let (ada, bob) = (players.allocate("Ada")?, players.allocate("Bob")?);
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.extend([(bob, 7), (ada, 10)]);
+    /// let (ada, bob) = (players.insert("Ada"), players.insert("Bob"));
+    /// let scores: SecondaryMap<_, _> = [(bob, 7), (ada, 10)].into_iter().collect();
     /// assert!(scores.iter().eq([(ada, &10), (bob, &7)]));
-    /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
     pub fn iter(&self) -> Iter<'_, V, K, A> {
         Iter::new(&self.storage)
     }
 
-    /// Returns an iterator over handles and values that may be changed, as [`iter`](Self::iter).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.insert(ada, 10)?;
-    /// scores.iter_mut().for_each(|(_, score)| *score *= 2);
-    /// assert_eq!(scores[ada], 20);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns an iterator over keys and mutable values, as [`iter`](Self::iter).
     pub fn iter_mut(&mut self) -> IterMut<'_, V, K, A> {
         IterMut::new_mut(&mut self.storage)
     }
 
-    /// Returns an iterator over handles, as [`iter`](Self::iter).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.insert(ada, 10)?;
-    /// assert!(scores.keys().eq([ada]));
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns an iterator over keys, as [`iter`](Self::iter).
     pub fn keys(
         &self,
     ) -> impl DoubleEndedIterator<Item = K> + ExactSizeIterator + FusedIterator + Clone {
@@ -116,38 +59,13 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     }
 
     /// Returns an iterator over values, as [`iter`](Self::iter).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.insert(ada, 10)?;
-    /// assert!(scores.values().eq([&10]));
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
     pub fn values(
         &self,
     ) -> impl DoubleEndedIterator<Item = &V> + ExactSizeIterator + FusedIterator + Clone {
         self.iter().map(|(_, value)| value)
     }
 
-    /// Returns an iterator over values that may be changed, as [`iter`](Self::iter).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.insert(ada, 10)?;
-    /// scores.values_mut().for_each(|score| *score *= 2);
-    /// assert_eq!(scores[ada], 20);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns an iterator over mutable values, as [`iter`](Self::iter).
     pub fn values_mut(
         &mut self,
     ) -> impl DoubleEndedIterator<Item = &mut V> + ExactSizeIterator + FusedIterator {
@@ -156,20 +74,45 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
 }
 
 impl<K: Key, V, A: Allocator> Extend<(K, V)> for SecondaryMap<K, V, A> {
-    /// [Inserts](SecondaryMap::insert) each value. A value whose handle is stale is dropped: it could not be
-    /// looked up.
+    /// [Inserts](SecondaryMap::insert) each value. Values under stale keys are dropped.
     ///
     /// # Panics
     ///
-    /// If one is refused for another reason; those before it stay.
+    /// If a value is refused for another reason; the values before it stay.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         for (key, value) in entries {
-            match self.insert(key, value) {
+            match self.try_insert(key, value) {
                 Ok(_) => {}
                 Err(refused) if matches!(refused.reason(), SlabError::StaleHandle { .. }) => {}
                 Err(refused) => panic!("cannot extend: {refused}"),
             }
         }
+    }
+}
+
+impl<'a, K: Key, V: Copy, A: Allocator> Extend<(K, &'a V)> for SecondaryMap<K, V, A> {
+    /// [Inserts](SecondaryMap::insert) a copy of each value. Values under stale keys are dropped.
+    ///
+    /// # Panics
+    ///
+    /// If a value is refused for another reason; the values before it stay.
+    fn extend<I: IntoIterator<Item = (K, &'a V)>>(&mut self, entries: I) {
+        self.extend(entries.into_iter().map(|(key, &value)| (key, value)));
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<K: Key, V> FromIterator<(K, V)> for SecondaryMap<K, V> {
+    /// Stores each value in a map for the handles of an allocator with slabs of 1024 slots. Of two keys to one slot, the
+    /// later one wins.
+    ///
+    /// # Panics
+    ///
+    /// If memory is refused.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let mut map = Self::default();
+        map.extend(entries);
+        map
     }
 }
 

@@ -1,5 +1,6 @@
-//! More values behind the handles of an allocator.
+//! [`SecondaryMap`]: more values behind the handles of an allocator; its entries and iterators.
 
+mod entry;
 mod iter;
 
 use core::fmt;
@@ -12,25 +13,25 @@ use crate::error::{Inconsistency, InsertError, SlabError};
 use crate::geometry::CHUNK_SLOTS_MAX;
 use crate::handle::{Key, SlotHandle};
 use crate::storage::Storage;
+pub use entry::{Entry, OccupiedEntry, VacantEntry};
 use slab_traits::Global;
 
-/// Values behind the handles of a [`SlabAllocator`](crate::SlabAllocator), for what only some of its
-/// values have, or what is looked at apart from them.
+/// More values behind the handles of a [`SlabAllocator`](crate::SlabAllocator): for data that only some of its values
+/// have, or that is accessed separately.
 ///
-/// The map does not know when a value of the allocator is freed: what was stored for it stays until
-/// it is removed, replaced for the slot's next value, or found stale by [`retain`](Self::retain). Of a
-/// slot it holds the value for one generation at most, and a handle of another never reads it.
+/// The map does not notice when the allocator removes a value. The value stored for its handle stays until it is removed,
+/// replaced for a later handle to the slot, or dropped by [`retain`](Self::retain). The map stores a value for one handle
+/// to each slot, and no other handle reads it.
 ///
-/// A handle whose value was taken out, by [`remove`](Self::remove), [`clear`](Self::clear),
-/// [`drain`](Self::drain) or [`retain`](Self::retain), takes a value again. The map refuses a handle as stale once it
-/// has seen a later one to the same slot.
+/// After [`remove`](Self::remove), [`clear`](Self::clear), [`drain`](Self::drain) or [`retain`](Self::retain), values can
+/// be stored for the same handles again. A handle is stale for the map once a value was stored for a later handle to its
+/// slot.
 ///
-/// Memory is acquired by the block of up to 1024 slots in which a value is stored, and kept until the
-/// map is dropped. Besides, the directory has 16.2 bytes for each block up to the highest handle, which
-/// a forged handle can make 65 MiB: where handles come from strangers, ask the allocator first
-/// ([`contains`](crate::SlabAllocator::contains)), or set a bound
-/// ([`set_slots_max`](Self::set_slots_max)). Passes over the map look at the blocks held, not at the directory:
-/// after a forged handle they cost as much as before.
+/// Memory is requested by the block of up to 1024 slots in which a value is stored, and held until the map is dropped. The
+/// directory takes 16.2 bytes for each block up to the highest handle, so a forged handle can make it 65 MiB long. For
+/// handles from untrusted input, test [`contains`](crate::SlabAllocator::contains) first or set a bound with
+/// [`set_slots_max`](Self::set_slots_max), or use a [`SparseSecondaryMap`](crate::SparseSecondaryMap). Iteration only
+/// visits the blocks held, whatever the highest handle.
 ///
 /// # Examples
 ///
@@ -39,55 +40,50 @@ use slab_traits::Global;
 ///
 /// let mut players = SlabAllocator::new(64);
 /// let mut scores = SecondaryMap::new(64);
-/// let ada = players.allocate("Ada")?;
-/// scores.insert(ada, 10)?;
+/// let ada = players.insert("Ada");
+/// scores.insert(ada, 10);
 /// assert_eq!(scores.get(ada), Some(&10));
 ///
-/// players.free(ada)?;
-/// let bob = players.allocate("Bob")?; // In the slot where Ada was.
+/// players.remove(ada);
+/// let bob = players.insert("Bob"); // Reuses Ada's slot.
 /// assert_eq!(scores.get(bob), None);
 /// scores.retain(|key, _| players.contains(key));
 /// assert!(scores.is_empty());
-/// # Ok::<(), slab_typed::SlabError>(())
 /// ```
 pub struct SecondaryMap<K, V, A: Allocator = Global> {
-    /// Its lists are never used: slots are filled by name.
+    /// Its lists stay empty: slots are filled by handle.
     storage: Storage<V, A>,
-    /// Blocks that are accepted.
+    /// The blocks that are accepted.
     blocks_max: u32,
     key: PhantomData<fn() -> K>,
 }
 
 #[cfg(feature = "alloc")]
 impl<K, V> SecondaryMap<K, V> {
-    /// Returns an empty map for the handles of an allocator of this slab capacity. It has no memory
-    /// yet.
+    /// Returns an empty map for the handles of an allocator with this slab capacity. It requests no memory yet.
     ///
-    /// # Examples
-    ///
-    /// See [`SecondaryMap`].
+    /// 1024 suits every slab capacity, but wastes memory for smaller ones.
     pub const fn new(slab_capacity: usize) -> Self {
         Self::new_in(slab_capacity, Global)
     }
 }
 
+#[cfg(feature = "alloc")]
+impl<K: Key, V> SecondaryMap<K, V> {
+    /// Returns an empty map with memory for the handles to the first `slots` slots of an allocator with slabs of 1024.
+    ///
+    /// # Panics
+    ///
+    /// If memory is refused.
+    pub fn with_capacity(slots: usize) -> Self {
+        let mut map = Self::default();
+        map.set_capacity(slots);
+        map
+    }
+}
+
 impl<K, V, A: Allocator> SecondaryMap<K, V, A> {
-    /// As [`new`](SecondaryMap::new), over a memory source of the caller's.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use bumpalo::Bump;
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let arena = Bump::new();
-    /// let mut names = SlabAllocator::new(64);
-    /// let mut ages = SecondaryMap::new_in(64, &arena);
-    /// assert_eq!(arena.allocated_bytes(), 0);
-    /// ages.insert(names.allocate("Ada")?, 36)?;
-    /// assert!(arena.allocated_bytes() > 0);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// As [`new`](SecondaryMap::new), for a memory source.
     pub const fn new_in(slab_capacity: usize, source: A) -> Self {
         let block = if slab_capacity < CHUNK_SLOTS_MAX { slab_capacity } else { CHUNK_SLOTS_MAX };
         let storage = Storage::reusing_handles(block, source);
@@ -95,43 +91,27 @@ impl<K, V, A: Allocator> SecondaryMap<K, V, A> {
     }
 
     /// Returns the number of values. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.insert(ada, 10)?;
-    /// assert_eq!(scores.len(), 1);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
     pub fn len(&self) -> usize {
         self.storage.live_count()
     }
 
     /// Returns whether there is no value. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// assert!(scores.is_empty());
-    /// scores.insert(ada, 10)?;
-    /// assert!(!scores.is_empty());
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Makes [`insert`](Self::insert) refuse handles to slots of blocks beyond those that the first
-    /// `slots_max` slots take, so that no handle can make the directory larger than that: about 32
-    /// bytes for 1024 slots. What is stored stays. *O*(1).
+    /// Returns the number of slots for which memory is held. *O*(1).
+    pub fn capacity(&self) -> usize {
+        self.storage.held_slabs() as usize * self.storage.geometry.slab_capacity
+    }
+
+    /// Returns the bytes requested from the memory source. *O*(blocks).
+    pub fn held_bytes(&self) -> usize {
+        self.storage.bytes()
+    }
+
+    /// Refuses handles to slots beyond the blocks of the first `slots_max` slots. It bounds the directory at about 32
+    /// bytes per 1024 slots. Stored values stay. *O*(1).
     ///
     /// # Examples
     ///
@@ -141,7 +121,7 @@ impl<K, V, A: Allocator> SecondaryMap<K, V, A> {
     /// let mut scores = SecondaryMap::new(1024);
     /// scores.set_slots_max(1 << 20);
     /// let forged = SlotHandle::from_bits(1 << 32 | 0xFFFF_FFFF).unwrap();
-    /// let refused = scores.insert(forged, 7).unwrap_err();
+    /// let refused = scores.try_insert(forged, 7).unwrap_err();
     /// assert_eq!(refused.reason(), &SlabError::SlabIndexOutOfRange(4_194_303, 1024));
     /// ```
     pub const fn set_slots_max(&mut self, slots_max: usize) {
@@ -149,60 +129,148 @@ impl<K, V, A: Allocator> SecondaryMap<K, V, A> {
         self.blocks_max = if blocks < u32::MAX as usize { blocks as u32 } else { u32::MAX };
     }
 
-    /// Checks all bookkeeping. *O*(slots). For tests: nothing safe can break it.
+    /// Acquires memory for the handles to the first `slots` slots. *O*(slots).
+    ///
+    /// # Panics
+    ///
+    /// If memory is refused, or `slots` exceeds [`set_slots_max`](Self::set_slots_max).
+    #[track_caller]
+    pub fn set_capacity(&mut self, slots: usize) {
+        if let Err(reason) = self.try_set_capacity(slots) {
+            panic!("cannot hold {slots} slots: {reason}");
+        }
+    }
+
+    /// As [`set_capacity`](Self::set_capacity), without the panic.
     ///
     /// # Errors
     ///
-    /// The first [`Inconsistency`], which is a bug of this crate or of an `unsafe` elsewhere.
+    /// [`SlabError::OutOfMemory`], [`SlabError::IndexSpaceExhausted`], or [`SlabError::SlabIndexOutOfRange`] beyond
+    /// [`set_slots_max`](Self::set_slots_max). Blocks acquired before the refusal stay.
+    pub fn try_set_capacity(&mut self, slots: usize) -> Result<(), SlabError> {
+        let blocks = slots.div_ceil(self.storage.geometry.slab_capacity);
+        if blocks > self.blocks_max as usize {
+            return Err(SlabError::SlabIndexOutOfRange(blocks - 1, self.blocks_max as usize));
+        }
+        self.storage.check_room(blocks.saturating_sub(self.storage.held_slabs() as usize))?;
+        (0..blocks as u32).try_for_each(|block| self.hold(block))
+    }
+
+    /// Checks all bookkeeping. *O*(slots). For tests: safe code cannot break it.
     ///
-    /// # Examples
+    /// # Errors
     ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlotHandle};
-    ///
-    /// assert_eq!(SecondaryMap::<SlotHandle, u8>::new(64).validate(), Ok(()));
-    /// ```
+    /// The first [`Inconsistency`]: a bug in this crate or in unsafe code elsewhere.
     pub fn validate(&self) -> Result<(), Inconsistency> {
         self.storage.validate()
+    }
+
+    #[cfg(feature = "serde")]
+    pub(crate) fn storage(&self) -> &Storage<V, A> {
+        &self.storage
+    }
+
+    /// Returns a map of a storage whose slabs are single chunks and in which handles are reused.
+    #[cfg(feature = "serde")]
+    pub(crate) fn from_storage(mut storage: Storage<V, A>) -> Self {
+        storage.drop_lists();
+        Self { storage, blocks_max: u32::MAX, key: PhantomData }
+    }
+
+    /// Acquires a block unless it is held.
+    fn hold(&mut self, block: u32) -> Result<(), SlabError> {
+        if !self.storage.is_held(block) {
+            self.storage.hold(block)?;
+            self.storage.drop_lists();
+        }
+        Ok(())
+    }
+
+    /// Acquires the block of a handle, and returns the handle of the earlier value in its slot, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_insert`](SecondaryMap::try_insert).
+    fn make_room(&mut self, handle: SlotHandle) -> Result<Option<SlotHandle>, SlabError> {
+        let (slab, slot) = self.storage.geometry.locate(handle.index());
+        let slab_capacity = self.storage.geometry.slab_capacity;
+        if slot >= slab_capacity {
+            return Err(SlabError::SlotIndexOutOfRange(slot, slab as usize, slab_capacity));
+        }
+        if slab >= self.blocks_max {
+            return Err(SlabError::SlabIndexOutOfRange(slab as usize, self.blocks_max as usize));
+        }
+        self.hold(slab)?;
+        let generation = handle.generation();
+        let current = self.storage.generation(handle.index()).unwrap_or(0);
+        if current > generation {
+            let slab = slab as usize;
+            return Err(SlabError::StaleHandle { slab, slot, generation, current });
+        }
+        Ok(SlotHandle::from_parts(handle.index(), current))
+    }
+
+    /// Stores a value for a handle to a slot that [`make_room`](Self::make_room) found. Drops the `earlier` value.
+    fn fill(&mut self, handle: SlotHandle, earlier: Option<SlotHandle>, value: V) -> &mut V {
+        if let Some(earlier) = earlier {
+            self.storage.free(earlier);
+        }
+        let filled = self.storage.occupy(handle, value).is_ok();
+        debug_assert!(filled, "the slot was made vacant");
+        match self.storage.get_mut(handle) {
+            Some(value) => value,
+            None => unreachable!("the slot was just filled"),
+        }
     }
 }
 
 impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
-    /// Stores a value for a handle and returns the one that was stored for it. One that was stored
-    /// for an earlier handle to the same slot is dropped. *O*(1), but for a block that has to be
-    /// acquired.
+    /// Stores a value for a key and returns the previous one. *O*(1), plus the request for a block if necessary.
     ///
-    /// # Examples
+    /// A value stored for an earlier key to the same slot is dropped. If `key` itself is stale for the map, `value` is
+    /// dropped.
     ///
-    /// See [`SecondaryMap`].
+    /// # Panics
+    ///
+    /// If memory is refused, or the key is of an allocator with another slab capacity or beyond
+    /// [`set_slots_max`](Self::set_slots_max).
+    #[track_caller]
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        match self.try_insert(key, value) {
+            Ok(previous) => previous,
+            Err(refused) if matches!(refused.reason(), SlabError::StaleHandle { .. }) => None,
+            Err(refused) => panic!("cannot insert: {refused}"),
+        }
+    }
+
+    /// As [`insert`](Self::insert), but returns the value in the error.
     ///
     /// # Errors
     ///
-    /// The value comes back with [`SlabError::StaleHandle`] if something was stored for a later
-    /// handle to the same slot, [`SlabError::SlotIndexOutOfRange`] if the handle is not of an
-    /// allocator of this slab capacity, [`SlabError::SlabIndexOutOfRange`] if it lies beyond
-    /// [`set_slots_max`](Self::set_slots_max), [`SlabError::OutOfMemory`] or
-    /// [`SlabError::IndexSpaceExhausted`].
-    pub fn insert(&mut self, key: K, value: V) -> Result<Option<V>, InsertError<V>> {
+    /// [`SlabError::StaleHandle`] if a value was stored for a later key to the same slot,
+    /// [`SlabError::SlotIndexOutOfRange`] if the key is of an allocator with another slab capacity,
+    /// [`SlabError::SlabIndexOutOfRange`] if it is beyond [`set_slots_max`](Self::set_slots_max),
+    /// [`SlabError::OutOfMemory`] or [`SlabError::IndexSpaceExhausted`].
+    pub fn try_insert(&mut self, key: K, value: V) -> Result<Option<V>, InsertError<V>> {
         let handle = key.handle();
         if let Some(stored) = self.storage.get_mut(handle) {
             return Ok(Some(core::mem::replace(stored, value)));
         }
-        if let Err(reason) = self.make_room(handle) {
-            return Err(InsertError::new(value, reason));
-        }
-        match self.storage.occupy(handle, value) {
-            Ok(()) => Ok(None),
-            Err(_) => unreachable!("the slot was made vacant"),
+        match self.make_room(handle) {
+            Ok(earlier) => {
+                self.fill(handle, earlier, value);
+                Ok(None)
+            }
+            Err(reason) => Err(InsertError::new(value, reason)),
         }
     }
 
-    /// Returns the value stored for a handle, and if there is none stores what `make` returns. *O*(1),
-    /// as [`insert`](Self::insert). If `make` panics no value is stored.
+    /// Returns the entry of a key for in-place changes, or `None` if the key is stale for the map. *O*(1), as
+    /// [`insert`](Self::insert).
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// As [`insert`](Self::insert); `make` is not called then.
+    /// As [`insert`](Self::insert).
     ///
     /// # Examples
     ///
@@ -211,152 +279,89 @@ impl<K: Key, V, A: Allocator> SecondaryMap<K, V, A> {
     ///
     /// let mut players = SlabAllocator::new(64);
     /// let mut scores = SecondaryMap::new(64);
-    /// let ada = players.allocate("Ada")?;
+    /// let ada = players.insert("Ada");
     /// for points in [3, 4] {
-    ///     *scores.get_or_insert_with(ada, || 0)? += points;
+    ///     if let Some(entry) = scores.entry(ada) {
+    ///         *entry.or_insert(0) += points;
+    ///     }
     /// }
     /// assert_eq!(scores[ada], 7);
-    /// # Ok::<(), slab_typed::SlabError>(())
     /// ```
-    pub fn get_or_insert_with(
+    #[track_caller]
+    pub fn entry(&mut self, key: K) -> Option<Entry<'_, K, V, A>> {
+        match self.try_entry(key) {
+            Ok(entry) => Some(entry),
+            Err(SlabError::StaleHandle { .. }) => None,
+            Err(reason) => panic!("cannot insert: {reason}"),
+        }
+    }
+
+    /// As [`entry`](Self::entry), without the panic.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_insert`](Self::try_insert).
+    pub fn try_entry(&mut self, key: K) -> Result<Entry<'_, K, V, A>, SlabError> {
+        let handle = key.handle();
+        if self.storage.get(handle).is_some() {
+            return Ok(Entry::Occupied(OccupiedEntry::new(self, handle)));
+        }
+        let earlier = self.make_room(handle)?;
+        Ok(Entry::Vacant(VacantEntry::new(self, handle, earlier)))
+    }
+
+    /// Returns the value of a key; if there is none, stores the one that `make` returns. *O*(1), as
+    /// [`insert`](Self::insert). If `make` panics, nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_insert`](Self::try_insert); `make` is not called then.
+    pub fn try_get_or_insert_with(
         &mut self,
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<&mut V, SlabError> {
-        let handle = key.handle();
-        if self.storage.get(handle).is_none() {
-            self.make_room(handle)?;
-            let stored = self.storage.occupy(handle, make());
-            debug_assert!(stored.is_ok(), "the slot was made vacant");
-        }
-        match self.storage.get_mut(handle) {
-            Some(value) => Ok(value),
-            None => unreachable!("just found or stored"),
-        }
+        Ok(self.try_entry(key)?.or_insert_with(make))
     }
 
-    /// Makes the slot of a handle vacant, and of an earlier generation.
-    fn make_room(&mut self, handle: SlotHandle) -> Result<(), SlabError> {
-        let (slab, slot) = self.storage.geometry.locate(handle.index());
-        let capacity = self.storage.geometry.slab_capacity;
-        if slot >= capacity {
-            return Err(SlabError::SlotIndexOutOfRange(slot, slab as usize, capacity));
-        }
-        if slab >= self.blocks_max {
-            return Err(SlabError::SlabIndexOutOfRange(slab as usize, self.blocks_max as usize));
-        }
-        if !self.storage.is_held(slab) {
-            self.storage.hold(slab)?;
-            // Slots are filled by name here.
-            self.storage.drop_lists();
-        }
-        let generation = handle.generation();
-        let current = self.storage.generation(handle.index()).unwrap_or(0);
-        if current > generation {
-            let slab = slab as usize;
-            return Err(SlabError::StaleHandle { slab, slot, generation, current });
-        }
-        if let Some(earlier) = SlotHandle::from_parts(handle.index(), current) {
-            self.storage.free(earlier);
-        }
-        Ok(())
-    }
-
-    /// Returns the value stored for a handle. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.insert(ada, 10)?;
-    /// assert_eq!(scores.get(ada), Some(&10));
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns the value of a key. *O*(1).
     #[inline]
     pub fn get(&self, key: K) -> Option<&V> {
         self.storage.get(key.handle())
     }
 
-    /// Returns the value stored for a handle. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.insert(ada, 10)?;
-    /// if let Some(score) = scores.get_mut(ada) {
-    ///     *score += 1;
-    /// }
-    /// assert_eq!(scores[ada], 11);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns the value of a key. *O*(1).
     #[inline]
     pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
         self.storage.get_mut(key.handle())
     }
 
-    /// Returns whether a value is stored for a handle. *O*(1).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// assert!(!scores.contains(ada));
-    /// scores.insert(ada, 10)?;
-    /// assert!(scores.contains(ada));
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// Returns several values at once, or `None` if a key has no value or two keys are equal. *O*(`N`²).
+    pub fn get_disjoint_mut<const N: usize>(&mut self, keys: [K; N]) -> Option<[&mut V; N]> {
+        self.storage.get_disjoint_mut(keys.map(Key::handle))
+    }
+
+    /// Returns whether a value is stored for a key. *O*(1).
+    #[doc(alias = "contains_key")]
     #[inline]
     pub fn contains(&self, key: K) -> bool {
         self.get(key).is_some()
     }
 
-    /// Takes out the value stored for a handle, which may be stored for again. *O*(1).
+    /// Removes the value of a key and returns it. *O*(1).
     ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.insert(ada, 10)?;
-    /// assert_eq!((scores.remove(ada), scores.remove(ada)), (Some(10), None));
-    /// assert_eq!(scores.insert(ada, 11)?, None);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
+    /// A value can be stored for the key again.
     pub fn remove(&mut self, key: K) -> Option<V> {
         self.storage.take(key.handle())
     }
 }
 
 impl<K: Key, V: Clone, A: Allocator + Clone> SecondaryMap<K, V, A> {
-    /// Copies the values under the same handles. *O*(slots held + blocks up to the highest handle).
+    /// Copies the values under the same keys. *O*(slots held + blocks up to the highest handle).
     ///
     /// # Errors
     ///
     /// [`SlabError::OutOfMemory`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::{SecondaryMap, SlabAllocator};
-    ///
-    /// let ada = SlabAllocator::new(64).allocate("Ada")?;
-    /// let mut scores = SecondaryMap::new(64);
-    /// scores.insert(ada, 10)?;
-    /// assert_eq!(scores.try_clone()?[ada], 10);
-    /// # Ok::<(), slab_typed::SlabError>(())
-    /// ```
     pub fn try_clone(&self) -> Result<Self, SlabError> {
         let storage = self.storage.try_clone(self.storage.source().clone())?;
         Ok(Self { storage, blocks_max: self.blocks_max, key: PhantomData })
@@ -364,41 +369,63 @@ impl<K: Key, V: Clone, A: Allocator + Clone> SecondaryMap<K, V, A> {
 }
 
 impl<K: Key, V: Clone, A: Allocator + Clone> Clone for SecondaryMap<K, V, A> {
-    /// Copies the values under the same handles. *O*(slots).
+    /// Copies the values under the same keys.
     ///
     /// # Panics
     ///
-    /// If memory is refused; [`try_clone`](SecondaryMap::try_clone) says so instead.
+    /// If memory is refused; [`try_clone`](SecondaryMap::try_clone) returns the error instead.
     fn clone(&self) -> Self {
         self.try_clone().unwrap_or_else(|error| panic!("cannot clone: {error}"))
     }
 }
 
+#[cfg(feature = "alloc")]
+impl<K, V> Default for SecondaryMap<K, V> {
+    /// Returns an empty map for the handles of an allocator with slabs of 1024 slots.
+    fn default() -> Self {
+        Self::new(CHUNK_SLOTS_MAX)
+    }
+}
+
+impl<K: Key, V: PartialEq, A: Allocator, B: Allocator> PartialEq<SecondaryMap<K, V, B>>
+    for SecondaryMap<K, V, A>
+{
+    /// Returns whether both store equal values under equal keys.
+    fn eq(&self, other: &SecondaryMap<K, V, B>) -> bool {
+        self.storage.values_eq(&other.storage)
+    }
+}
+
+impl<K: Key, V: Eq, A: Allocator> Eq for SecondaryMap<K, V, A> {}
+
 impl<K: Key, V, A: Allocator> Index<K> for SecondaryMap<K, V, A> {
     type Output = V;
 
-    /// Returns the value stored for a handle.
+    /// Returns the value of a key.
     ///
     /// # Panics
     ///
     /// If there is none.
     fn index(&self, key: K) -> &V {
-        self.get(key).unwrap_or_else(|| panic!("no value for {:?}", key.handle()))
+        let handle = key.handle();
+        self.storage.get(handle).unwrap_or_else(|| panic!("no value for {handle:?}"))
     }
 }
 
 impl<K: Key, V, A: Allocator> IndexMut<K> for SecondaryMap<K, V, A> {
-    /// Returns the value stored for a handle.
+    /// Returns the value of a key.
     ///
     /// # Panics
     ///
     /// If there is none.
     fn index_mut(&mut self, key: K) -> &mut V {
-        self.get_mut(key).unwrap_or_else(|| panic!("no value for {:?}", key.handle()))
+        let handle = key.handle();
+        self.storage.get_mut(handle).unwrap_or_else(|| panic!("no value for {handle:?}"))
     }
 }
 
 impl<K: Key + fmt::Debug, V: fmt::Debug, A: Allocator> fmt::Debug for SecondaryMap<K, V, A> {
+    /// Shows each value by its key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
@@ -409,10 +436,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_map_asks_its_storage() {
+    fn validate_checks_the_storage() {
         let mut map = SecondaryMap::new(8);
-        map.insert(SlotHandle::live(0, 0), 1).expect("memory");
-        map.validate().expect("nothing is broken yet");
+        map.insert(SlotHandle::live(0, 0), 1);
+        map.validate().expect("the map is consistent");
         map.storage.damage();
         assert_eq!(map.validate().expect_err("damaged").what, "the floor is even");
     }

@@ -1,4 +1,4 @@
-//! What is serialised besides the values, how it is checked, and the storage that is made from it.
+//! The serialised numbers besides the values: their checks, and the storage made from them.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -12,31 +12,40 @@ use crate::geometry::{CHUNK_COUNT_MAX, Geometry, chunk_of, first_index, slot_of}
 use crate::handle::SlotHandle;
 use crate::storage::{RETIRED, Storage, WORN};
 
-/// What the words of `held` and `live` have a bit for: that many chunks or slots. A word is at least one byte of
-/// input in any format, so that the memory for these is bounded by the input's length.
+/// The bits of a word of `held` or `live`. A word is at least one byte of input in any format, so the memory for its
+/// chunks or slots is bounded by the input's length.
 const WORD_BITS: u32 = u64::BITS;
 
-/// Where the checksum starts: the golden ratio's bits, as in splitmix64.
+/// The initial checksum: the bits of the golden ratio, as in splitmix64.
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Everything of a storage but the values and the generations of their slots.
+/// All numbers of a storage, except the generations of slots with values.
 #[derive(Serialize, Deserialize)]
 pub struct Structure {
     slab_capacity: u64,
-    /// Where the generations of dead slots start that are not worn. Even, [`WORN`] at most.
+    /// The generation at which dead slots start that are not worn. Even, at most [`WORN`].
     generation_floor: u32,
-    /// A bit for each chunk, lowest first: set for the chunks of slabs that have values.
+    /// A bit for each chunk, lowest first: set in slabs with values.
     held: Vec<u64>,
-    /// As many words for each of these chunks as its slots need: a bit is set for a slot that has a value.
+    /// The words with a bit for each slot of these chunks: set if it has a value.
     live: Vec<u64>,
-    /// Indices and generations of dead slots past the generation [`WORN`], ascending. For a chunk that is not held
-    /// its first index stands for all its slots.
+    /// Ascending indices, and generations, of dead slots past the generation [`WORN`]. The first index of a chunk that is
+    /// not held stands for all its slots.
     worn: Vec<(u32, u32)>,
 }
 
 impl Structure {
     /// Returns the structure of a storage. *O*(slots held + ids).
     pub fn of<T, A: Allocator>(storage: &Storage<T, A>) -> Self {
+        Self::new(storage, true)
+    }
+
+    /// As [`of`](Self::of), without the generations of dead slots.
+    pub fn of_live<T, A: Allocator>(storage: &Storage<T, A>) -> Self {
+        Self::new(storage, false)
+    }
+
+    fn new<T, A: Allocator>(storage: &Storage<T, A>, with_dead: bool) -> Self {
         let Geometry { slab_capacity, chunks_per_slab, .. } = storage.geometry;
         let mut structure = Self {
             slab_capacity: slab_capacity as u64,
@@ -55,7 +64,11 @@ impl Structure {
                 }
             }
         }
-        // There is a bit for each chunk up to the end of the last slab that is named.
+        if !with_dead {
+            structure.worn.clear();
+            structure.generation_floor = 0;
+        }
+        // There is a bit for each chunk up to the end of the last slab that is held or worn.
         let last = structure.last_chunk().map(|chunk| chunk / chunks_per_slab);
         let chunks = last.map_or(0, |slab| storage.chunks_of(slab).end);
         structure.held.resize(chunks.div_ceil(WORD_BITS) as usize, 0);
@@ -87,16 +100,19 @@ impl Structure {
         }
     }
 
+    /// Returns the slots of a slab.
+    pub fn slab_capacity(&self) -> u64 {
+        self.slab_capacity
+    }
+
     /// Returns the last chunk that is held or has worn slots.
     fn last_chunk(&self) -> Option<u32> {
         let worn = self.worn.last().map(|&(index, _)| chunk_of(index));
         positions(&self.held).next_back().max(worn)
     }
 
-    /// Returns the checksum of all numbers, of the lengths of the lists, and of the generations of the `count` live
-    /// slots.
-    ///
-    /// Each number goes through a one-to-one step: if a single one is another, so is the checksum.
+    /// Returns the checksum of all numbers, the lengths of the lists, and the generations of the `count` live slots. A
+    /// change of one number changes it, because each step is one-to-one.
     pub fn checksum(&self, count: usize, generations: impl Iterator<Item = u32>) -> u64 {
         let Self { slab_capacity, generation_floor, held, live, worn } = self;
         let lengths = [held.len(), live.len(), worn.len(), count].map(|length| length as u64);
@@ -104,19 +120,20 @@ impl Structure {
         let worn = worn.iter().flat_map(|&(index, generation)| [index, generation]);
         let numbers = head.chain(held.iter().copied()).chain(live.iter().copied());
         let numbers = numbers.chain(worn.chain(generations).map(u64::from));
-        numbers.fold(SEED, |sum, number| scrambled(sum ^ number))
+        checksum(numbers)
     }
 
-    /// Makes a storage with the values of `entries`, in the order of their slots, each behind its slot's
-    /// generation. Whatever decides how much memory is acquired is checked before.
+    /// Returns a storage, made by `make` for a slab capacity, with the values of `entries`: generation and value of each
+    /// live slot, in slot order. All numbers that decide how much memory is acquired are checked before. The caller
+    /// rebuilds the lists.
     pub fn restore<T, A: Allocator>(
         &self,
         entries: Vec<(u32, T)>,
-        source: A,
         bytes_max: usize,
+        make: impl FnOnce(usize) -> Storage<T, A>,
     ) -> Result<Storage<T, A>, String> {
         let slab_capacity = usize::try_from(self.slab_capacity).map_err(|_| self.too_large())?;
-        let mut storage = Storage::new(slab_capacity, source);
+        let mut storage = make(slab_capacity);
         let known = self.check(storage.geometry)?;
         self.check_entries(storage.geometry, &entries)?;
         match storage.bytes_of(known, positions(&self.held)) {
@@ -143,7 +160,6 @@ impl Structure {
                 return Err(format!("worn slot {index} is live"));
             }
         }
-        storage.relist();
         Ok(storage)
     }
 
@@ -151,7 +167,7 @@ impl Structure {
         format!("slabs of {} slots exceed the address space", self.slab_capacity)
     }
 
-    /// Checks that the numbers agree with one another, and returns how many chunks they name. *O*(words).
+    /// Checks that the numbers are consistent, and returns how many chunks they name. *O*(words).
     fn check(&self, geometry: Geometry) -> Result<u32, String> {
         let floor = self.generation_floor;
         if floor > WORN || !floor.is_multiple_of(2) {
@@ -174,7 +190,7 @@ impl Structure {
         };
         let mut words = 0;
         for chunk in positions(&self.held) {
-            // That its neighbours in the slab are held says that all are, as they have neighbours too.
+            // If the neighbours of each held chunk in its slab are held, the whole slab is.
             let place = chunk % geometry.chunks_per_slab;
             let whole = (place == 0 || is_held(chunk - 1))
                 && (place == geometry.chunks_per_slab - 1 || is_held(chunk + 1));
@@ -223,7 +239,7 @@ impl Structure {
         }
     }
 
-    /// The chunks and, counted within them, slots that are live, in order.
+    /// Returns the chunk of each live slot and its slot within that chunk, in order.
     fn live_slots(&self, geometry: Geometry) -> impl Iterator<Item = (u32, u32)> {
         let mut rest = &self.live[..];
         positions(&self.held).flat_map(move |chunk| {
@@ -235,13 +251,23 @@ impl Structure {
     }
 }
 
-/// Returns the positions of the bits that are set.
+/// Returns the positions of the set bits.
 fn positions(words: &[u64]) -> impl DoubleEndedIterator<Item = u32> {
     let filled = words.iter().enumerate().filter(|(_, word)| **word != 0);
     filled.flat_map(|(at, &word)| {
         let set = (0..WORD_BITS).filter(move |bit| word >> bit & 1 == 1);
         set.map(move |bit| at as u32 * WORD_BITS + bit)
     })
+}
+
+/// Returns the checksum of handles and their number.
+pub fn checksum_of<V>(entries: &[(SlotHandle, V)]) -> u64 {
+    let handles = entries.iter().map(|(handle, _)| handle.to_bits());
+    checksum([entries.len() as u64].into_iter().chain(handles))
+}
+
+fn checksum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(SEED, |sum, number| scrambled(sum ^ number))
 }
 
 /// One-to-one mixing: the finaliser of splitmix64 (Steele, Lea and Flood 2014).

@@ -1,4 +1,4 @@
-//! The table of chunks: the bases that lookups load, the records beside them, and the set of those held.
+//! The table of chunks: the bases that lookups load, the records beside them, and the set of the held chunks.
 #![expect(unsafe_code, reason = "three arrays in a raw block")]
 
 use core::alloc::Layout;
@@ -12,17 +12,16 @@ use super::held_set::{self, HeldSet};
 use super::{NEVER, NONE};
 use crate::error::SlabError;
 
-/// The chunks that the first block has room for: most allocators stay that small.
+/// The chunks that the first block has room for. Most allocators stay that small.
 const CAPACITY_MIN: u32 = 4;
 
-/// What is known of a chunk besides its base. Small, so that the directory of half a million slots
-/// stays in the first cache.
+/// The state of a chunk. Small, so that the directory of half a million slots stays in the L1 cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record {
-    /// While vacant, where the generations start when it is acquired again; even. While fresh or cleared,
-    /// the next chunk on the list of these.
+    /// While vacant, the even generation at which its slots start when it is acquired again. While fresh or cleared, the
+    /// next chunk on the list of these.
     pub link: u32,
-    /// Live slots when they were last counted, and moves since.
+    /// Live slots when they were last counted, corrected for moves since.
     pub live: u16,
     pub state: State,
 }
@@ -31,11 +30,11 @@ pub(super) struct Record {
 pub(super) enum State {
     /// Not held.
     Vacant,
-    /// Held, and no slot was ever filled since: all are of one generation.
+    /// Held, and no slot was filled since. All slots have one generation.
     Fresh,
-    /// Held, and no slot is live, listed or retired. Generations differ.
+    /// Held, and no slot is live, listed or retired. The generations differ.
     Cleared,
-    /// Held, and its slots were handed out or listed.
+    /// Held, and its slots are live, untouched, listed or retired.
     Carved,
 }
 
@@ -48,32 +47,30 @@ impl Record {
         self.state != State::Vacant
     }
 
-    /// Where the generations of a chunk that is vacant start.
+    /// The generation at which the slots of a vacant chunk start.
     pub fn floor(&self) -> Option<u32> {
         (!self.is_held()).then_some(self.link)
     }
 }
 
-/// The base of chunks that are not held.
+/// The base of a chunk that is not held.
 pub(super) fn never() -> NonNull<u32> {
     NonNull::from(&NEVER).cast()
 }
 
-/// Bases and records of `len` chunks and the set of those held, in one block: all bases first, the records
-/// behind them, the set at the end.
+/// Bases and records of `len` chunks and the set of the held ones, in one block: bases, records, set.
 ///
 /// # Invariants
 ///
-/// - **D1 (block)**: unless `capacity` is zero, `bases` is the start of a block of
-///   `layout(capacity)`, given by the source that is passed to every call. `records` points
-///   behind the `capacity` bases, `held` behind the records, at `word_count(capacity)` initialised words. The
-///   first `len` bases and records are initialised; `len <= capacity`.
-/// - **D2 (set)**: the set has the chunks whose base is not [`never`], all below `len`.
+/// - **D1 (block)**: unless `capacity` is zero, `bases` is the start of a block of `layout(capacity)`, allocated by the
+///   source that is passed to every call. `records` points behind the `capacity` bases, and `held` behind the records, at
+///   `word_count(capacity)` initialised words. The first `len` bases and records are initialised; `len <= capacity`.
+/// - **D2 (set)**: the set contains the chunks whose base is not [`never`], all below `len`.
 pub(super) struct Directory {
     bases: NonNull<NonNull<u32>>,
     records: NonNull<Record>,
     held: NonNull<u64>,
-    /// As wide as a register, which saves lookups an extension.
+    /// As wide as a register, so that lookups need no extension.
     len: usize,
     capacity: u32,
 }
@@ -106,10 +103,8 @@ impl Directory {
     /// The directory [`contains`](Self::contains) the chunk.
     #[inline]
     pub unsafe fn base(&self, chunk: usize) -> NonNull<u32> {
-        // SAFETY: in bounds by the caller's promise.
-        let base = unsafe { self.bases.add(chunk) };
-        // SAFETY: initialised by D1.
-        unsafe { base.read() }
+        // SAFETY: in bounds by the precondition, and initialised by D1.
+        unsafe { self.bases.add(chunk).read() }
     }
 
     /// Returns a chunk's record, or `None` beyond the last.
@@ -118,29 +113,23 @@ impl Directory {
         if !self.contains(chunk as usize) {
             return None;
         }
-        // SAFETY: in bounds, as was just compared.
-        let record = unsafe { self.records.add(chunk as usize) };
-        // SAFETY: initialised by D1.
-        Some(unsafe { record.as_ref() })
+        // SAFETY: the bound was just compared, and the record is initialised by D1.
+        Some(unsafe { self.records.add(chunk as usize).as_ref() })
     }
 
-    /// Writes the base of a chunk and puts it into the set, or takes it out.
+    /// Writes the base of a chunk and adds the chunk to the set, or removes it.
     fn set_base(&mut self, chunk: u32, base: NonNull<u32>) {
         assert!(self.contains(chunk as usize));
-        // SAFETY: in bounds, as was just compared.
-        let cell = unsafe { self.bases.add(chunk as usize) };
-        // SAFETY: owned by D1.
-        unsafe { cell.write(base) };
+        // SAFETY: the bound was just compared, and the block is owned by D1.
+        unsafe { self.bases.add(chunk as usize).write(base) };
         let capacity = self.capacity;
         held_set::set(self.held_words(), capacity, chunk, base != never());
     }
 
     pub fn set_record(&mut self, chunk: u32, record: Record) {
         assert!(self.contains(chunk as usize));
-        // SAFETY: in bounds, as was just compared.
-        let cell = unsafe { self.records.add(chunk as usize) };
-        // SAFETY: owned by D1.
-        unsafe { cell.write(record) };
+        // SAFETY: the bound was just compared, and the block is owned by D1.
+        unsafe { self.records.add(chunk as usize).write(record) };
     }
 
     /// Makes a vacant chunk a fresh one whose generations start at `base`.
@@ -149,10 +138,10 @@ impl Directory {
         self.set_record(chunk, Record { link: NONE, live: 0, state: State::Fresh });
     }
 
-    /// Takes the block of a chunk out of the table, whatever its record says. `None` if there is none.
+    /// Removes the block of a chunk from the table, whatever its record says, and returns it if there is one.
     pub fn take_block(&mut self, chunk: u32) -> Option<NonNull<u32>> {
         assert!(self.contains(chunk as usize));
-        // SAFETY: just compared.
+        // SAFETY: the bound was just compared.
         let base = unsafe { self.base(chunk as usize) };
         self.set_base(chunk, never());
         (base != never()).then_some(base)
@@ -161,25 +150,25 @@ impl Directory {
     /// Returns the chunks that are held.
     pub fn held(&self) -> HeldSet<'_> {
         let words = held_set::word_count(self.capacity);
-        // SAFETY: so many initialised words lie there by D1; none, unless there is a block.
+        // SAFETY: `held` points to this many initialised words by D1: none, unless there is a block.
         let words = unsafe { slice::from_raw_parts(self.held.as_ptr(), words) };
         HeldSet::new(words, self.capacity)
     }
 
     fn held_words(&mut self) -> &mut [u64] {
         let words = held_set::word_count(self.capacity);
-        // SAFETY: as in `held`, and the block is owned.
+        // SAFETY: `held` points to this many initialised words by D1, and the block is owned.
         unsafe { slice::from_raw_parts_mut(self.held.as_ptr(), words) }
     }
 
-    /// Returns the groups of `stride` chunks the first of which is held, in order. *O*(1) a group, but for the
-    /// words that [`HeldSet::first_from`] reads.
+    /// Returns the groups of `stride` chunks whose first chunk is held, in order. Each costs one
+    /// [`HeldSet::first_from`].
     pub fn held_groups(&self, stride: u32) -> HeldGroups<'_> {
         HeldGroups { held: self.held(), chunks: 0..self.len(), stride }
     }
 
-    /// Lengthens the table to `len` chunks, the new ones vacant. Amortised *O*(1) a chunk. If memory
-    /// is refused nothing changes.
+    /// Lengthens the table to `len` chunks. The new ones are vacant. Amortised *O*(1) per chunk. If memory is refused
+    /// nothing changes.
     pub fn extend(
         &mut self,
         len: u32,
@@ -190,10 +179,9 @@ impl Directory {
             self.resize(len.max(self.capacity.saturating_mul(2)).max(CAPACITY_MIN), source)?;
         }
         for chunk in self.len()..len {
-            // SAFETY: below the capacity, which was just made large enough.
-            let base = unsafe { self.bases.add(chunk as usize) };
-            // SAFETY: owned by D1. The set has no chunk from `len` on, by D2.
-            unsafe { base.write(never()) };
+            // SAFETY: the capacity was just made large enough, and the block is owned by D1. The set contains no chunk
+            // from `len` on, by D2.
+            unsafe { self.bases.add(chunk as usize).write(never()) };
             self.len += 1;
             self.set_record(chunk, Record::vacant(floor));
         }
@@ -206,8 +194,7 @@ impl Directory {
         self.len = self.len.min(len as usize);
     }
 
-    /// Gives back what the table does not need. Does nothing if memory for the smaller one is
-    /// refused.
+    /// Shrinks the block to the table's length. Does nothing if memory for the smaller block is refused.
     pub fn shrink_to_fit(&mut self, source: &impl Allocator) {
         if self.len == 0 {
             self.release(source);
@@ -216,12 +203,12 @@ impl Directory {
         }
     }
 
-    /// Gives the block back.
+    /// Deallocates the block.
     pub fn release(&mut self, source: &impl Allocator) {
         self.replace(Self::new(), source);
     }
 
-    /// Becomes another table, and gives the block of this one back: last, because a source may panic.
+    /// Becomes another table, and deallocates the block of this one: last, because the source may panic.
     fn replace(&mut self, other: Self, source: &impl Allocator) {
         let Self { bases, capacity, .. } = core::mem::replace(self, other);
         if capacity != 0
@@ -237,15 +224,14 @@ impl Directory {
         Self::layout(self.capacity).map_or(0, |parts| parts.layout.size())
     }
 
-    /// The bytes of a table that was made for `len` chunks at once. `None` if the address space cannot hold
-    /// them.
+    /// The bytes of a table made for `len` chunks at once, or `None` if the address space cannot hold them.
     #[cfg(feature = "serde")]
     pub fn bytes_for(len: u32) -> Option<usize> {
         let capacity = if len == 0 { 0 } else { len.max(CAPACITY_MIN) };
         Self::layout(capacity).map(|parts| parts.layout.size())
     }
 
-    /// The layout for `capacity` chunks, and where the parts behind the bases start.
+    /// The layout for `capacity` chunks, and the offsets of records and set.
     fn layout(capacity: u32) -> Option<Parts> {
         let bases = Layout::array::<NonNull<u32>>(capacity as usize).ok()?;
         let records = Layout::array::<Record>(capacity as usize).ok()?;
@@ -263,17 +249,17 @@ impl Directory {
         let block = source.allocate(parts.layout).map_err(|_| refused(parts.layout.size()))?;
         let block = block.cast::<u8>();
         let bases = block.cast::<NonNull<u32>>();
-        // SAFETY: the layout says that the records start there, in the block.
-        let records = unsafe { block.add(parts.records) }.cast::<Record>();
-        // SAFETY: the layout says that the set starts there, in the block.
-        let held = unsafe { block.add(parts.held) }.cast::<u64>();
         let len = self.len;
-        // SAFETY: the first `len` are initialised by D1, and the new block has room for them.
-        unsafe { ptr::copy_nonoverlapping(self.bases.as_ptr(), bases.as_ptr(), len) };
-        // SAFETY: as above.
-        unsafe { ptr::copy_nonoverlapping(self.records.as_ptr(), records.as_ptr(), len) };
-        // SAFETY: the set's words lie in the new block.
-        unsafe { ptr::write_bytes(held.as_ptr(), 0, held_set::word_count(capacity)) };
+        // SAFETY: both offsets lie in the block, whose layout has room for `capacity` bases and records and for the
+        // words of the set. The first `len` bases and records of the old block are initialised by D1.
+        let (records, held) = unsafe {
+            let records = block.add(parts.records).cast::<Record>();
+            let held = block.add(parts.held).cast::<u64>();
+            ptr::copy_nonoverlapping(self.bases.as_ptr(), bases.as_ptr(), len);
+            ptr::copy_nonoverlapping(self.records.as_ptr(), records.as_ptr(), len);
+            ptr::write_bytes(held.as_ptr(), 0, held_set::word_count(capacity));
+            (records, held)
+        };
         let mut table = Self { bases, records, held, len, capacity };
         let mut next = 0;
         while let Some(chunk) = self.held().first_from(next) {
@@ -285,7 +271,7 @@ impl Directory {
     }
 }
 
-/// Where the parts of a directory's block lie.
+/// The layout of a directory's block, and the offsets of its parts.
 struct Parts {
     layout: Layout,
     records: usize,
@@ -295,7 +281,7 @@ struct Parts {
 /// See [`Directory::held_groups`].
 pub(super) struct HeldGroups<'a> {
     held: HeldSet<'a>,
-    /// What is left to look at, from both ends.
+    /// The chunks that were not visited from either end.
     chunks: Range<u32>,
     stride: u32,
 }

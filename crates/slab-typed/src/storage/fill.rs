@@ -1,5 +1,5 @@
-//! Storing values: in the slot vacated last, else in the next one that was never filled.
-#![expect(unsafe_code, reason = "writes values into slots that the lists vouch for")]
+//! Stores values: in the slot vacated last, else in the next slot that was never filled.
+#![expect(unsafe_code, reason = "writes values into vacant slots")]
 
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -13,17 +13,17 @@ use super::slot::{Link, Slot};
 use crate::geometry::{first_index, slot_of};
 use crate::handle::SlotHandle;
 
-/// The slots of a chunk that were never filled since it was acquired: no link was written to them.
+/// The slots of a chunk that were never filled since it was acquired. They hold no links.
 ///
-/// What [`Storage::fill`] needs is kept ready, so that it loads nothing from the chunk.
+/// It has all that [`Storage::fill`] needs, so that filling one of them loads nothing from the chunk.
 pub(super) struct Untouched<T> {
-    /// The chunk's generations, the first one's address.
+    /// The address of the chunk's first generation.
     generations: NonNull<u32>,
-    /// The chunk's slots, the first one's address.
+    /// The address of the chunk's first slot.
     slots: NonNull<Slot<T>>,
-    /// The handle given out next, unless none is untouched.
+    /// The handle of the next slot, unless there is none.
     next: SlotHandle,
-    /// The index behind the chunk's last slot; that of `next` if none is untouched.
+    /// The index after the chunk's last slot; that of `next` if no slot is untouched.
     end: u32,
 }
 
@@ -41,7 +41,7 @@ impl<T> Untouched<T> {
         self.end - self.next.index()
     }
 
-    /// The generation in which each of them will be live.
+    /// The generation that each of them gets when it is filled.
     pub const fn generation(&self) -> u32 {
         self.next.generation()
     }
@@ -57,16 +57,16 @@ impl<T, A: Allocator> Storage<T, A> {
     ///
     /// # Safety
     ///
-    /// The chunk is held and carved, all its slots are dead, of one generation and on no list, and
-    /// nothing is untouched.
+    /// The chunk is held and carved. All its slots are dead, have one generation and are on no list. No slot is
+    /// untouched.
     pub(super) unsafe fn set_untouched(&mut self, chunk: u32) {
         let (first, len) = (first_index(chunk), self.geometry.len_of(chunk));
-        // SAFETY: held, and so below `directory.len`.
-        let place = unsafe { self.place(first) };
-        // SAFETY: a held chunk has a first slot.
-        let slots = unsafe { self.slot(&place) };
-        // SAFETY: readable and initialised by S2.
-        let dead = unsafe { place.generation().read() };
+        // SAFETY: the chunk is held, so the directory has it, it has a first slot, and its generations are initialised
+        // by S2.
+        let (place, slots, dead) = unsafe {
+            let place = self.place(first);
+            (place, self.slot(&place), place.generation().read())
+        };
         self.untouched = Untouched {
             generations: place.generation(),
             slots,
@@ -75,87 +75,93 @@ impl<T, A: Allocator> Storage<T, A> {
         };
     }
 
-    /// Returns the handle that the next [`fill`](Self::fill) will return, or `None` if
-    /// [`prepare`](Self::prepare) has to be called first. *O*(1).
+    /// Returns whether a slot can be filled without [`prepare`](Self::prepare). *O*(1).
     #[inline]
-    pub fn next_handle(&self) -> Option<SlotHandle> {
-        if self.head.depth() == 0 {
-            return (self.untouched.count() > 0).then_some(self.untouched.next);
-        }
-        let index = self.head.index();
-        // SAFETY: listed slots lie in held chunks, by S3.
-        let place = unsafe { self.place(index) };
-        // SAFETY: readable and initialised by S2.
-        let generation = unsafe { place.generation().read() };
-        Some(SlotHandle::live(index, generation))
+    pub fn has_vacant(&self) -> bool {
+        self.head.depth() != 0 || self.untouched.count() != 0
     }
 
-    /// Stores a value in the slot vacated last, or else in one never filled, or gives it back if
-    /// [`prepare`](Self::prepare) has to be called first. *O*(1).
+    /// Returns the handle that the next [`fill`](Self::fill) returns. *O*(1).
+    ///
+    /// # Panics
+    ///
+    /// If there is [no vacant slot](Self::has_vacant).
     #[inline]
-    pub fn fill(&mut self, value: T) -> Result<SlotHandle, T> {
+    pub fn next_handle(&self) -> SlotHandle {
+        if self.head.depth() == 0 {
+            assert!(self.untouched.count() != 0, "no slot is vacant");
+            return self.untouched.next;
+        }
+        let index = self.head.index();
+        // SAFETY: a listed slot lies in a held chunk by S3, whose generations are initialised by S2.
+        let dead = unsafe { self.place(index).generation().read() };
+        SlotHandle::live(index, dead)
+    }
+
+    /// Stores a value in the slot vacated last, or else in one that was never filled. *O*(1).
+    ///
+    /// # Panics
+    ///
+    /// If there is [no vacant slot](Self::has_vacant).
+    #[inline]
+    pub fn fill(&mut self, value: T) -> SlotHandle {
         if self.head.depth() == 0 {
             return self.fill_untouched(value);
         }
         let index = self.head.index();
-        // SAFETY: listed slots lie in held chunks, by S3.
-        let place = unsafe { self.place(index) };
-        // SAFETY: as above.
-        let slot = unsafe { self.slot(&place) };
-        // SAFETY: a slot on the list is dead and holds a link, by S3.
-        self.head = unsafe { slot.cast::<Link>().read() };
-        // SAFETY: the slot is dead by S3, and just came off its list.
-        Ok(unsafe { self.occupy_place(&place, index, value) })
+        // SAFETY: a listed slot lies in a held chunk, is dead and holds its link, by S3. Once the link is read, the
+        // slot is on no list.
+        unsafe {
+            let place = self.place(index);
+            self.head = self.slot(&place).cast::<Link>().read();
+            self.occupy_place(&place, index, value)
+        }
     }
 
     #[inline]
-    fn fill_untouched(&mut self, value: T) -> Result<SlotHandle, T> {
+    fn fill_untouched(&mut self, value: T) -> SlotHandle {
         let Untouched { generations, slots, next: handle, end } = self.untouched;
-        if handle.index() == end {
-            return Err(value);
-        }
+        assert!(handle.index() != end, "no slot is vacant");
         self.untouched.next = handle.following();
         let slot = slot_of(handle.index()) as usize;
-        // SAFETY: the untouched slots lie in a held chunk, by S3.
-        let generation = unsafe { generations.add(slot) };
-        // SAFETY: as above.
-        let slot = unsafe { slots.add(slot) };
-        // SAFETY: the slot is dead by S3, and just ceased to be listed.
-        unsafe { write_value(slot, value) };
-        // SAFETY: the chunk is held, so its generations are owned; higher by one than it was.
-        unsafe { generation.write(handle.generation()) };
-        Ok(handle)
+        // SAFETY: an untouched slot lies in a held chunk and is dead, by S3, and was just taken off the list. The chunk
+        // is held, so the storage owns its generations.
+        unsafe {
+            write_value(slots.add(slot), value);
+            generations.add(slot).write(handle.generation());
+        }
+        handle
     }
 
     /// Writes a value and makes its slot live.
     ///
     /// # Safety
     ///
-    /// The place is that of `index`, a slot of a held chunk that is dead, not retired and not listed.
+    /// The place is that of `index`, a slot of a held chunk that is dead, not retired and on no list.
     #[inline]
     pub(super) unsafe fn occupy_place(&self, place: &Place, index: u32, value: T) -> SlotHandle {
-        // SAFETY: the caller vouches for the slot.
-        let slot = unsafe { self.slot(place) };
-        // SAFETY: the caller vouches that it is dead.
-        unsafe { write_value(slot, value) };
-        // SAFETY: initialised by S2.
-        let dead = unsafe { place.generation().read() };
-        let handle = SlotHandle::live(index, dead);
-        // SAFETY: the chunk is held, so its generations are owned.
-        unsafe { place.generation().write(handle.generation()) };
-        handle
+        // SAFETY: the slot is dead and on no list by the precondition. Its chunk is held, so the storage owns its
+        // generations, which are initialised by S2.
+        unsafe {
+            write_value(self.slot(place), value);
+            let handle = SlotHandle::live(index, place.generation().read());
+            place.generation().write(handle.generation());
+            handle
+        }
     }
 }
 
-/// Writes a value into a slot. Its generation is the caller's to move on.
+/// Writes a value into a slot. The caller raises the slot's generation.
 ///
 /// # Safety
 ///
 /// The slot lies in a held chunk, is dead, and is on no list.
 #[inline]
 unsafe fn write_value<T>(slot: NonNull<Slot<T>>, value: T) {
-    // SAFETY: a dead slot's bytes are the storage's own.
-    unsafe { poison::revive::<Checked>(slot.cast(), size_of::<Slot<T>>()) };
-    // SAFETY: the slot is in bounds and owned, and holds no value by S1.
-    unsafe { slot.cast::<T>().write(value) };
+    // SAFETY: the slot is in bounds. It holds no value by S1 and no link, since it is on no list, so the storage owns
+    // its bytes.
+    unsafe {
+        poison::unpoison::<Checked>(slot.cast(), size_of::<Slot<T>>());
+        slot.cast::<T>().write(value);
+    }
 }

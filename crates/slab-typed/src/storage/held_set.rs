@@ -1,15 +1,15 @@
-//! Which chunks are held: a set of numbers in two levels of bits, so that a pass finds the next held chunk and
-//! reads nothing of the chunks between. Safe code over words that the directory owns.
+//! The set of held chunks, in two levels of bits: a pass finds the next held chunk without reading the chunks between.
+//! Safe code over words that the directory owns.
 
 /// Bits of a word.
 const BITS: u32 = u64::BITS;
 
-/// The words of a set of numbers below `capacity`: one bit a number, then one bit for each word before.
+/// The words of a set of numbers below `capacity`: one bit per number, then one bit for each of these words.
 pub const fn word_count(capacity: u32) -> usize {
     lower_words(capacity) + (lower_words(capacity) as u32).div_ceil(BITS) as usize
 }
 
-/// The words that have one bit a number.
+/// The words that have one bit per number.
 const fn lower_words(capacity: u32) -> usize {
     capacity.div_ceil(BITS) as usize
 }
@@ -17,9 +17,9 @@ const fn lower_words(capacity: u32) -> usize {
 /// A set of numbers below `capacity`.
 #[derive(Clone, Copy)]
 pub struct HeldSet<'a> {
-    /// One bit a number.
+    /// One bit per number.
     lower: &'a [u64],
-    /// One bit a word of `lower`, set if that word is not zero.
+    /// One bit per word of `lower`, set if that word is not zero.
     upper: &'a [u64],
 }
 
@@ -83,7 +83,7 @@ fn last_bit_below(words: &[u64], end: u32) -> Option<u32> {
     Some(word * BITS + bits.ilog2())
 }
 
-/// Puts a number into the set, or takes it out.
+/// Adds a number to the set, or removes it.
 pub fn set(words: &mut [u64], capacity: u32, number: u32, held: bool) {
     let (lower, upper) = words.split_at_mut(lower_words(capacity));
     let word = number / BITS;

@@ -1,8 +1,8 @@
-//! Which slot is filled next: the newest vacant one, then slots never filled or cleared, lowest first.
+//! The order in which slots are filled: the one vacated last, then slots never filled or cleared, lowest first.
 //!
-//! One list runs through the vacant slots of all chunks, newest first, so that a slot is filled
-//! while it is still in the cache. A list per chunk cost 0.7 to 1.2 ns more a removal, and linking a
-//! fresh chunk beforehand made insertion 2.4 times slower.
+//! One list runs through the vacant slots of all chunks, newest first, so that a slot is filled while it is still in the
+//! CPU cache. A list per chunk cost 0.7 to 1.2 ns more per removal, and linking the slots of a fresh chunk in advance made
+//! insertion 2.4 times slower.
 #![expect(unsafe_code, reason = "links lie in dead slots")]
 
 use core::ops::Range;
@@ -17,7 +17,7 @@ use super::fill::Untouched;
 use super::slot::{Link, retire_bytes};
 use super::{NONE, RETIRED, Storage, WORN};
 
-/// Makes the lists anew when it is dropped: an operation that empties them may unwind.
+/// Rebuilds the lists when it is dropped: for operations that empty them and may panic.
 pub(crate) struct Relisting<'a, T, A: Allocator>(pub &'a mut Storage<T, A>);
 
 impl<T, A: Allocator> Drop for Relisting<'_, T, A> {
@@ -27,12 +27,11 @@ impl<T, A: Allocator> Drop for Relisting<'_, T, A> {
 }
 
 impl<T, A: Allocator> Storage<T, A> {
-    /// Makes sure that there is a vacant slot, and acquires a slab if it has to. If that is refused
-    /// nothing changes.
+    /// Makes a slot vacant, and acquires a slab if necessary. If memory is refused nothing changes.
     #[cold]
     #[inline(never)]
     pub fn prepare(&mut self) -> Result<(), SlabError> {
-        if self.next_handle().is_some() || self.carve_next() {
+        if self.has_vacant() || self.carve_next() {
             return Ok(());
         }
         self.grow()?;
@@ -41,8 +40,8 @@ impl<T, A: Allocator> Storage<T, A> {
         Ok(())
     }
 
-    /// Makes the slots of the next fresh or cleared chunk the untouched ones, if there is such a chunk, or lists
-    /// them.
+    /// Makes the slots of the next fresh or cleared chunk the untouched ones, or lists them. Returns `false` if there is
+    /// no such chunk.
     fn carve_next(&mut self) -> bool {
         let chunk = self.fresh;
         if chunk == NONE {
@@ -52,9 +51,9 @@ impl<T, A: Allocator> Storage<T, A> {
         self.fresh = link;
         self.carve(chunk);
         if state == State::Fresh || self.level(chunk) {
-            // SAFETY: the chunk was fresh or cleared: held, dead all through, and on no list since the line
-            // before the last. All its slots are of one generation: it was fresh, or was just levelled.
-            // `prepare` calls this when nothing is untouched.
+            // SAFETY: the chunk is held and carved, and all its slots are dead, by S3. It was taken off its list above.
+            // Its slots have one generation, because it was fresh or was just levelled. No slot is untouched: `prepare`
+            // found none vacant.
             unsafe { self.set_untouched(chunk) };
         } else {
             self.list_vacant(chunk);
@@ -62,18 +61,16 @@ impl<T, A: Allocator> Storage<T, A> {
         true
     }
 
-    /// Raises all slots of a held chunk without live ones to its highest generation. Does nothing and returns
-    /// `false` if that is worn.
+    /// Raises all slots of a held chunk without live ones to its highest generation. If that is worn, returns `false`
+    /// and changes nothing.
     fn level(&mut self, chunk: u32) -> bool {
         let highest = self.highest_generation(chunk);
         if highest > WORN {
             return false;
         }
         for index in self.indices_of(chunk) {
-            // SAFETY: a held chunk is below `directory.len`.
-            let place = unsafe { self.place(index) };
-            // SAFETY: the chunk is held, so its generations are owned; even, and so dead still.
-            unsafe { place.generation().write(highest) };
+            // SAFETY: the chunk is held, so the storage owns its generations. `highest` is even, so the slots stay dead.
+            unsafe { self.place(index).generation().write(highest) };
         }
         true
     }
@@ -87,7 +84,7 @@ impl<T, A: Allocator> Storage<T, A> {
         }
     }
 
-    /// Makes the slots of a fresh or cleared chunk the next to be handed out, once none is untouched.
+    /// Makes the slots of a fresh or cleared chunk the next to be filled, once none is untouched.
     fn push_fresh(&mut self, chunk: u32) {
         if self.fresh == NONE {
             self.fresh_last = chunk;
@@ -96,7 +93,7 @@ impl<T, A: Allocator> Storage<T, A> {
         self.fresh = chunk;
     }
 
-    /// Makes the slots of a fresh chunk the last to be handed out.
+    /// Makes the slots of a fresh chunk the last to be filled.
     pub(super) fn append_fresh(&mut self, chunk: u32) {
         self.set_link(chunk, NONE);
         if self.fresh == NONE {
@@ -112,15 +109,15 @@ impl<T, A: Allocator> Storage<T, A> {
         self.directory.set_record(chunk, Record { link, ..record });
     }
 
-    /// Empties all lists: no slot can be filled but by name until [`relist`](Self::relist).
+    /// Empties all lists. Until [`relist`](Self::relist), slots can only be filled by handle.
     pub fn drop_lists(&mut self) {
-        self.settled = self.live_count() + self.retired;
+        self.accounted = self.live_count() + self.retired;
         self.untouched = Untouched::NONE;
         (self.head, self.fresh, self.listed) = (Link::END, NONE, false);
     }
 
-    /// Makes all lists anew, lowest slots first. A pass over the generations of the chunks that were filled,
-    /// and writes to the vacant slots of those that still have values.
+    /// Rebuilds all lists, lowest slots first. It reads the generations of all carved chunks, and writes to the vacant
+    /// slots of those with values.
     pub fn relist(&mut self) {
         self.drop_lists();
         let live = self.live_count();
@@ -131,7 +128,7 @@ impl<T, A: Allocator> Storage<T, A> {
             self.relist_chunk(chunk);
             end = chunk;
         }
-        debug_assert_eq!(self.live_count(), live, "values were counted right in between");
+        debug_assert_eq!(self.live_count(), live, "the count was right while the lists were empty");
     }
 
     fn relist_chunk(&mut self, chunk: u32) {
@@ -149,7 +146,7 @@ impl<T, A: Allocator> Storage<T, A> {
         self.push_fresh(chunk);
     }
 
-    /// Lists the vacant slots of a held chunk, none of which is listed, the lowest first.
+    /// Lists the vacant slots of a held chunk, none of which is listed. The lowest is filled first.
     fn list_vacant(&mut self, chunk: u32) {
         self.indices_of(chunk).rev().for_each(|index| self.list_if_vacant(index));
     }
@@ -161,17 +158,18 @@ impl<T, A: Allocator> Storage<T, A> {
 
     /// Lists a slot of a held chunk, none of which is listed, if it can be filled.
     fn list_if_vacant(&mut self, index: u32) {
-        // SAFETY: the chunk is held, and so below `directory.len`.
-        let place = unsafe { self.place(index) };
-        // SAFETY: readable and initialised by S2.
-        let generation = unsafe { place.generation().read() };
+        // SAFETY: the directory contains the chunk, because it is held, and its generations are initialised by S2.
+        let (place, generation) = unsafe {
+            let place = self.place(index);
+            (place, place.generation().read())
+        };
         if generation % 2 == 0 && generation != RETIRED {
-            // SAFETY: a slot of a held chunk.
-            let slot = unsafe { self.slot(&place) };
-            // SAFETY: the slot is dead by S1 and its bytes are the storage's own.
-            unsafe { retire_bytes(slot) };
-            // SAFETY: as above.
-            unsafe { slot.cast::<Link>().write(self.head) };
+            // SAFETY: a slot of a held chunk. It is dead by S1 and on no list, so the storage owns its bytes.
+            unsafe {
+                let slot = self.slot(&place);
+                retire_bytes(slot);
+                slot.cast::<Link>().write(self.head);
+            }
             self.head = self.head.to(index);
         }
     }

@@ -1,4 +1,4 @@
-//! Which of a block of slots are live, as a word, from their generations.
+//! The live slots of a block of up to 64, as the bits of a word, from their generations.
 #![cfg_attr(
     all(target_arch = "x86_64", target_feature = "sse2"),
     expect(unsafe_code, reason = "calls code for a processor feature")
@@ -18,14 +18,14 @@ pub(super) fn of_block(generations: &[u32; BLOCK_SLOTS as usize]) -> u64 {
     bits
 }
 
-/// As [`of_block`], of fewer slots.
+/// As [`of_block`], for fewer slots.
 #[inline]
 pub(super) fn of_slice(generations: &[u32]) -> u64 {
     let bit = |(slot, generation): (usize, &u32)| u64::from(generation & 1) << slot;
     generations.iter().enumerate().map(bit).sum()
 }
 
-/// The same on x86-64, three times as fast: the compiler does not find this by itself.
+/// The same for x86-64, three times as fast. The compiler does not generate this code.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod sse2 {
     use core::arch::x86_64::{
@@ -43,7 +43,7 @@ mod sse2 {
         for (shift, sixteen) in (0..).step_by(16).zip(sixteens) {
             let low = _mm_packs_epi32(four(sixteen, 0), four(sixteen, 4));
             let high = _mm_packs_epi32(four(sixteen, 8), four(sixteen, 12));
-            // Saturation keeps the sign, and a byte's sign is what the mask is made of.
+            // Saturation keeps the sign, and the mask consists of the signs of the bytes.
             let signs = _mm_movemask_epi8(_mm_packs_epi16(low, high));
             bits |= u64::from(signs as u32) << shift;
         }
@@ -55,7 +55,7 @@ mod sse2 {
     #[target_feature(enable = "sse2")]
     fn four(sixteen: &[u32; 16], first: usize) -> __m128i {
         let four: &[u32] = &sixteen[first..first + 4];
-        // SAFETY: the slice has 16 bytes, and the load asks for no alignment.
+        // SAFETY: the slice has 16 bytes, and the load requires no alignment.
         _mm_slli_epi32::<31>(unsafe { _mm_loadu_si128(four.as_ptr().cast()) })
     }
 }

@@ -1,25 +1,38 @@
-//! Where the values lie, and all unsafe code of this crate. No policy: which slabs come and go, and
-//! when, is decided above, in safe code, and no order of calls from there is unsound.
+//! The memory of the values, and all unsafe code of this crate. Policy is decided above, in safe code: which slabs are
+//! acquired and released, and when. No order of calls from there is unsound.
 //!
-//! A chunk is one block: generations first, slots behind them. The directory holds the start of
-//! each chunk; that of a chunk which is not held is the start of [`NEVER`], so that looking up a
-//! handle takes no branch to find out.
+//! A chunk is one block of memory: generations first, slots after them. The directory has the start of each chunk. A
+//! chunk that is not held starts at [`NEVER`] there, so that looking up a handle needs no branch for it.
 //!
-//! Submodules, each on those before it: `slot` is what one slot holds, `held_set` a set of chunks,
-//! `directory` the table of chunks; `access` leads from handles to values, `fill` stores them, `vacate` takes them out; `lists`
-//! knows which slot is filled next, `chunks` acquires and releases memory, `walk` visits the live
-//! slots, `relocate` fills slots of the caller's choice, `restore` is for what was serialised, `census` checks all
-//! of it.
-#![expect(unsafe_code, reason = "values lie in raw memory, behind generations that say which live")]
+//! Modules from the bottom up:
+//!
+//! | module | |
+//! |---|---|
+//! | `slot` | the contents of one slot: a value or a link |
+//! | `held_set` | a set of numbers in two levels of bits |
+//! | `directory` | the table of chunks |
+//! | `live_bits` | which slots of 64 are live, as a word |
+//! | `access` | from handles to values |
+//! | `chunks` | which slabs and chunks are held, and their counts |
+//! | `fill` | stores values |
+//! | `vacate` | moves values out and drops them |
+//! | `release`, `acquire` | the memory of slabs |
+//! | `lists` | the order in which slots are filled |
+//! | `walk` | visits the live slots |
+//! | `relocate` | fills slots by handle: moves, copies |
+//! | `restore` | restores a storage from serialised numbers |
+//! | `validate` | checks all bookkeeping |
+#![expect(unsafe_code, reason = "values lie in raw memory; generations say which slots hold one")]
 
 mod access;
-mod census;
+mod acquire;
 mod chunks;
 mod directory;
 mod fill;
 mod held_set;
 mod lists;
 mod live_bits;
+mod release;
 mod relocate;
 #[cfg(feature = "serde")]
 mod restore;
@@ -27,6 +40,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 mod vacate;
+mod validate;
 mod walk;
 
 use core::alloc::Layout;
@@ -39,60 +53,61 @@ use directory::Directory;
 use fill::Untouched;
 pub(crate) use lists::Relisting;
 use slot::{Link, Slot};
-pub use walk::Loan;
+pub use walk::Borrowed;
 pub(crate) use walk::{Span, Walk};
 
-/// No chunk: ends the list of fresh ones.
+/// No chunk: the end of the list of fresh ones.
 const NONE: u32 = u32::MAX;
 
-/// The generation of a slot that is not filled again, because the generations are used up. Even,
-/// and so the last live one is `RETIRED - 1`.
+/// The generation of a retired slot: it is not filled again, because its generations are used up. Even, so the last
+/// live generation is `RETIRED - 1`.
 pub(crate) const RETIRED: u32 = u32::MAX - 1;
 
-/// Slots that are past this generation have spent more than half of their lives and are *worn*. What raises
-/// generations of many slots for the sake of one leaves out worn ones: a floor that `shrink_to` or a
-/// serialised allocator keeps, and the levelling of a cleared chunk. So one worn slot never wears others.
+/// A slot past this generation has spent more than half of its lives and is *worn*. Operations that raise many slots to
+/// the generation of one leave worn slots out: the floor that `shrink_to` or a serialised allocator keeps, and the
+/// levelling of a cleared chunk. So one worn slot never wears others.
 pub(crate) const WORN: u32 = 1 << 31;
 
-/// What [`Storage::generation_step`] is where a handle is stale once its value is gone.
+/// The [`Storage::generation_step`] of a storage in which a handle is stale once its value is removed.
 const NEXT_LIFE: u32 = 1;
 
-/// What [`Storage::generation_step`] is where a handle may be used again once its value is gone: minus one.
+/// The [`Storage::generation_step`] of a storage in which a handle may be used again once its value is removed: minus
+/// one.
 const SAME_LIFE: u32 = u32::MAX;
 
-/// The generations of all chunks that are not held: no handle fits, because zero is even.
+/// The generations of all chunks that are not held. No handle matches, because zero is even.
 static NEVER: [u32; CHUNK_SLOTS_MAX] = [0; CHUNK_SLOTS_MAX];
 
-/// The chunks, and what is needed to find the next vacant slot.
+/// The chunks, and the lists of vacant slots.
 ///
 /// # Invariants
 ///
 /// - **S1 (live)**: in a held chunk a slot holds a value exactly if its generation is odd.
-/// - **S2 (directory)**: each chunk below `directory.len` has a base: of a block of the layout that
-///   the geometry says, owned by this storage and given by `source`, if its record says held; of
-///   `NEVER` otherwise. The base is valid for reads of `chunk_len` initialised generations either
-///   way, and those beyond the chunk's slots are zero.
-/// - **S3 (lists)**: `head` and the links name, each once and without a cycle, dead slots of held
-///   chunks that are not retired; `untouched` names the last slots of one such chunk, all of one
-///   generation; and `fresh` and the records' links name such chunks that are fresh or cleared, all slots of
-///   which are dead and not retired. No slot is named twice. A listed slot may only be filled by the one that takes it off its list.
-/// - **S4 (counts)**: all live slots are in carved chunks; `carved` counts the slots of these, and
-///   `retired` those that are retired. If `listed`, each other dead slot of a carved chunk is listed;
-///   otherwise `settled` counts the live slots, the listed ones and the retired ones.
+/// - **S2 (directory)**: each chunk below `directory.len` has a base. If its record says held, the base is the start of a
+///   block of the layout that the geometry gives, owned by this storage and allocated by `source`; otherwise it is the
+///   start of `NEVER`. Either way `chunk_len` initialised generations start there, and those beyond the chunk's slots are
+///   zero.
+/// - **S3 (lists)**: `head` and the links name dead slots of held chunks that are not retired, and form no cycle;
+///   `untouched` names the last slots of one such chunk, which have one generation; `fresh` and the links of records name
+///   chunks that are fresh or cleared, whose slots are all dead and not retired. No slot is named twice. A listed slot is
+///   filled only by the operation that takes it off its list.
+/// - **S4 (counts)**: all live slots are in carved chunks; `carved` counts the slots of these, and `retired` the retired
+///   ones. If `listed`, each other dead slot of a carved chunk is listed; otherwise `accounted` counts the live slots, the
+///   listed ones and the retired ones.
 pub(crate) struct Storage<T, A: Allocator> {
     directory: Directory,
-    /// The generations of a chunk: no handle to a slot beyond leads anywhere.
+    /// The generations of a chunk. Handles to slots beyond lead nowhere.
     chunk_len: usize,
     slots_offset: usize,
-    /// The vacant slot filled next; the rest hang on it.
+    /// The vacant slot filled next, which links to the others.
     head: Link,
-    /// Whether every vacant slot is on a list, so that the lists say how many there are.
+    /// Whether each vacant slot is on a list, so that the lists say how many there are.
     listed: bool,
     untouched: Untouched<T>,
     carved: usize,
-    /// What stands for `carved` while not every vacant slot is listed.
-    settled: usize,
-    /// The fresh or cleared chunk whose slots are handed out next.
+    /// Takes the place of `carved` while some vacant slots are not listed.
+    accounted: usize,
+    /// The fresh or cleared chunk whose slots are filled next.
     fresh: u32,
     /// The last chunk on that list, unless it is empty.
     fresh_last: u32,
@@ -100,10 +115,10 @@ pub(crate) struct Storage<T, A: Allocator> {
     vacant_from: u32,
     held_slabs: u32,
     retired: usize,
-    /// Generations of slabs acquired from now on start here, or higher if their records say so; even.
+    /// The generations of slabs acquired from now on start here, or higher if their records say so. Even.
     floor: u32,
-    /// What vacating a slot adds to its generation, wrapping: [`NEXT_LIFE`] or [`SAME_LIFE`]. It takes one
-    /// instruction, as a constant would.
+    /// [`NEXT_LIFE`] or [`SAME_LIFE`]: vacating a slot adds it to the generation, wrapping. It takes one instruction, as
+    /// a constant would.
     generation_step: u32,
     pub geometry: Geometry,
     source: A,
@@ -112,17 +127,17 @@ pub(crate) struct Storage<T, A: Allocator> {
 
 // SAFETY: the storage owns its chunks and the values in them; `NEVER` is only read.
 unsafe impl<T: Send, A: Allocator + Send> Send for Storage<T, A> {}
-// SAFETY: through `&Storage` chunks are only read, and values lent as `&T`.
+// SAFETY: through `&Storage` chunks are only read, and values borrowed as `&T`.
 unsafe impl<T: Sync, A: Allocator + Sync> Sync for Storage<T, A> {}
 
 impl<T, A: Allocator> Storage<T, A> {
-    /// Returns an empty storage in which a handle is stale once its value is gone.
+    /// Returns an empty storage in which a handle is stale once its value is removed.
     pub const fn new(slab_capacity: usize, source: A) -> Self {
         Self::with_geometry(Geometry::new(slab_capacity), NEXT_LIFE, source)
     }
 
-    /// Returns an empty storage in which a handle may be used again once its value is gone. Its lists are not
-    /// to be used: slots are filled by name.
+    /// Returns an empty storage in which a handle may be used again once its value is removed. Its slots are only filled
+    /// by handle, never from the lists.
     pub const fn reusing_handles(slab_capacity: usize, source: A) -> Self {
         Self::with_geometry(Geometry::new(slab_capacity), SAME_LIFE, source)
     }
@@ -136,7 +151,7 @@ impl<T, A: Allocator> Storage<T, A> {
             listed: true,
             untouched: Untouched::NONE,
             carved: 0,
-            settled: 0,
+            accounted: 0,
             fresh: NONE,
             fresh_last: NONE,
             vacant_from: 0,
@@ -150,13 +165,11 @@ impl<T, A: Allocator> Storage<T, A> {
         }
     }
 
-    // Queries.
-
     /// Returns the number of values. *O*(1).
     #[inline]
     pub fn live_count(&self) -> usize {
         let vacant = self.head.depth() as usize + self.untouched.count() as usize;
-        let slots = if self.listed { self.carved } else { self.settled };
+        let slots = if self.listed { self.carved } else { self.accounted };
         slots - vacant - self.retired
     }
 
@@ -174,7 +187,7 @@ impl<T, A: Allocator> Storage<T, A> {
         self.held_slabs
     }
 
-    /// Slab ids that are told apart: those held, and those below the last of them or not forgotten.
+    /// Returns the number of slab ids: the held ones, and vacant ones that were not forgotten.
     pub fn slab_ids(&self) -> u32 {
         self.directory.len() / self.geometry.chunks_per_slab
     }

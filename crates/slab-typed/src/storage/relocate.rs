@@ -1,7 +1,6 @@
-//! Filling slots of the caller's choice: what moving, copying and restoring values needs.
+//! Fills slots that the caller names by handle: moves, copies, secondary maps.
 //!
-//! All of it empties the lists first, because the slot may be on one; the caller makes them anew
-//! with `relist` when it is done.
+//! Each operation empties the lists first, because the slot may be on one. The caller rebuilds them with `relist`.
 #![expect(unsafe_code, reason = "moves values between slots")]
 
 use allocator_api2::alloc::Allocator;
@@ -13,16 +12,15 @@ use crate::geometry::chunk_of;
 use crate::handle::SlotHandle;
 
 impl<T, A: Allocator> Storage<T, A> {
-    /// Returns the handle that a slot would get if it were filled now, or `None` if it cannot be:
-    /// it is live, retired, or not there.
+    /// Returns the handle that a slot would get if it were filled now, or `None` if it cannot be filled: it is live,
+    /// retired, or in no held chunk.
     pub fn vacant_handle(&self, index: u32) -> Option<SlotHandle> {
         let generation = self.generation(index)?;
         let vacant = generation % 2 == 0 && generation != RETIRED;
         vacant.then(|| SlotHandle::live(index, generation))
     }
 
-    /// Stores a value under a handle, or gives it back if the slot is not vacant, is not there, or is
-    /// past that generation.
+    /// Stores a value under a handle, or returns it if the slot is not vacant or is past that generation.
     pub fn occupy(&mut self, handle: SlotHandle, value: T) -> Result<(), T> {
         let lowest = self.vacant_handle(handle.index());
         if lowest.is_none_or(|lowest| handle < lowest) || handle.generation() > RETIRED {
@@ -31,18 +29,19 @@ impl<T, A: Allocator> Storage<T, A> {
         self.drop_lists();
         let chunk = chunk_of(handle.index());
         self.carve(chunk);
-        // SAFETY: the slot is vacant, and so its chunk below `directory.len`.
-        let place = unsafe { self.place(handle.index()) };
-        // SAFETY: the chunk is held, so its generations are owned; even, and so dead.
-        unsafe { place.generation().write(handle.generation() - 1) };
-        // SAFETY: vacant as checked above, and the lists are empty.
-        unsafe { self.occupy_place(&place, handle.index(), value) };
-        self.settled += 1;
+        // SAFETY: the slot is vacant, so its chunk is held and the storage owns its generations. The generation written
+        // is even, so the slot stays dead. It is on no list, because all lists are empty.
+        unsafe {
+            let place = self.place(handle.index());
+            place.generation().write(handle.generation() - 1);
+            self.occupy_place(&place, handle.index(), value);
+        }
+        self.accounted += 1;
         Ok(())
     }
 
-    /// Moves a value to a vacant slot and returns its new handle, or `None` if there is no such value
-    /// or the slot is not vacant. The slot left is not listed.
+    /// Moves a value to a vacant slot, or returns `None` if there is no such value or the slot is not vacant. The slot it
+    /// leaves is not listed.
     pub fn relocate(&mut self, from: SlotHandle, to: SlotHandle) -> Option<()> {
         let lowest = self.vacant_handle(to.index())?;
         let place = self.live_place(from)?;
@@ -50,21 +49,21 @@ impl<T, A: Allocator> Storage<T, A> {
             return None;
         }
         self.drop_lists();
-        // SAFETY: live, and so a slot of a held chunk.
-        let slot = unsafe { self.slot(&place) };
-        // SAFETY: a value by S1; it ceases to be one in the next line.
-        let value = unsafe { slot.cast::<T>().read() };
-        // SAFETY: found by this handle, and the value was moved out.
-        let listable = unsafe { self.vacate_unlisted(&place, from) };
-        self.settled -= usize::from(listable);
-        // The slot is vacant, as was just seen, and the value a plain one in between.
+        // SAFETY: the slot is live, so its chunk is held and it holds a value, by S1. The value is read once, because
+        // `vacate_unlisted` makes the slot dead.
+        let (value, listable) = unsafe {
+            let value = self.slot(&place).cast::<T>().read();
+            (value, self.vacate_unlisted(&place, from))
+        };
+        self.accounted -= usize::from(listable);
+        // Cannot fail: the slot was found vacant above.
         self.occupy(to, value).ok()?;
         self.recount(from, u16::wrapping_sub);
         self.recount(to, u16::wrapping_add);
         Some(())
     }
 
-    /// Changes what was counted of a handle's chunk by one.
+    /// Changes the live count of a handle's chunk by one.
     fn recount(&mut self, handle: SlotHandle, change: fn(u16, u16) -> u16) {
         let chunk = chunk_of(handle.index());
         let record = *self.record(chunk);
@@ -72,8 +71,7 @@ impl<T, A: Allocator> Storage<T, A> {
         self.directory.set_record(chunk, Record { live, ..record });
     }
 
-    /// Copies the values, under the same handles, to a storage over another source. Nothing is listed
-    /// there.
+    /// Copies the values, under the same handles, to a storage over another source. Its lists are empty.
     pub fn try_clone<B: Allocator>(&self, source: B) -> Result<Storage<T, B>, SlabError>
     where
         T: Clone,
@@ -87,8 +85,8 @@ impl<T, A: Allocator> Storage<T, A> {
         Ok(copy)
     }
 
-    /// Makes a storage of the same slabs and generations over another source, all slots dead and none
-    /// listed.
+    /// Returns a storage with the same slabs and generations over another source. All its slots are dead, and its lists
+    /// are empty.
     fn mirror<B: Allocator>(&self, source: B) -> Result<Storage<T, B>, SlabError> {
         let mut mirror = Storage::with_geometry(self.geometry, self.generation_step, source);
         (mirror.floor, mirror.listed) = (self.floor, false);
@@ -113,11 +111,10 @@ impl<T, A: Allocator> Storage<T, A> {
         }
         for (index, generation) in self.slot_generations(chunk) {
             mirror.retired += usize::from(generation == RETIRED);
-            mirror.settled += usize::from(generation == RETIRED);
-            // SAFETY: the same chunk is held there.
-            let place = unsafe { mirror.place(index) };
-            // SAFETY: owned there; even, and so dead.
-            unsafe { place.generation().write(generation & !1) };
+            mirror.accounted += usize::from(generation == RETIRED);
+            // SAFETY: the mirror holds the same chunk and owns its generations. The one written is even, so the slot stays
+            // dead.
+            unsafe { mirror.place(index).generation().write(generation & !1) };
         }
     }
 }

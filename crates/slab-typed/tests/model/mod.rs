@@ -1,18 +1,18 @@
-//! One operation language for allocators of values, and the model that each answer is compared with.
-//! Shared by the property tests, the fuzz target and Miri.
+//! Operations on an allocator, and the model that each result is compared with. Shared by the property tests, the fuzz
+//! target and Miri.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use slab_typed::{SlabAllocator, SlabError, SlotHandle};
 
-/// Bytes that make one operation.
+/// The bytes of one operation.
 pub const OP_BYTES: usize = 3;
 
-/// Freed handles that are remembered and tried again after each step.
+/// The stale handles that are tried again after each step.
 const FREED_MAX: usize = 512;
 
-/// What can be done to an allocator. Numbers are taken modulo what there is to choose from.
+/// An operation. Numbers are taken modulo the number of choices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
     Allocate(u8),
@@ -36,7 +36,7 @@ pub enum Op {
         stop_after: u8,
     },
     Clone,
-    /// Leaves slabs to come only a few lives.
+    /// Leaves only a few lives to later slabs.
     NearLastGeneration(u8),
     Forge {
         index: u16,
@@ -76,20 +76,20 @@ impl Op {
         }
     }
 
-    /// Reads a program; what is left of an incomplete operation is ignored.
+    /// Reads a program, and ignores an incomplete operation at its end.
     pub fn decode_all(bytes: &[u8]) -> Vec<Self> {
         bytes.as_chunks().0.iter().map(|&bytes| Self::decode(bytes)).collect()
     }
 }
 
-/// A value that is missed when it leaks and noticed when it is dropped twice.
+/// A value whose leak or second drop is noticed.
 #[derive(Debug, Clone)]
 pub struct Tracked {
     number: u64,
     _owner: Rc<()>,
 }
 
-/// What a run did. Tests assert these numbers: a run that did nothing proves nothing.
+/// The effects of a run. Tests assert them, because a run without effects proves nothing.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Report {
     pub executed: usize,
@@ -109,7 +109,7 @@ struct Run {
     report: Report,
 }
 
-/// Runs operations on an allocator of such slabs; panics at the first wrong answer.
+/// Runs operations on an allocator, and panics at the first wrong result.
 pub fn check(slab_capacity: usize, ops: &[Op]) -> Report {
     let mut run = Run {
         subject: SlabAllocator::new(slab_capacity),
@@ -119,7 +119,7 @@ pub fn check(slab_capacity: usize, ops: &[Op]) -> Report {
         next_number: 0,
         report: Report::default(),
     };
-    // Under Miri comparing takes a thousand times what the step takes.
+    // Under Miri a comparison takes a thousand times as long as a step.
     let compare_every = if cfg!(miri) { 10 } else { 1 };
     for (step, &op) in ops.iter().enumerate() {
         run.step(op);
@@ -150,8 +150,8 @@ impl Run {
                 self.stored(told.expect("memory is not refused here"), number);
             }
             Op::DropVacantEntry => {
-                let key = self.subject.vacant_entry().map(|entry| entry.key());
-                let again = self.subject.vacant_entry().map(|entry| entry.key());
+                let key = self.subject.try_vacant_entry().map(|entry| entry.key());
+                let again = self.subject.try_vacant_entry().map(|entry| entry.key());
                 assert_eq!(key, again, "a dropped entry changes nothing");
             }
             Op::Free(n) => {
@@ -290,11 +290,11 @@ impl Run {
     fn disjoint(&mut self, n: u16) {
         let (Some(one), Some(other)) = (self.live(n), self.live(n / 3)) else { return };
         if one == other {
-            let refused = self.subject.get_disjoint_mut([one, other]).unwrap_err();
+            let refused = self.subject.try_get_disjoint_mut([one, other]).unwrap_err();
             assert!(matches!(refused, SlabError::DuplicateHandle { .. }));
             return;
         }
-        let values = self.subject.get_disjoint_mut([one, other]).expect("both are live");
+        let values = self.subject.try_get_disjoint_mut([one, other]).expect("both are live");
         assert_eq!(values.map(|value| value.number), [self.model[&one], self.model[&other]]);
     }
 
@@ -331,7 +331,7 @@ impl Run {
         }
     }
 
-    /// Compares all that can be asked.
+    /// Compares all queries.
     fn compare(&mut self) {
         self.subject.validate().unwrap_or_else(|broken| panic!("{broken}"));
         let subject = &self.subject;

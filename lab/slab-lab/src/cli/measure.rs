@@ -62,9 +62,16 @@ impl Plan {
     }
 }
 
-/// Returns 1 if an allocator of this workspace failed a trace, else 0.
+/// Writes each trace that an allocator of this workspace failed to stderr, with the reason. Returns 1 if
+/// there is one, else 0.
 pub(super) fn exit_code(report: &Report) -> ExitCode {
-    let mut ours = report.traces.iter().flat_map(|trace| &trace.results);
-    let failed = ours.any(|result| result.side == Side::Ours && result.status != "ok");
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let mut code = ExitCode::SUCCESS;
+    for trace in &report.traces {
+        let ours = trace.results.iter().filter(|result| result.side == Side::Ours);
+        for result in ours.filter(|result| result.status != "ok") {
+            eprintln!("slab-lab: {} failed {}: {}", result.allocator, trace.trace, result.status);
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
 }

@@ -19,14 +19,16 @@ pub fn region_bytes(trace: &Trace) -> usize {
 }
 
 /// Returns how long one replay may take; a slower contender fails. 2 µs for a request are five times
-/// what the slowest useful ones need in the checking pass on a busy machine.
+/// what the slowest useful ones need in the checking pass on a busy machine. The ten seconds before them
+/// are for a machine with many more runnable threads than cores: with sixteen on two cores, half a second
+/// was too short for a debug build.
 pub(super) fn patience(trace: &Trace) -> Duration {
     const PER_OPERATION: Duration = Duration::from_micros(2);
     const BYTES_PER_SECOND: usize = 100_000_000;
     let sizes = trace.ops().iter().map(|op| op.new_bytes());
     let bytes = sizes.fold(region_bytes(trace), usize::saturating_add);
     let operations = u32::try_from(trace.ops().len()).unwrap_or(u32::MAX);
-    Duration::from_millis(500)
+    Duration::from_secs(10)
         + PER_OPERATION * operations
         + Duration::from_secs((bytes / BYTES_PER_SECOND) as u64)
 }

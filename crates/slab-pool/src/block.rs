@@ -1,33 +1,33 @@
-//! An aligned block of memory that is initialised from its first moment to its last.
+//! An aligned block of memory that is always initialised.
+#![expect(unsafe_code, reason = "memory with an alignment, from the global allocator")]
 
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
 use std::slice;
 
-/// Owned memory of a fixed size and alignment.
+/// Owned memory of a fixed size and alignment, and a length: the bytes that are visible.
 ///
 /// # Invariants
 ///
 /// - **B1 (allocated)**: `start` came from the global allocator for `layout`, whose size is not zero, and was not
 ///   freed; this value is its only owner.
-/// - **B2 (initialised)**: all bytes are initialised: zeroed by the allocator, and only ever written to as
-///   `u8`, or by callers of [`Block::start`] who promise the same.
+/// - **B2 (initialised)**: all bytes are initialised: the allocator zeroed them, and they are only written as
+///   `u8`, or by callers of [`Block::start`] that promise the same.
 /// - **B3 (visible)**: `len` is at most the layout's size.
 #[derive(Debug)]
 pub struct Block {
     start: NonNull<u8>,
     layout: Layout,
-    /// How much of it is visible.
     len: usize,
 }
 
-// SAFETY: by B1 nobody else refers to the memory, so it belongs to whoever owns the value.
+// SAFETY: by B1 the value is the only owner of the memory, so it may move to another thread.
 unsafe impl Send for Block {}
-// SAFETY: through a shared reference bytes are only read; `start` is a pointer whose use is unsafe.
+// SAFETY: a shared reference only reads bytes; using the pointer that `start` returns is unsafe.
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// Returns zeroed memory, all of it visible, or `None` if there is none, or no such layout.
+    /// Returns zeroed memory, all of it visible. `None` if the allocator has none, or there is no such layout.
     pub fn zeroed(bytes: usize, alignment: usize) -> Option<Self> {
         let layout = Layout::from_size_align(bytes.max(1), alignment).ok()?;
         // SAFETY: the layout's size is at least one.
@@ -37,7 +37,7 @@ impl Block {
 
     /// Returns the size in bytes.
     #[inline(always)]
-    pub fn bytes(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.layout.size()
     }
 
@@ -46,51 +46,51 @@ impl Block {
         self.layout.align()
     }
 
-    /// Returns the first byte's address, for a writer that leaves what it writes initialised.
+    /// Returns the address of the first byte, for a writer that leaves what it writes initialised.
     #[cfg(feature = "bytes")]
     pub fn start(&mut self) -> NonNull<u8> {
         self.start
     }
 
-    /// Returns how many bytes are visible.
+    /// Returns the number of visible bytes.
     #[inline(always)]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Sets how many bytes are visible.
+    /// Sets the number of visible bytes.
     #[inline(always)]
     pub fn set_len(&mut self, len: usize) {
-        assert!(len <= self.bytes(), "{len} bytes of {} visible", self.bytes());
+        assert!(len <= self.capacity(), "{len} bytes of {} visible", self.capacity());
         self.len = len;
     }
 
     /// Returns the visible bytes.
     #[inline(always)]
     pub fn visible(&self) -> &[u8] {
-        // SAFETY: B1 makes the memory readable while `self` is borrowed, B2 makes it bytes, B3 keeps within it; the
-        // borrow keeps writers out.
+        // SAFETY: `len` initialised bytes from `start` belong to this value (B1, B2, B3), and the shared borrow
+        // excludes writers.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
-    /// Returns the visible bytes, to be written to.
+    /// Returns the visible bytes.
     #[inline(always)]
     pub fn visible_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and the borrow is exclusive.
+        // SAFETY: `len` initialised bytes from `start` belong to this value (B1, B2, B3), and the borrow is exclusive.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 
-    /// Returns all bytes, to be written to.
+    /// Returns all bytes, visible or not.
     #[inline(always)]
     pub fn all_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, for the whole layout.
+        // SAFETY: the layout's size is the number of initialised bytes from `start` (B1, B2), and the borrow is exclusive.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.layout.size()) }
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: B1, and the value is gone after this.
+        // SAFETY: by B1 the memory has this layout and is not freed yet; the value ends here.
         unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
     }
 }

@@ -1,5 +1,5 @@
-//! Walks all bookkeeping and compares it with what the generations say.
-#![expect(unsafe_code, reason = "follows links")]
+//! Compares all bookkeeping with the generations.
+#![expect(unsafe_code, reason = "reads links")]
 
 use allocator_api2::alloc::Allocator;
 
@@ -28,7 +28,7 @@ impl<T, A: Allocator> Storage<T, A> {
             equal("a slab is held whole or not at all", chunk, 1, usize::from(whole))?;
             let marked = self.directory.held().contains(chunk);
             equal(
-                "the set of held chunks has those",
+                "the set contains the held chunks",
                 chunk,
                 record.is_held().into(),
                 marked.into(),
@@ -44,10 +44,10 @@ impl<T, A: Allocator> Storage<T, A> {
                 slots += self.geometry.len_of(chunk) as usize;
             }
         }
-        equal("the chunks hold all live values", 0, self.live_count(), live)?;
-        equal("the chunks hold all retired slots", 0, self.retired_count(), retired)?;
-        equal("the slots of carved chunks are counted", 0, self.carved, carved)?;
-        equal("as many slabs are held", 0, self.held_slabs as usize, held)?;
+        equal("the live slots", 0, self.live_count(), live)?;
+        equal("the retired slots", 0, self.retired_count(), retired)?;
+        equal("the slots of carved chunks", 0, self.carved, carved)?;
+        equal("the number of held slabs", 0, self.held_slabs as usize, held)?;
         equal("the floor is even", 0, 0, self.floor as usize % 2)?;
         let vacant = slots - live - retired;
         if !self.listed {
@@ -61,7 +61,7 @@ impl<T, A: Allocator> Storage<T, A> {
         let first = first_index(chunk);
         for (index, &generation) in (first..).zip(self.generations(chunk)) {
             if !record.is_held() || index - first >= self.geometry.len_of(chunk) {
-                equal("what is no slot has generation zero", index, 0, generation as usize)?;
+                equal("padding has generation zero", index, 0, generation as usize)?;
             }
         }
         let slots = &self.generations(chunk)[..self.geometry.len_of(chunk) as usize];
@@ -73,13 +73,13 @@ impl<T, A: Allocator> Storage<T, A> {
         }
         if record.state == State::Fresh {
             let uniform = slots.iter().all(|&generation| generation == slots[0]);
-            equal("a fresh chunk is of one generation", chunk, 1, usize::from(uniform))?;
+            equal("a fresh chunk has one generation", chunk, 1, usize::from(uniform))?;
         }
         Ok(())
     }
 
-    /// Counts the slots on all lists, no further than `limit` has been passed. Links cannot lead in a
-    /// circle unnoticed, because each counts those behind it.
+    /// Counts the slots on all lists, and stops after `limit`. A circle of links is found, because each link counts the
+    /// slots after it.
     fn count_listed(&self, limit: usize) -> Result<usize, Inconsistency> {
         let mut listed = 0;
         let mut link = self.head;
@@ -90,31 +90,32 @@ impl<T, A: Allocator> Storage<T, A> {
             equal("a listed slot is vacant", next, 1, usize::from(vacant))?;
             let carved = self.record(chunk_of(next)).state == State::Carved;
             equal("a listed slot is in a carved chunk", next, 1, usize::from(carved))?;
-            // SAFETY: vacant, and so in a held chunk.
-            let place = unsafe { self.place(next) };
-            // SAFETY: as above.
-            let slot = unsafe { self.slot(&place) };
-            // SAFETY: a listed slot holds its link, by S3.
-            let behind = unsafe { slot.cast::<Link>().read() };
+            // SAFETY: the slot is vacant, and so in a held chunk. A listed slot holds its link, by S3.
+            let after = unsafe { self.slot(&self.place(next)).cast::<Link>().read() };
             equal(
-                "a link counts those behind it",
+                "a link counts the slots after it",
                 next,
                 link.depth() as usize,
-                behind.depth() as usize + 1,
+                after.depth() as usize + 1,
             )?;
-            link = behind;
+            link = after;
         }
         for index in self.untouched.indices() {
             listed += 1;
             let vacant = self.vacant_handle(index).map(SlotHandle::generation);
-            let as_ready = vacant == Some(self.untouched.generation());
-            equal("an untouched slot is of the generation kept ready", index, 1, as_ready.into())?;
+            let as_next = vacant == Some(self.untouched.generation());
+            equal(
+                "an untouched slot has the generation of the next handle",
+                index,
+                1,
+                as_next.into(),
+            )?;
         }
         let mut chunk = self.fresh;
         while chunk != NONE && listed <= limit {
             listed += self.geometry.len_of(chunk) as usize;
             let fresh = matches!(self.record(chunk).state, State::Fresh | State::Cleared);
-            equal("a chunk listed as fresh is so", chunk, 1, usize::from(fresh))?;
+            equal("a chunk on the fresh list is fresh or cleared", chunk, 1, usize::from(fresh))?;
             chunk = self.record(chunk).link;
         }
         Ok(listed)

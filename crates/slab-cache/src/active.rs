@@ -1,67 +1,67 @@
-//! Where the next values go: a word of vacant slots of one slab.
+//! The active slots: a word of vacant slots of the active slab, where the next values go.
 #![expect(unsafe_code, reason = "turns a slot number into a pointer")]
 
 use core::ptr::NonNull;
 
 use slab_core::VacantWord;
 
-use crate::geometry::{Geometry, SLOTS_PER_WORD};
-use crate::slab::SlabRef;
+use crate::geometry::Geometry;
+use crate::slab::{SLOTS_PER_WORD, SlabRef};
 
-/// The slots that the next values get.
+/// Vacant slots of one word of the active slab.
 ///
 /// # Invariants
 ///
-/// - **F1 (held)**: `vacant` holds slots of word `word` of `slab`, the first of which starts at
-///   `start`; to the slab they are live, and nobody else has them.
+/// - **F1 (owned)**: `vacant` has slots of word `word` of `slab`, the first slot of which starts at
+///   `start`. Their bits in the live map are set, and they have no other owner.
 #[derive(Debug)]
-pub struct Front {
+pub struct ActiveSlots {
     vacant: VacantWord,
     start: NonNull<u8>,
     slab: Option<SlabRef>,
     word: u32,
 }
 
-impl Front {
+impl ActiveSlots {
     pub const fn new() -> Self {
         Self { vacant: VacantWord::new(0), start: NonNull::dangling(), slab: None, word: 0 }
     }
 
-    /// Takes a slot. *O*(1).
+    /// Removes the lowest slot. *O*(1).
     #[inline(always)]
-    pub fn take(&mut self, stride: usize) -> Option<NonNull<u8>> {
+    pub fn pop(&mut self, stride: usize) -> Option<NonNull<u8>> {
         let slot = self.vacant.take()?;
-        // SAFETY: by F1 the slot lies in the slab, `slot` strides behind the word's first.
+        // SAFETY: by F1 the slot lies in the slab, `slot` strides behind the first one of the word.
         Some(unsafe { self.start.add(slot as usize * stride) })
     }
 
-    /// Returns whether the front holds a slot.
+    /// Returns whether a slot is one of them.
     #[inline(always)]
-    pub fn holds(&self, slab: SlabRef, slot: u32) -> bool {
+    pub fn contains(&self, slab: SlabRef, slot: u32) -> bool {
         self.slab == Some(slab)
             && slot / SLOTS_PER_WORD == self.word
             && self.vacant.contains(slot % SLOTS_PER_WORD)
     }
 
-    /// Returns how many slots the front holds.
-    pub fn held(&self) -> u32 {
+    pub fn len(&self) -> u32 {
         self.vacant.len()
     }
 
+    /// Returns the active slab.
     pub fn slab(&self) -> Option<SlabRef> {
         self.slab
     }
 
-    /// Names the slab to allocate from, and returns the one before. The front holds no slot.
+    /// Changes the active slab while there are no slots, and returns the previous one.
     pub fn replace(&mut self, slab: SlabRef) -> Option<SlabRef> {
         debug_assert!(self.vacant.is_empty());
         self.word = 0;
         self.slab.replace(slab)
     }
 
-    /// Takes the vacant slots of one word of its slab over, while the front holds none; `false` if the
-    /// slab has none. *O*(words of the slab).
-    pub fn regain(&mut self, geometry: &Geometry) -> bool {
+    /// Takes over the vacant slots of one word of the active slab, while there are none; `false` if the slab
+    /// has none either. *O*(words of the slab).
+    pub fn refill(&mut self, geometry: &Geometry) -> bool {
         debug_assert!(self.vacant.is_empty());
         let Some(slab) = self.slab else { return false };
         if slab.used() == slab.slots() {
@@ -76,7 +76,7 @@ impl Front {
                 slab.set_used(slab.used() + vacant.len());
                 self.vacant = vacant;
                 self.word = word;
-                self.start = slab.slot_start(word * SLOTS_PER_WORD, geometry);
+                self.start = geometry.slot_start(slab, word * SLOTS_PER_WORD);
                 return true;
             }
             word = if word + 1 == geometry.words { 0 } else { word + 1 };
@@ -86,8 +86,8 @@ impl Front {
         }
     }
 
-    /// Gives the slots that it holds back to the slab, and the slab to the caller.
-    pub fn abandon(&mut self) -> Option<SlabRef> {
+    /// Returns the slots to the slab, and the slab to the caller.
+    pub fn release(&mut self) -> Option<SlabRef> {
         let slab = self.slab.take()?;
         let vacant = core::mem::take(&mut self.vacant);
         slab.set_live(self.word, slab.live(self.word).without(vacant));
