@@ -60,14 +60,17 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         offset: usize,
         bytes: &[u8],
     ) -> Result<(), BinnedError> {
-        let block_len = self.try_get(id)?.len();
+        let record = *self.try_live(id)?;
+        let block_len = record.len as usize;
         if offset > block_len || bytes.len() > block_len - offset {
             let (len, index, generation) = (bytes.len(), id.index(), id.generation());
             return Err(BinnedError::WriteTooLong { len, offset, block_len, index, generation });
         }
         self.reserve_write(bytes.len())?;
-        if let Some(block) = self.bytes_mut(id) {
-            block[offset..offset + bytes.len()].copy_from_slice(bytes);
+        let start = record.visible_offset() + offset;
+        let place = self.store.chunks_mut().bytes_at_mut(record.chunk, start, bytes.len());
+        if let Some(place) = place {
+            place.copy_from_slice(bytes);
         }
         self.journal.wrote(id, offset as u32, bytes);
         Ok(())

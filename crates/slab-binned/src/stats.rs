@@ -189,7 +189,7 @@ struct Row {
 }
 
 /// A report of the memory in use: a line for each class that has blocks. Made by
-/// [`BinnedAllocator::occupancy`].
+/// [`BlockAllocator::occupancy`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occupancy {
     rows: [Row; CLASS_COUNT_MAX],

@@ -56,11 +56,11 @@ impl<J: Journal> BlockAllocator<crate::Global, J> {
 }
 
 impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
-    /// As [`restore`](BinnedAllocator::restore), over a memory source of the caller's.
+    /// As [`restore`](BlockAllocator::restore), over a memory source of the caller's.
     ///
     /// # Errors
     ///
-    /// As [`restore`](BinnedAllocator::restore).
+    /// As [`restore`](BlockAllocator::restore).
     pub fn restore_in(
         snapshot: &Snapshot,
         budget: usize,
