@@ -263,6 +263,23 @@ fn a_trim_can_be_undone() -> Result<(), BinnedError> {
     Ok(())
 }
 
+#[test]
+fn pages_that_were_first_touched_after_a_checkpoint_are_zero_again() -> Result<(), BinnedError> {
+    let mut blocks = RollbackAllocator::new();
+    blocks.alloc(100)?;
+    let checkpoint = blocks.checkpoint()?;
+    let predicted = blocks.alloc(10_000)?;
+    blocks.write(predicted, &[7; 10_000])?;
+    for zeroed in [true, false] {
+        blocks.rollback(checkpoint).expect("kept");
+        let again = if zeroed { blocks.alloc(10_000)? } else { blocks.alloc_dirty(10_000)? };
+        assert_eq!(again, predicted);
+        assert!(blocks.try_get(again)?.iter().all(|&byte| byte == 0), "zeroed: {zeroed}");
+        blocks.write(again, &[8; 10_000])?;
+    }
+    Ok(())
+}
+
 /// Bytes of a checkpoint follow what changed, not what there is.
 #[test]
 #[cfg_attr(miri, ignore = "megabytes")]
