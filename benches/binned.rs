@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use cjc_runtime::binned_alloc::BinnedAllocator as Seed;
 use slab_benches::{HARNESS, Replayer};
 use slab_binned::{
-    BinnedAllocator, Config, Fingerprinted, FingerprintedAllocator, Journal, LoggedAllocator,
+    BinnedAllocator, BlockAllocator, Config, FingerprintedAllocator, Journal, LoggedAllocator,
     SizeClasses,
 };
 use slab_lab::trace::{Trace, embedded, embedded_names};
@@ -90,7 +90,7 @@ impl Blocks for Seed {
     }
 }
 
-impl<J: Journal> Blocks for BinnedAllocator<slab_binned::Global, J>
+impl<J: Journal> Blocks for BlockAllocator<slab_binned::Global, J>
 where
     Self: Tick,
 {
@@ -98,12 +98,12 @@ where
 
     #[inline]
     fn alloc_dirty(&mut self, size: usize) -> Self::Id {
-        BinnedAllocator::alloc_dirty(self, size).expect("memory for the bench")
+        BlockAllocator::alloc_dirty(self, size).expect("memory for the bench")
     }
 
     #[inline]
     fn free(&mut self, id: Self::Id) {
-        BinnedAllocator::free(self, id).expect("live");
+        BlockAllocator::free(self, id).expect("live");
     }
 
     fn tick(&mut self) {
@@ -190,11 +190,8 @@ fn pairs(title: &str, work: &Pairs, rounds: usize) {
         Entrant::boxed("cjc-runtime", Seed::new()),
         Entrant::boxed("slab-binned", BinnedAllocator::new()),
         Entrant::boxed("slab-binned/fine", fine),
-        Entrant::boxed(
-            "slab-binned/fingerprint",
-            BinnedAllocator::<_, Fingerprinted>::tracked(Config::new()),
-        ),
-        Entrant::boxed("slab-binned/log", LoggedAllocator::default()),
+        Entrant::boxed("slab-binned/fingerprint", FingerprintedAllocator::new()),
+        Entrant::boxed("slab-binned/log", LoggedAllocator::new()),
     ];
     let results = race(&mut contenders, work, rounds).less(HARNESS);
     let results = results.against("cjc-runtime");

@@ -20,7 +20,7 @@ fn work(source: impl Allocator + Copy + 'static) {
     assert!(handles.iter().zip(&numbers).all(|(&handle, &number)| slab[handle] == number));
     let cache = SlabCache::new_in(source).expect("there is memory");
     assert_eq!(*cache.alloc(7_u64).expect("there is memory"), 7);
-    let mut blocks: BinnedAllocator<_> = BinnedAllocator::new_in(Config::new(), source);
+    let mut blocks = BinnedAllocator::new_in(Config::new(), source);
     let id = blocks.alloc(100).expect("there is memory");
     blocks.free(id).expect("live");
 }

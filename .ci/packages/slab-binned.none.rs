@@ -12,11 +12,11 @@ fn main() -> Result<(), BinnedError> {
     let heap: Local<SlabByteAllocator> = Local::new(SlabByteAllocator::new());
     // SAFETY: the memory outlives the heap and is used through it alone.
     unsafe { heap.add_region(NonNull::from(&mut memory[..])) }.expect("large enough");
-    let mut blocks: BinnedAllocator<_> = BinnedAllocator::new_in(Config::new(), &heap);
+    let mut blocks = BinnedAllocator::new_in(Config::new(), &heap);
     let id = blocks.alloc(100)?;
     blocks.write(id, b"spawn")?;
-    assert_eq!(&blocks.get(id)?[..6], b"spawn\0");
+    assert_eq!(&blocks.try_get(id)?[..6], b"spawn\0");
     blocks.free(id)?;
-    assert!(blocks.get(id).is_err());
+    assert!(blocks.get(id).is_none());
     Ok(())
 }

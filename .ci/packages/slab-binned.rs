@@ -3,7 +3,7 @@
 use slab_binned::{BinnedError, LoggedAllocator, diverges_at};
 
 fn main() -> Result<(), BinnedError> {
-    let (mut server, mut client) = (LoggedAllocator::default(), LoggedAllocator::default());
+    let (mut server, mut client) = (LoggedAllocator::new(), LoggedAllocator::new());
     let mut ids = Vec::new();
     for peer in [&mut server, &mut client] {
         let id = peer.alloc(100)?;

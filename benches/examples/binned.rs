@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use cjc_runtime::binned_alloc::BinnedAllocator as Seed;
 use slab_binned::{
-    BinnedAllocator, BlockId, FingerprintedAllocator, Global, Journal, LoggedAllocator,
+    BinnedAllocator, BlockAllocator, BlockId, FingerprintedAllocator, Global, Journal, LoggedAllocator,
 };
 
 const LIVE: usize = 1000;
@@ -26,7 +26,7 @@ fn run<Id: Copy>(pairs: usize, mut replace: impl FnMut(Option<Id>, usize) -> Id)
 }
 
 fn replace<J: Journal>(
-    blocks: &mut BinnedAllocator<Global, J>,
+    blocks: &mut BlockAllocator<Global, J>,
     old: Option<BlockId>,
     size: usize,
 ) -> BlockId {
@@ -59,12 +59,12 @@ fn main() -> ExitCode {
             run(pairs, |old, size| replace(&mut blocks, old, size));
         }
         "fingerprint" => {
-            let mut blocks = FingerprintedAllocator::default();
+            let mut blocks = FingerprintedAllocator::new();
             run(pairs, |old, size| replace(&mut blocks, old, size));
             black_box(blocks.fingerprint());
         }
         "log" => {
-            let mut blocks = LoggedAllocator::default();
+            let mut blocks = LoggedAllocator::new();
             run(pairs, |old, size| replace(&mut blocks, old, size));
             black_box(blocks.log().len());
         }

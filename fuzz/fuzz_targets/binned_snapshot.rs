@@ -48,7 +48,7 @@ fn seal(value: &mut Value) {
 
 /// Runs a short program and returns a snapshot of the result.
 fn taken(program: &[u8]) -> Snapshot {
-    let mut blocks = FingerprintedAllocator::default();
+    let mut blocks = FingerprintedAllocator::new();
     let mut live = Vec::new();
     for (step, &byte) in program.iter().enumerate() {
         let size = [10, 48, 200, 2048, 5000, 70_000][usize::from(byte) % 6] + step;

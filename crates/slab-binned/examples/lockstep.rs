@@ -5,7 +5,9 @@
 
 use std::error::Error;
 
-use slab_binned::{BinnedError, BlockId, Config, LoggedAllocator, Snapshot, diverges_at};
+use slab_binned::{
+    BinnedError, BlockId, Config, Divergence, LoggedAllocator, Snapshot, diverges_at,
+};
 
 /// A world of creatures, each of which is a block: a kind, an age, and notes that get longer.
 struct Peer {
@@ -18,7 +20,7 @@ struct Peer {
 
 impl Peer {
     fn new(forgiving_from: Option<u32>) -> Self {
-        let memory = LoggedAllocator::tracked(Config::new().cap_bytes(8 << 20));
+        let memory = LoggedAllocator::with_config(Config::new().cap_bytes(8 << 20));
         Self { memory, creatures: Vec::new(), random: 0x5EED, forgiving_from }
     }
 
@@ -39,7 +41,7 @@ impl Peer {
         let mut at = 0;
         while at < self.creatures.len() {
             let id = self.creatures[at];
-            let [kind, age] = [self.memory.get(id)?[0], self.memory.get(id)?[1] + 1];
+            let [kind, age] = [self.memory.try_get(id)?[0], self.memory.try_get(id)?[1] + 1];
             self.memory.write(id, &[kind, age])?;
             let dies = u64::from(age) > 3 + self.dice(12);
             let spared = self.forgiving_from.is_some_and(|from| tick >= from) && age == 9;
@@ -61,18 +63,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         server.tick(tick)?;
         client.tick(tick)?;
         if server.memory.fingerprint() == client.memory.fingerprint() {
-            // What both have agreed on need not be kept: the next desync is after this.
+            // The next difference comes after this tick: the log before it is not needed.
             agreed = server.memory.snapshot()?;
             server.memory.clear_log();
             client.memory.clear_log();
             continue;
         }
         println!("tick {tick}: the peers disagree");
-        let parting =
+        let divergence =
             diverges_at(server.memory.log(), client.memory.log()).ok_or("no difference")?;
-        println!("{parting}");
+        println!("{divergence}");
+        let Divergence::Operation { at, .. } = divergence else {
+            return Err("the logs start at the same fingerprint".into());
+        };
         println!("the last operations that they share:");
-        let shared: Vec<_> = server.memory.log().operations().take(parting.at).collect();
+        let shared: Vec<_> = server.memory.log().operations().take(at).collect();
         for operation in shared.iter().rev().take(3).rev() {
             println!("    {operation}");
         }

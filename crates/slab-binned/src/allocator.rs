@@ -1,4 +1,4 @@
-//! The allocator of blocks: making it, handing blocks out and taking them back.
+//! The allocator of blocks: its state, its constructors, and the fast paths of `alloc` and `free`.
 
 use core::fmt;
 
@@ -7,26 +7,48 @@ use allocator_api2::alloc::Allocator;
 use crate::bin::{Bin, List};
 use crate::classes::{CLASS_COUNT_MAX, ClassMap, GRANULE_BYTES};
 use crate::config::Config;
-use crate::crumb::Crumb;
 use crate::error::BinnedError;
 use crate::id::BlockId;
 use crate::journal::{Journal, Tracked, Untracked};
 use crate::memory::Store;
 use crate::record::{GENERATION_LAST, OVERFLOW};
+use crate::small_page::SmallPage;
 use crate::space::Runs;
 use slab_traits::Global;
 
-/// Blocks of bytes behind ids, in size classes, whose every id, place, content and statistic follows
-/// from the operations alone.
+/// The type behind [`BinnedAllocator`], [`FingerprintedAllocator`] and
+/// [`LoggedAllocator`](crate::LoggedAllocator): blocks of bytes behind ids.
 ///
-/// * `A` is where memory comes from.
-/// * `J` is what is remembered of the operations: nothing, a fingerprint
-///   ([`FingerprintedAllocator`]), or a log ([`LoggedAllocator`](crate::LoggedAllocator)).
+/// * `A` is the memory source.
+/// * `J` is the journal: what the allocator remembers of its operations.
 ///
 /// Blocks never move and are never copied. Memory is acquired in chunks and kept until
 /// [`trim`](Self::trim) is called or the allocator is dropped.
+pub struct BlockAllocator<A: Allocator, J: Journal> {
+    pub(crate) classes: &'static ClassMap,
+    pub(crate) bins: [Bin; CLASS_COUNT_MAX],
+    pub(crate) alloc_count: u64,
+    pub(crate) free_count: u64,
+    pub(crate) journal: J,
+    pub(crate) store: Store<A, J::Watch>,
+    pub(crate) runs: Runs,
+    pub(crate) small_page: SmallPage,
+    /// Indices handed out so far.
+    pub(crate) record_count: u32,
+    /// Indices without a block, to be used again.
+    pub(crate) spare: List,
+    /// Indices that have had all their generations.
+    pub(crate) retired: u32,
+    /// Pages of live blocks of more than 64 KiB.
+    pub(crate) overflow_pages: u32,
+    pub(crate) config: Config,
+    pub(crate) steps_max: u64,
+}
+
+/// Blocks of bytes behind ids, in size classes. Ids, places, contents and statistics follow from the
+/// operations alone.
 ///
-/// See the [crate documentation](crate) for what exactly is deterministic, and how it works.
+/// The [crate documentation](crate) says what is deterministic and how it works.
 ///
 /// # Examples
 ///
@@ -36,78 +58,69 @@ use slab_traits::Global;
 /// let mut blocks = BinnedAllocator::new();
 /// let id = blocks.alloc(11)?;
 /// blocks.write(id, b"hello")?;
-/// assert_eq!(blocks.get(id)?, b"hello\0\0\0\0\0\0");
+/// assert_eq!(blocks.get(id), Some(&b"hello\0\0\0\0\0\0"[..]));
 ///
 /// blocks.free(id)?;
 /// let next = blocks.alloc_dirty(16)?; // The block freed last, and so the same index.
 /// assert_eq!(next.index(), id.index());
-/// assert!(matches!(blocks.get(id), Err(BinnedError::Stale { generation: 1, current: 3, .. })));
+/// assert_eq!(blocks.get(id), None);
+/// let stale = BinnedError::Stale { index: 0, generation: 1, current: 3 };
+/// assert_eq!(blocks.try_get(id), Err(stale));
 /// # Ok::<(), BinnedError>(())
 /// ```
-pub struct BinnedAllocator<A: Allocator = Global, J: Journal = Untracked> {
-    pub(crate) classes: &'static ClassMap,
-    pub(crate) bins: [Bin; CLASS_COUNT_MAX],
-    pub(crate) alloc_count: u64,
-    pub(crate) free_count: u64,
-    pub(crate) journal: J,
-    pub(crate) store: Store<A>,
-    pub(crate) runs: Runs,
-    pub(crate) crumb: Crumb,
-    /// Indices handed out so far.
-    pub(crate) record_count: u32,
-    /// Indices without a block, to be used again.
-    pub(crate) spare: List,
-    /// Indices that have had all their generations.
-    pub(crate) retired: u32,
-    pub(crate) config: Config,
-    pub(crate) steps_max: u64,
-}
+pub type BinnedAllocator<A = Global> = BlockAllocator<A, Untracked>;
 
-/// An allocator with a [`fingerprint`](BinnedAllocator::fingerprint).
-pub type FingerprintedAllocator<A = Global> = BinnedAllocator<A, crate::Fingerprinted>;
+/// A [`BinnedAllocator`] with a [`fingerprint`](BlockAllocator::fingerprint).
+///
+/// # Examples
+///
+/// ```
+/// use slab_binned::FingerprintedAllocator;
+///
+/// let (mut ours, mut theirs) = (FingerprintedAllocator::new(), FingerprintedAllocator::new());
+/// for peer in [&mut ours, &mut theirs] {
+///     let id = peer.alloc(100)?;
+///     peer.write(id, &[7; 100])?;
+/// }
+/// assert_eq!(ours.fingerprint(), theirs.fingerprint());
+/// # Ok::<(), slab_binned::BinnedError>(())
+/// ```
+pub type FingerprintedAllocator<A = Global> = BlockAllocator<A, crate::Fingerprinted>;
 
-/// An allocator with a fingerprint and a [log](BinnedAllocator::log).
+/// A [`BinnedAllocator`] with a fingerprint and a [log](BlockAllocator::log).
 #[cfg(feature = "alloc")]
-pub type LoggedAllocator<A = Global> = BinnedAllocator<A, crate::Logged>;
+pub type LoggedAllocator<A = Global> = BlockAllocator<A, crate::Logged>;
 
 #[cfg(feature = "alloc")]
-impl BinnedAllocator {
-    /// Returns an empty allocator: the 13 standard classes, chunks of 256 KiB, no cap. No memory is
-    /// acquired yet.
+impl BlockAllocator<Global, Untracked> {
+    /// Returns an empty allocator: the 13 standard classes, chunks of 256 KiB, no cap. It acquires no
+    /// memory yet.
     pub const fn new() -> Self {
         Self::with_config(Config::new())
     }
 
-    /// Returns an empty allocator with other size classes, chunks or a cap.
+    /// Returns an empty allocator with chosen size classes, chunks or a cap.
     pub const fn with_config(config: Config) -> Self {
         Self::assemble(config, Global, Untracked)
     }
 }
 
 #[cfg(feature = "alloc")]
-impl<J: Journal> BinnedAllocator<Global, J> {
-    /// As [`with_config`](BinnedAllocator::with_config), with a fingerprint or a log.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_binned::{Config, FingerprintedAllocator};
-    ///
-    /// let mut peers = [(); 2].map(|()| FingerprintedAllocator::tracked(Config::new()));
-    /// for peer in &mut peers {
-    ///     let id = peer.alloc(100)?;
-    ///     peer.write(id, &[7; 100])?;
-    /// }
-    /// assert_eq!(peers[0].fingerprint(), peers[1].fingerprint());
-    /// # Ok::<(), slab_binned::BinnedError>(())
-    /// ```
-    pub fn tracked(config: Config) -> Self {
+impl<J: Tracked> BlockAllocator<Global, J> {
+    /// Returns an empty allocator: the 13 standard classes, chunks of 256 KiB, no cap. It acquires no
+    /// memory yet.
+    pub fn new() -> Self {
+        Self::with_config(Config::new())
+    }
+
+    /// Returns an empty allocator with chosen size classes, chunks or a cap.
+    pub fn with_config(config: Config) -> Self {
         Self::new_in(config, Global)
     }
 }
 
-impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
-    /// Returns an empty allocator over a memory source of the caller's.
+impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
+    /// Returns an empty allocator that acquires its memory from `source`.
     ///
     /// # Examples
     ///
@@ -117,9 +130,9 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
     ///
     /// let arena = Bump::new();
     /// arena.set_allocation_limit(Some(0));
-    /// let mut blocks: BinnedAllocator<_> = BinnedAllocator::new_in(Config::new(), &arena);
+    /// let mut blocks = BinnedAllocator::new_in(Config::new(), &arena);
     /// assert!(blocks.alloc(10).is_err());
-    /// assert_eq!(blocks.alloc_count(), 0);
+    /// assert!(blocks.is_empty());
     /// ```
     pub fn new_in(config: Config, source: A) -> Self {
         let journal = J::start(&config, None);
@@ -135,10 +148,11 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
             journal,
             store: Store::new(source),
             runs: Runs::new(),
-            crumb: Crumb::NONE,
+            small_page: SmallPage::NONE,
             record_count: 0,
             spare: List::EMPTY,
             retired: 0,
+            overflow_pages: 0,
             config,
             steps_max: 0,
         }
@@ -167,8 +181,8 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         Ok(id)
     }
 
-    /// As [`alloc`](Self::alloc), but the bytes are what was there before: what earlier blocks wrote,
-    /// or zero. They too follow from the operations.
+    /// As [`alloc`](Self::alloc), without zeroing: the bytes are those that earlier blocks wrote, or zero.
+    /// They too follow from the operations.
     ///
     /// # Errors
     ///
@@ -230,7 +244,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         Ok(id)
     }
 
-    /// Hands out the block of the class that was freed last, if there is one and it can be recorded.
+    /// Allocates the block of the class that was freed last, if there is one and the journal can record it.
     #[inline]
     fn reuse(&mut self, size: usize, zeroed: bool) -> Option<BlockId> {
         let class = self.classes.class_of(size)?;
@@ -291,30 +305,69 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
     }
 }
 
-impl<A: Allocator, J: Tracked> BinnedAllocator<A, J> {
-    /// Returns a number that follows from the operations so far and what came of them, on every
-    /// platform the same. *O*(1).
+impl<A: Allocator, J: Tracked> BlockAllocator<A, J> {
+    /// Returns a number that follows from the operations so far and their outcomes, on every platform the
+    /// same. *O*(1).
     ///
-    /// It covers each operation that succeeded: sizes, alignments, ids, chunks and offsets, and the
-    /// bytes of each [`write`](Self::write); not what is written through
-    /// [`get_mut`](Self::get_mut). Allocators with equal fingerprints have done the same, but for
-    /// collisions: one in 2⁶⁴ by chance, and easy to construct on purpose.
+    /// It covers each operation that succeeded: sizes, alignments, ids, chunks and offsets, and the bytes of
+    /// each [`write_at`](Self::write_at) and [`update`](Self::update). Allocators with equal fingerprints have
+    /// done the same, but for collisions: one in 2⁶⁴ by chance, and easy to construct on purpose.
     #[inline]
     pub fn fingerprint(&self) -> u64 {
         self.journal().fingerprint()
     }
 }
 
-#[cfg(feature = "alloc")]
-impl<J: Journal> Default for BinnedAllocator<Global, J> {
-    fn default() -> Self {
-        Self::tracked(Config::new())
+impl<A: Allocator + Clone, J: Journal> BlockAllocator<A, J> {
+    /// Returns a copy that goes on as this allocator does: with the same ids, places, bytes and, where there
+    /// is one, the same fingerprint and log. Its memory comes from a clone of the source. *O*(indices +
+    /// bytes).
+    ///
+    /// # Errors
+    ///
+    /// [`BinnedError::OutOfMemory`].
+    pub fn try_clone(&self) -> Result<Self, BinnedError> {
+        let no_memory = |bytes| BinnedError::OutOfMemory { bytes };
+        let source = self.store.source().clone();
+        Ok(Self {
+            classes: self.classes,
+            bins: self.bins,
+            alloc_count: self.alloc_count,
+            free_count: self.free_count,
+            journal: self.journal.try_clone().map_err(no_memory)?,
+            store: self.store.try_clone(self.record_count, source).map_err(no_memory)?,
+            runs: self.runs,
+            small_page: self.small_page,
+            record_count: self.record_count,
+            spare: self.spare,
+            retired: self.retired,
+            overflow_pages: self.overflow_pages,
+            config: self.config,
+            steps_max: self.steps_max,
+        })
     }
 }
 
-impl<A: Allocator, J: Journal> fmt::Debug for BinnedAllocator<A, J> {
+/// As [`try_clone`](BlockAllocator::try_clone); panics where that returns an error.
+impl<A: Allocator + Clone, J: Journal> Clone for BlockAllocator<A, J> {
+    fn clone(&self) -> Self {
+        match self.try_clone() {
+            Ok(clone) => clone,
+            Err(error) => panic!("an allocator was not cloned: {error}"),
+        }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<J: Journal> Default for BlockAllocator<Global, J> {
+    fn default() -> Self {
+        Self::new_in(Config::new(), Global)
+    }
+}
+
+impl<A: Allocator, J: Journal> fmt::Debug for BlockAllocator<A, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BinnedAllocator")
+        f.debug_struct("BlockAllocator")
             .field("config", &self.config)
             .field("live_count", &self.live_count())
             .field("free_block_count", &self.free_block_count())

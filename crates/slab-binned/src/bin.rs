@@ -1,8 +1,9 @@
-//! The dead blocks of a class, the one freed last first; and the indices without a block.
+//! Lists of dead blocks: the bins of the classes, in which the block freed last comes first, and the indices
+//! without a block.
 
 use allocator_api2::alloc::Allocator;
 
-use crate::memory::Store;
+use crate::memory::{Store, Watch};
 use crate::record::NONE;
 
 /// A list through the tags of dead records.
@@ -29,7 +30,7 @@ impl List {
     pub const EMPTY: Self = Self { head: NONE, len: 0 };
 
     /// Puts a dead record first.
-    pub fn push<A: Allocator>(&mut self, store: &mut Store<A>, index: u32) {
+    pub fn push<A: Allocator, W: Watch>(&mut self, store: &mut Store<A, W>, index: u32) {
         if let Some(record) = store.record_mut(index) {
             record.tag = self.head;
             self.head = index;
@@ -38,7 +39,7 @@ impl List {
     }
 
     /// Takes the first record out.
-    pub fn pop<A: Allocator>(&mut self, store: &Store<A>) -> Option<u32> {
+    pub fn pop<A: Allocator, W: Watch>(&mut self, store: &Store<A, W>) -> Option<u32> {
         let index = self.head;
         let record = store.record(index)?;
         self.head = record.tag;
@@ -48,7 +49,7 @@ impl List {
 
     #[cfg(feature = "alloc")]
     /// Returns the indices in order. Ends after `len` of them, whatever the links say.
-    pub fn iter<A: Allocator>(self, store: &Store<A>) -> impl Iterator<Item = u32> {
+    pub fn iter<A: Allocator, W: Watch>(self, store: &Store<A, W>) -> impl Iterator<Item = u32> {
         let mut rest = self;
         core::iter::from_fn(move || if rest.len == 0 { None } else { rest.pop(store) })
     }

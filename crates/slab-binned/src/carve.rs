@@ -1,15 +1,15 @@
-//! The way of a block that is not simply the one freed last: checks, fresh space, large blocks.
+//! The slow paths: checks of requests, fresh space, large blocks.
 
 use allocator_api2::alloc::Allocator;
 
-use crate::allocator::BinnedAllocator;
+use crate::allocator::BlockAllocator;
 use crate::classes::{GRANULE_BYTES, PAGE_BYTES, PAGE_GRANULES};
 use crate::config::{ALIGN_MAX, BLOCK_BYTES_MAX};
-use crate::crumb::{Crumb, PIECES_MAX};
 use crate::error::BinnedError;
 use crate::id::BlockId;
 use crate::journal::Journal;
 use crate::record::{NONE, OVERFLOW, pages_for};
+use crate::small_page::{PIECES_MAX, SmallPage};
 use crate::space::Kind;
 
 /// The most indices there can be: fewer than 2³¹, so that sums of two fit.
@@ -25,8 +25,8 @@ struct Run {
     fresh: bool,
 }
 
-impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
-    /// Hands out any block, and says whether its bytes are known to be zero.
+impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
+    /// Allocates a block, and returns whether its bytes are known to be zero.
     #[cold]
     #[inline(never)]
     pub(crate) fn alloc_slow(
@@ -42,7 +42,12 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
                 Some(index) => Ok((index, false)),
                 None => self.carve(class, size),
             },
-            None => self.carve_run(pages_for(size), size),
+            None => {
+                let pages = pages_for(size);
+                let carved = self.carve_run(pages, size);
+                self.overflow_pages += if carved.is_ok() { pages } else { 0 };
+                carved
+            }
         };
         let steps = self.runs.take_steps();
         let (index, fresh) = found?;
@@ -58,8 +63,8 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         record.len = size as u32;
         self.alloc_count += 1;
         let id = BlockId::of_live(index, record.generation);
-        let told = self.journal.allocated(size as u32, align.trailing_zeros(), zeroed, id);
-        debug_assert!(told.is_ok(), "room was reserved");
+        let recorded = self.journal.allocated(size as u32, align.trailing_zeros(), zeroed, id);
+        debug_assert!(recorded.is_ok(), "room was reserved");
         Ok((id, fresh))
     }
 
@@ -82,11 +87,11 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         Ok(self.classes.class_of(size + pad_max))
     }
 
-    /// Makes a dead block of a class, in no list, and says whether its bytes are zero.
+    /// Makes a dead block of a class, in no list, and returns whether its bytes are zero.
     fn carve(&mut self, class: usize, size: usize) -> Result<(u32, bool), BinnedError> {
         let carved = match self.classes.pages(class) {
             Some(pages) => self.carve_run(pages, size)?,
-            None => (self.carve_crumb(self.classes.bytes(class), size)?, false),
+            None => (self.carve_small(self.classes.bytes(class), size)?, false),
         };
         self.bins[class].blocks += 1;
         Ok(carved)
@@ -101,28 +106,28 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
 
     /// Makes a dead block that shares its page. A page that has no room for it is cut into blocks of
     /// other classes, at most eight, and the next one begun.
-    fn carve_crumb(&mut self, bytes: u32, size: usize) -> Result<u32, BinnedError> {
+    fn carve_small(&mut self, bytes: u32, size: usize) -> Result<u32, BinnedError> {
         let granules = bytes / GRANULE_BYTES as u32;
         self.reserve_indices(1 + PIECES_MAX)?;
-        if let Some(granule) = self.crumb.cut(granules) {
-            return Ok(self.place(self.crumb.chunk, granule));
+        if let Some(granule) = self.small_page.cut(granules) {
+            return Ok(self.place(self.small_page.chunk, granule));
         }
         let run = self.take_run(1, size)?;
-        self.cut_rest();
+        self.cut_remainder();
         let page = self.first_page(run.chunk) + run.page;
-        self.runs.mark(self.store.lines_mut(), page, 1, Kind::Crumb);
+        self.runs.mark(self.store.lines_mut(), page, 1, Kind::Small);
         let start = run.page * PAGE_GRANULES;
-        self.crumb = Crumb { chunk: run.chunk, start, used: granules };
+        self.small_page = SmallPage { chunk: run.chunk, start, used: granules };
         Ok(self.place(run.chunk, start))
     }
 
-    /// Cuts what is left of the current page into blocks, the largest first, and files them.
-    fn cut_rest(&mut self) {
-        while self.crumb.rest() != 0 {
-            let class = self.classes.largest_within(self.crumb.rest());
+    /// Cuts the remainder of the current page into blocks, the largest first, and puts them into their bins.
+    fn cut_remainder(&mut self) {
+        while self.small_page.remaining() != 0 {
+            let class = self.classes.largest_within(self.small_page.remaining());
             let granules = self.classes.bytes(class) / GRANULE_BYTES as u32;
-            let Some(granule) = self.crumb.cut(granules) else { return };
-            let index = self.place(self.crumb.chunk, granule);
+            let Some(granule) = self.small_page.cut(granules) else { return };
+            let index = self.place(self.small_page.chunk, granule);
             self.bins[class].free.push(&mut self.store, index);
             self.bins[class].blocks += 1;
         }
@@ -198,7 +203,10 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
     pub(crate) fn free_slow(&mut self, id: BlockId, class: u32) {
         let Some(record) = self.store.record(id.index()).copied() else { return };
         let pages = match class {
-            OVERFLOW => Some(record.overflow_pages()),
+            OVERFLOW => {
+                self.overflow_pages -= record.overflow_pages();
+                Some(record.overflow_pages())
+            }
             class => {
                 self.bins[class as usize].blocks -= 1;
                 self.classes.pages(class as usize)
@@ -218,7 +226,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         }
     }
 
-    /// Takes the place of an index away.
+    /// Makes an index one without a block.
     pub(crate) fn unplace(&mut self, index: u32) {
         if let Some(record) = self.store.record_mut(index) {
             (record.chunk, record.granule, record.len) = (NONE, 0, 0);

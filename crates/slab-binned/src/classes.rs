@@ -6,14 +6,14 @@
 /// Bytes that block sizes are counted in, and what every block is aligned to.
 pub const GRANULE_BYTES: usize = 16;
 
-/// Bytes of a page, the unit of large blocks. Blocks up to [`CRUMB_BYTES_MAX`] are cut from a page.
+/// Bytes of a page, the unit of large blocks. Blocks up to [`SMALL_BYTES_MAX`] are cut from a page.
 pub const PAGE_BYTES: usize = 4096;
 
 /// Granules of a page.
 pub const PAGE_GRANULES: u32 = (PAGE_BYTES / GRANULE_BYTES) as u32;
 
 /// The largest block that shares its page with others.
-pub const CRUMB_BYTES_MAX: u32 = 2048;
+pub const SMALL_BYTES_MAX: u32 = 2048;
 
 /// The largest size that a class serves; larger blocks are runs of pages.
 pub const CLASS_BYTES_MAX: usize = 64 * 1024;
@@ -97,6 +97,7 @@ pub struct ClassMap {
 
 impl ClassMap {
     const fn new(sizes: &'static [u32]) -> Self {
+        assert!(are_valid(sizes), "invalid size classes");
         let mut map = Self { sizes, classes: [0; CLASS_BYTES_MAX / GRANULE_BYTES] };
         let (mut step, mut class) = (0, 0);
         while step < map.classes.len() {
@@ -128,27 +129,27 @@ impl ClassMap {
     #[inline]
     pub fn pages(&self, class: usize) -> Option<u32> {
         let bytes = self.sizes[class];
-        (bytes > CRUMB_BYTES_MAX).then_some(bytes / PAGE_BYTES as u32)
+        (bytes > SMALL_BYTES_MAX).then_some(bytes / PAGE_BYTES as u32)
     }
 
     /// Returns the class of the largest block that fits into `granules` granules of a page, of which
     /// there is at least one.
     pub fn largest_within(&self, granules: u32) -> usize {
-        let bytes = (granules * GRANULE_BYTES as u32).min(CRUMB_BYTES_MAX);
+        let bytes = (granules * GRANULE_BYTES as u32).min(SMALL_BYTES_MAX);
         // That of the smallest block that holds them, or the one before.
         let class = self.class_of(bytes as usize).unwrap_or(0);
         class - usize::from(self.sizes[class] > bytes)
     }
 }
 
-/// What both sets have to be for the look-up, for pages and for the cutting of remainders.
-const fn is_sound(sizes: &[u32]) -> bool {
+/// Returns whether a set of classes suits the look-up, pages and the cutting of remainders.
+const fn are_valid(sizes: &[u32]) -> bool {
     let mut class = 0;
     while class < sizes.len() {
         let bytes = sizes[class] as usize;
         let ascends = class == 0 || sizes[class - 1] < sizes[class];
         let divides = bytes.is_multiple_of(GRANULE_BYTES)
-            && (bytes <= CRUMB_BYTES_MAX as usize || bytes.is_multiple_of(PAGE_BYTES));
+            && (bytes <= SMALL_BYTES_MAX as usize || bytes.is_multiple_of(PAGE_BYTES));
         if !ascends || !divides {
             return false;
         }
@@ -156,8 +157,6 @@ const fn is_sound(sizes: &[u32]) -> bool {
     }
     sizes[0] as usize == GRANULE_BYTES && sizes[sizes.len() - 1] as usize == CLASS_BYTES_MAX
 }
-
-const _: () = assert!(is_sound(&STANDARD_SIZES) && is_sound(&FINE_SIZES));
 
 #[cfg(test)]
 mod tests {
@@ -189,7 +188,7 @@ mod tests {
                     rest -= table.map().bytes(table.map().largest_within(rest)) / 16;
                     pieces += 1;
                 }
-                assert!(pieces <= crate::crumb::PIECES_MAX, "{pieces} pieces of {granules}");
+                assert!(pieces <= crate::small_page::PIECES_MAX, "{pieces} pieces of {granules}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What is chosen when an allocator is made, and then part of its determinism contract.
+//! The choices made when an allocator is made. They are part of its determinism contract.
 
 use crate::classes::{CLASS_BYTES_MAX, PAGE_BYTES, SizeClasses};
 
@@ -57,7 +57,7 @@ impl Config {
     }
 
     /// Chooses how much memory is acquired at a time, rounded up to whole pages of 4096 bytes and put
-    /// between 64 KiB and a gibibyte. A larger block gets a chunk of its own size, and a cap may
+    /// between 64 KiB and a gibibyte. A larger block gets a chunk of its size, and a cap may
     /// leave less.
     #[must_use]
     pub const fn chunk_bytes(mut self, bytes: usize) -> Self {
@@ -67,8 +67,8 @@ impl Config {
         self
     }
 
-    /// Limits the bytes of all chunks together, rounded down to whole pages of 4096 bytes. What the
-    /// allocator keeps beside them is not counted.
+    /// Limits the bytes of all chunks together, rounded down to whole pages of 4096 bytes. The
+    /// metadata beside them does not count.
     #[must_use]
     pub const fn cap_bytes(mut self, bytes: usize) -> Self {
         let pages = bytes / PAGE_BYTES;
@@ -85,9 +85,9 @@ impl Config {
         }
     }
 
-    /// Returns whether the numbers are ones that the methods above can make.
+    /// Returns whether the methods above can make these numbers.
     #[cfg(feature = "alloc")]
-    pub(crate) const fn is_sound(&self) -> bool {
+    pub(crate) const fn is_possible(&self) -> bool {
         CHUNK_PAGES_MIN <= self.chunk_pages && self.chunk_pages <= CHUNK_PAGES_MAX
     }
 
@@ -124,7 +124,7 @@ impl<'de> serde::Deserialize<'de> for Config {
         }
         let Fields { classes, chunk_pages, cap_pages } = Fields::deserialize(deserializer)?;
         let config = Self { classes, chunk_pages, cap_pages };
-        if config.is_sound() {
+        if config.is_possible() {
             Ok(config)
         } else {
             let found = serde::de::Unexpected::Unsigned(chunk_pages.into());

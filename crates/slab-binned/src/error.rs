@@ -1,4 +1,4 @@
-//! What can be refused, and why.
+//! The reasons for which operations are refused.
 
 use thiserror::Error;
 
@@ -7,32 +7,32 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BinnedError {
-    /// A block of no bytes was asked for.
-    #[error("a block of 0 bytes was asked for")]
+    /// A block of no bytes was requested.
+    #[error("a block of 0 bytes was requested; the smallest has 1")]
     ZeroSize,
     /// The size is larger than any block can be, on every platform the same.
-    #[error("a block of {size} bytes was asked for; the largest has {max}")]
+    #[error("a block of {size} bytes was requested; the largest has {max}")]
     TooLarge {
-        /// Bytes asked for.
+        /// Bytes requested.
         size: usize,
         /// Bytes of the largest block.
         max: usize,
     },
     /// The alignment is no power of two, or larger than any block's.
-    #[error("an alignment to {align} was asked for; it has to be a power of two up to {max}")]
+    #[error("an alignment of {align} was requested; it must be a power of two up to {max}")]
     BadAlign {
-        /// Alignment asked for.
+        /// Alignment requested.
         align: usize,
         /// The largest alignment.
         max: usize,
     },
-    /// Another chunk would take more memory than the cap permits.
+    /// Another chunk would exceed the cap.
     #[error(
-        "a block of {size} bytes needs {needed} bytes more than the {storage} in use; the cap is \
+        "a block of {size} bytes needs {needed} bytes beside the {storage} of storage; the cap is \
          {cap}"
     )]
     OverCap {
-        /// Bytes asked for.
+        /// Bytes requested.
         size: usize,
         /// Bytes of whole pages that would have to be acquired.
         needed: usize,
@@ -48,13 +48,13 @@ pub enum BinnedError {
         bytes: usize,
     },
     /// All indices are in use.
-    #[error("there are {count} blocks, as many as can be")]
+    #[error("there are {count} indices, the most possible")]
     TooManyBlocks {
-        /// Blocks there are.
+        /// Indices handed out so far.
         count: u32,
     },
     /// The id's index was never handed out.
-    #[error("index {index} was never handed out: there are {count}")]
+    #[error("block {index}:… was never handed out: there are {count} indices so far")]
     UnknownIndex {
         /// Index of the id.
         index: u32,
@@ -89,12 +89,17 @@ pub enum BinnedError {
         /// Generation of the index now.
         current: u32,
     },
-    /// More bytes were to be written than the block shows.
-    #[error("{len} bytes do not fit the {block_len} of block {index}:{generation}")]
+    /// The write reaches beyond the bytes of the block that were requested.
+    #[error(
+        "a write of {len} bytes at offset {offset} reaches beyond the {block_len} bytes of block \
+         {index}:{generation}"
+    )]
     WriteTooLong {
         /// Bytes to be written.
         len: usize,
-        /// Visible bytes of the block.
+        /// Offset in the block of the first of them.
+        offset: usize,
+        /// Bytes of the block that were requested.
         block_len: usize,
         /// Index of the block.
         index: u32,

@@ -1,4 +1,4 @@
-//! How a block is named.
+//! The name of a block.
 
 use core::fmt;
 use core::num::NonZeroU32;
@@ -6,9 +6,9 @@ use core::num::NonZeroU32;
 /// The name of a block: an index that is used again, and a generation that is not. `Option<BlockId>`
 /// is as large as `BlockId`, eight bytes.
 ///
-/// An id names one block for ever: once that is freed, every use is refused, also when the index
-/// belongs to another block. An id of another allocator is refused unless that very id is live here
-/// too, which no check can tell apart.
+/// An id names one block only: once the block is freed, every use of the id is refused, also when the index
+/// belongs to another block. An id of another allocator is refused unless an equal id is live here too: the
+/// two cannot be told apart.
 ///
 /// # Examples
 ///

@@ -1,14 +1,16 @@
 //! A deterministic allocator: the same operations give the same blocks, on every platform.
 //!
 //! * [`BinnedAllocator`] hands out blocks of bytes behind ids, in safe code.
-//! * [`FingerprintedAllocator`] and [`LoggedAllocator`] are the same and remember what was done: as a
-//!   number that peers compare, or as a log that [replays](OpLog::replay) and that
-//!   [`diverges_at`] compares with another.
+//! * [`FingerprintedAllocator`] and [`LoggedAllocator`] remember their operations too: as a number that
+//!   peers compare, or as a log that [replays](OpLog::replay) and that [`diverges_at`] compares with
+//!   another.
+//! * [`RollbackAllocator`] goes back to [checkpoints](BlockAllocator::checkpoint), at the cost of what
+//!   changed since.
 //! * [`Snapshot`] is the whole state, to be stored, sent and restored.
 //! * [`BinnedByteAllocator`] is the allocator over raw memory regions, behind the traits of
 //!   [`slab_traits`].
 //!
-//! # What is deterministic
+//! # Determinism
 //!
 //! From the [`Config`] and the operations that succeeded, in their order, follow, on every platform
 //! and in every build:
@@ -23,15 +25,13 @@
 //!
 //! Not covered are **addresses**: chunks lie where the memory source puts them, at a multiple of
 //! 4096; **failures of the memory source**, of which a peer has to learn by itself: the operation did
-//! not happen there; and what is written through [`get_mut`], which is deterministic if the program
-//! is, but neither logged nor part of the fingerprint. [`metadata_bytes`] may change with the crate's
+//! not happen there. [`metadata_bytes`] may change with the crate's
 //! version, and so may everything with the version of snapshots, [`SNAPSHOT_VERSION`].
 //!
 //! For [`BinnedByteAllocator`] the same holds of the offsets of blocks in their regions, for regions
 //! of equal sizes whose addresses are equal modulo the largest alignment asked for and 4096.
 //!
 //! [`locate`]: BinnedAllocator::locate
-//! [`get_mut`]: BinnedAllocator::get_mut
 //! [`metadata_bytes`]: BinnedAllocator::metadata_bytes
 //!
 //! # Fingerprints and checksums
@@ -57,7 +57,7 @@
 //! runs are in a balanced tree whose nodes lie in the *lines*, 16 bytes beside each page, so that
 //! finding one takes *O*(log runs) steps and no memory. This part is shared by both faces.
 //!
-//! **Overflow.** A block of more than 64 KiB is a run of its own, which goes back to the free runs as
+//! **Overflow.** A block of more than 64 KiB is a separate run, which goes back to the free runs as
 //! soon as it is freed.
 //!
 //! **Growth.** Chunks are acquired zeroed and never moved. Records and lines are in segments that
@@ -83,28 +83,57 @@
 #[cfg(test)]
 extern crate std;
 
-mod access;
-mod allocator;
-mod bin;
-mod bytes;
-mod carve;
+// The modules from the bottom up. First what both faces share:
+// arithmetic of size classes;
 mod classes;
+// choices made when an allocator is made;
 mod config;
-mod crumb;
-mod error;
+// the ids of blocks;
 mod id;
-mod journal;
-mod memory;
+// errors;
+mod error;
+// the mixing under fingerprints and checksums;
 mod mix;
+// the page that small blocks are cut from;
+mod small_page;
+// runs of pages, in a tree.
+mod space;
+
+// The byte face: pointers into regions.
+mod bytes;
+
+// The id face:
+// the record of an index;
 mod record;
+// memory from a source, and tapes that keep old values for a rollback;
+mod memory;
+// lists of dead blocks;
+mod bin;
+// fingerprints and logs;
+mod journal;
+// the allocator: its state, the fast paths of `alloc` and `free`;
+mod allocator;
+// their slow paths: checks, fresh space, large blocks;
+mod carve;
+// reads and writes;
+mod access;
+// giving memory back;
+mod trim;
+// counts and reports;
+mod stats;
+// a walk over the invariants;
+mod validate;
+// the operations of a log, done again;
+#[cfg(feature = "alloc")]
+mod replay;
+// the whole state as plain values;
 #[cfg(feature = "alloc")]
 mod snapshot;
-mod space;
-mod stats;
-mod trim;
-mod validate;
+// checkpoints.
+#[cfg(feature = "alloc")]
+mod rollback;
 
-pub use allocator::{BinnedAllocator, FingerprintedAllocator};
+pub use allocator::{BinnedAllocator, BlockAllocator, FingerprintedAllocator};
 pub use bytes::BinnedByteAllocator;
 pub use classes::SizeClasses;
 pub use config::{ALIGN_MAX, BLOCK_BYTES_MAX, Config};
@@ -118,8 +147,12 @@ pub use stats::{BinStats, Occupancy};
 pub use allocator::LoggedAllocator;
 #[cfg(feature = "alloc")]
 pub use journal::{
-    Divergence, LogError, Logged, OpLog, Operation, Operations, ReplayError, diverges_at,
+    Divergence, LogError, Logged, OpLog, Operation, Operations, WithLog, diverges_at,
 };
+#[cfg(feature = "alloc")]
+pub use replay::ReplayError;
+#[cfg(feature = "alloc")]
+pub use rollback::{Checkpoint, Rewindable, RollbackAllocator, RollbackError};
 #[cfg(feature = "alloc")]
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot, SnapshotError};
 

@@ -165,7 +165,7 @@ mod tests {
             shifted[by..].copy_from_slice(&bytes(&numbers)[..64 - by]);
             states.push(state_of(&shifted));
         }
-        assert_distinct(states, "signs, orders and shifts");
+        assert_distinct(states, "signs, permutations and shifts");
     }
 
     /// A step loses no difference of states: the inverse of each part is one.

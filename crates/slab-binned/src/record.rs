@@ -1,4 +1,4 @@
-//! What is known about a block that has an index.
+//! The record of an index: where its block lies, and whether it is live.
 
 use crate::classes::{GRANULE_BYTES, PAGE_BYTES, PAGE_GRANULES};
 

@@ -1,10 +1,10 @@
-//! Counts, and the report of what is in use.
+//! Counts, and a report of the memory in use.
 
 use core::fmt;
 
 use allocator_api2::alloc::Allocator;
 
-use crate::allocator::BinnedAllocator;
+use crate::allocator::BlockAllocator;
 use crate::classes::{CLASS_COUNT_MAX, PAGE_BYTES};
 use crate::config::Config;
 use crate::journal::Journal;
@@ -22,8 +22,8 @@ pub struct BinStats {
     pub free: usize,
 }
 
-impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
-    /// Returns what the allocator was made with.
+impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
+    /// Returns the configuration of the allocator.
     pub fn config(&self) -> Config {
         self.config
     }
@@ -33,10 +33,36 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         self.store.source()
     }
 
-    /// Returns the number of blocks in use. *O*(1).
+    /// Returns the number of live blocks. *O*(1).
+    #[inline]
+    #[doc(alias = "live_count")]
+    pub fn len(&self) -> usize {
+        (self.alloc_count - self.free_count) as usize
+    }
+
+    /// Returns whether no block is live. *O*(1).
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Alias of [`len`](Self::len).
     #[inline]
     pub fn live_count(&self) -> usize {
-        (self.alloc_count - self.free_count) as usize
+        self.len()
+    }
+
+    /// Returns the bytes in live blocks: of their size classes or whole pages, not those requested.
+    /// *O*(classes).
+    pub fn used_bytes(&self) -> usize {
+        let binned: usize = self.bins().map(|bin| bin.live * bin.block_bytes).sum();
+        binned + self.overflow_pages as usize * PAGE_BYTES
+    }
+
+    /// Returns the bytes requested from the memory source: chunks, each with up to 4080 bytes to align
+    /// it, and [`metadata_bytes`](Self::metadata_bytes). *O*(1).
+    pub fn held_bytes(&self) -> usize {
+        self.store.held_bytes()
     }
 
     /// Returns the number of indices handed out so far: one for each block that ever existed at the
@@ -45,8 +71,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         self.record_count as usize
     }
 
-    /// Returns the number of blocks that wait in bins. Free space for large blocks is not made of
-    /// blocks: see [`free_run_bytes`](Self::free_run_bytes). *O*(1): one addition a class.
+    /// Returns the number of dead blocks in bins. Free space for large blocks is not in bins: see [`free_run_bytes`](Self::free_run_bytes). *O*(1): one addition a class.
     pub fn free_block_count(&self) -> usize {
         self.bins.iter().map(|bin| bin.free.len as usize).sum()
     }
@@ -114,7 +139,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         })
     }
 
-    /// Returns how much of what is in use where, to be shown. *O*(indices).
+    /// Returns a report of the memory in use. *O*(indices).
     ///
     /// # Examples
     ///
@@ -163,8 +188,8 @@ struct Row {
     requested_bytes: usize,
 }
 
-/// What is in use, for people: a line for each class that has blocks. Made by
-/// [`BinnedAllocator::occupancy`].
+/// A report of the memory in use: a line for each class that has blocks. Made by
+/// [`BlockAllocator::occupancy`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occupancy {
     rows: [Row; CLASS_COUNT_MAX],

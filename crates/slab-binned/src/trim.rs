@@ -1,21 +1,21 @@
-//! Giving memory back, when asked to.
+//! Giving memory back to the source.
 
 use allocator_api2::alloc::Allocator;
 
-use crate::allocator::BinnedAllocator;
+use crate::allocator::BlockAllocator;
 use crate::bin::List;
 use crate::classes::PAGE_BYTES;
-use crate::crumb::Crumb;
 use crate::error::BinnedError;
 use crate::journal::Journal;
 use crate::record::{NONE, Record};
+use crate::small_page::SmallPage;
 use crate::space::{Kind, Line, Lines};
 
-/// What the line of a crumb page says, during a trim alone, if a live block lies in the page.
+/// Mark in the line of a page of small blocks in which a live block lies. Valid during a trim only.
 const PINNED: u32 = 1;
 
-impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
-    /// Gives back what can be given back without moving a block, and returns how many bytes that
+impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
+    /// Returns idle memory to the source without moving a block, and returns how many bytes that
     /// were. *O*(indices + chunks · log free runs).
     ///
     /// Dead blocks lose their classes: each page without a live block becomes free for blocks of any
@@ -41,13 +41,13 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
     pub fn trim(&mut self) -> Result<usize, BinnedError> {
         self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         self.pin_pages();
-        let crumb_page = self.first_page(self.crumb.chunk) + self.crumb.start / 256;
+        let current_page = self.first_page(self.small_page.chunk) + self.small_page.start / 256;
         for class in 0..self.bins.len() {
             self.dissolve_bin(class);
         }
         self.dissolve_retired();
-        if !self.is_pinned(crumb_page) {
-            self.crumb = Crumb::NONE;
+        if !self.is_pinned(current_page) {
+            self.small_page = SmallPage::NONE;
         }
         let released_pages =
             (0..self.store.chunks().count()).filter_map(|chunk| self.free_pages_of(chunk)).sum();
@@ -57,12 +57,12 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         Ok(released_pages as usize * PAGE_BYTES)
     }
 
-    /// Writes into the line of each crumb page whether a live block lies in it.
+    /// Writes into the line of each page of small blocks whether a live block lies in it.
     fn pin_pages(&mut self) {
         for live in [false, true] {
             for index in 0..self.record_count {
                 let Some(&record) = self.store.record(index) else { continue };
-                let Some(page) = self.crumb_page(record) else { continue };
+                let Some(page) = self.small_page_of(record) else { continue };
                 if record.is_live() == live {
                     let line = self.store.lines().line(page);
                     let left = if live { PINNED } else { 0 };
@@ -73,17 +73,17 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
     }
 
     /// Returns the page of a block that shares it.
-    fn crumb_page(&self, record: Record) -> Option<u32> {
+    fn small_page_of(&self, record: Record) -> Option<u32> {
         if record.chunk == NONE {
             return None;
         }
         let page = self.first_page(record.chunk) + record.page();
-        self.store.is_crumb_page(page).then_some(page)
+        self.store.is_small_page(page).then_some(page)
     }
 
     fn is_pinned(&self, page: u32) -> bool {
         let line = self.store.lines().line(page);
-        line.kind == Kind::Crumb && line.left == PINNED
+        line.kind == Kind::Small && line.left == PINNED
     }
 
     /// Takes from a bin every block whose page can be given back.
@@ -99,7 +99,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
             }
             match self.classes.pages(class) {
                 Some(pages) => self.runs.release(self.store.lines_mut(), page, pages),
-                None => self.release_crumb_page(page),
+                None => self.release_small_page(page),
             }
             self.unplace(index);
             self.spare.push(&mut self.store, index);
@@ -121,11 +121,11 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         list.len += 1;
     }
 
-    /// Returns a crumb page to the free runs, unless one of its other blocks already made that
+    /// Returns a page of small blocks to the free runs, unless one of its other blocks already made that
     /// happen.
-    fn release_crumb_page(&mut self, page: u32) {
-        if self.store.is_crumb_page(page) {
-            // Inside a merged run nobody rewrites this line.
+    fn release_small_page(&mut self, page: u32) {
+        if self.store.is_small_page(page) {
+            // Inside a merged run this line is not written again.
             self.runs.mark(self.store.lines_mut(), page, 1, Kind::Taken);
             self.runs.release(self.store.lines_mut(), page, 1);
         }
@@ -143,7 +143,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
             }
             let page = self.first_page(record.chunk) + record.page();
             if !self.is_pinned(page) {
-                self.release_crumb_page(page);
+                self.release_small_page(page);
                 self.unplace(index);
             }
         }
@@ -161,7 +161,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
 /// Chunks that go back to the source: each that is one free run. The drop finishes what a panic of the source
 /// interrupts. A second panic meanwhile is one while the program unwinds, which aborts it.
 struct ReleasedChunks<'a, A: Allocator, J: Journal> {
-    blocks: &'a mut BinnedAllocator<A, J>,
+    blocks: &'a mut BlockAllocator<A, J>,
     next: u32,
 }
 

@@ -1,8 +1,8 @@
-//! Walks the invariants, for tests and for whoever doubts.
+//! A walk over the invariants, for tests.
 
 use allocator_api2::alloc::Allocator;
 
-use crate::allocator::BinnedAllocator;
+use crate::allocator::BlockAllocator;
 use crate::bin::List;
 use crate::classes::{GRANULE_BYTES, PAGE_GRANULES};
 use crate::error::Inconsistency;
@@ -10,8 +10,8 @@ use crate::journal::Journal;
 use crate::record::{NONE, OVERFLOW, Record};
 use crate::space::{Kind, Lines};
 
-impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
-    /// Looks whether everything fits together: the tree of free runs, the lists, the places of blocks
+impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
+    /// Checks the invariants: the tree of free runs, the lists, the places of blocks
     /// and the counts. *O*(indices + pages). For tests: an allocator that fails it has a bug.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
             OVERFLOW => Some(record.overflow_pages()),
             class => self.classes.pages(class as usize),
         };
-        let expected = if own_pages.is_some() { Kind::Taken } else { Kind::Crumb };
+        let expected = if own_pages.is_some() { Kind::Taken } else { Kind::Small };
         let line = self.store.lines().line(page);
         Inconsistency::check(line.kind == expected, "a live block's page says so", index)?;
         if class != OVERFLOW {
@@ -99,7 +99,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
 
     /// Checks that pages and granules add up: none is lost, none counted twice.
     fn check_space(&self, block_pages: u64, small_granules: u64) -> Result<(), Inconsistency> {
-        let (mut crumb_pages, mut pages, mut page) = (0_u64, 0_u64, 0);
+        let (mut small_pages, mut pages, mut page) = (0_u64, 0_u64, 0);
         for chunk in 0..self.store.chunks().count() {
             let Some(row) = self.store.chunks().get(chunk) else { continue };
             pages += u64::from(row.pages);
@@ -107,18 +107,18 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
             while page < row.first_page + row.pages {
                 let line = self.store.lines().line(page);
                 let plausible = line.kind != Kind::Edge && line.len > 0;
-                Inconsistency::check(plausible, "runs follow each other", page)?;
-                crumb_pages += u64::from(line.kind == Kind::Crumb);
+                Inconsistency::check(plausible, "runs are adjacent", page)?;
+                small_pages += u64::from(line.kind == Kind::Small);
                 page += line.len;
             }
             let ends = page == row.first_page + row.pages;
             Inconsistency::check(ends, "runs end where their chunk ends", page)?;
         }
         let free_pages = u64::from(self.runs.free_pages());
-        let sum = free_pages + block_pages + crumb_pages;
+        let sum = free_pages + block_pages + small_pages;
         Inconsistency::check(sum == pages, "every page has an owner", page)?;
-        let granules = small_granules + u64::from(self.crumb.rest());
-        let expected = crumb_pages * u64::from(PAGE_GRANULES);
+        let granules = small_granules + u64::from(self.small_page.remaining());
+        let expected = small_pages * u64::from(PAGE_GRANULES);
         Inconsistency::check(granules == expected, "every granule has an owner", granules)
     }
 }

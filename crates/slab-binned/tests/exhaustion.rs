@@ -7,7 +7,7 @@ use std::time::Duration;
 use slab_binned::{BinnedByteAllocator, SizeClasses};
 use slab_testkit::{Subject, exhaust};
 
-#[expect(unsafe_code, reason = "vouches for the heap under test")]
+#[expect(unsafe_code, reason = "guarantees that the heap under test is a subject")]
 mod subject;
 
 use subject::Heap;

@@ -2,12 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use slab_binned::{BinnedAllocator, BinnedError, BlockId, Config, Fingerprinted};
+use slab_binned::{BinnedAllocator, BinnedError, BlockAllocator, BlockId, Config, Fingerprinted};
 use slab_testkit::{FailingSource, for_each_failure};
 
-type Blocks<'a> = BinnedAllocator<&'a FailingSource<allocator_api2::alloc::Global>, Fingerprinted>;
+type Blocks<'a> = BlockAllocator<&'a FailingSource<allocator_api2::alloc::Global>, Fingerprinted>;
 
-/// What must not change when an allocation is refused.
+/// The state that a refused allocation must not change.
 fn state(blocks: &Blocks<'_>) -> (u64, u64, usize, usize, usize) {
     let counts = (blocks.live_count(), blocks.free_block_count(), blocks.total_blocks());
     (blocks.fingerprint(), blocks.alloc_count(), counts.0, counts.1, counts.2)
@@ -26,7 +26,7 @@ fn every_request_refused_in_turn() {
             let before = state(&blocks);
             match blocks.alloc(size) {
                 Ok(id) => {
-                    blocks.get_mut(id).expect("live").fill(step);
+                    blocks.update(id, |bytes| bytes.fill(step)).expect("live");
                     live.push((id, step));
                 }
                 Err(error) => {
@@ -107,7 +107,7 @@ fn a_refusal_leaves_no_trace_in_the_statistics() {
     assert_eq!(steps_max(100), steps_max(0));
 }
 
-/// Blocks in chunks of their own, all freed; and one that stays.
+/// Blocks in separate chunks, all freed; and one that stays.
 fn freed_chunks<'a>(
     source: &'a FailingSource<allocator_api2::alloc::Global>,
 ) -> (Blocks<'a>, BlockId) {

@@ -1,11 +1,12 @@
 //! Logs: what is refused, where two part, and what a replay finds.
 
 use slab_binned::{
-    BinnedError, Config, LogError, LoggedAllocator, OpLog, Operation, ReplayError, diverges_at,
+    BinnedError, Config, Divergence, LogError, LoggedAllocator, OpLog, Operation, ReplayError,
+    diverges_at,
 };
 
 fn sample() -> Result<LoggedAllocator, BinnedError> {
-    let mut blocks = LoggedAllocator::default();
+    let mut blocks = LoggedAllocator::new();
     let id = blocks.alloc(100)?;
     blocks.write(id, b"abc")?;
     blocks.alloc_dirty_aligned(5000, 512)?;
@@ -38,7 +39,7 @@ fn a_log_is_what_was_done() -> Result<(), BinnedError> {
 
 #[test]
 fn a_log_of_many_parts_is_kept_in_order() -> Result<(), BinnedError> {
-    let mut blocks = LoggedAllocator::default();
+    let mut blocks = LoggedAllocator::new();
     let count = if cfg!(miri) { 600 } else { 5000 };
     for step in 0..count {
         let id = blocks.alloc_dirty(step % 50 + 1)?;
@@ -65,27 +66,41 @@ fn the_first_difference_is_named() -> Result<(), BinnedError> {
     let (one, mut other) = (sample()?, sample()?);
     assert_eq!(diverges_at(one.log(), other.log()), None);
     other.alloc(1)?;
-    let parting = diverges_at(one.log(), other.log()).expect("one is longer");
-    assert_eq!((parting.at, parting.left), (5, None));
-    assert!(matches!(parting.right, Some(Operation::Alloc { size: 1, .. })));
-    assert!(parting.to_string().starts_with("operation 5: the end, against alloc 1 "));
-    let elsewhere = LoggedAllocator::tracked(Config::new().cap_bytes(1 << 20));
-    let parting = diverges_at(elsewhere.log(), LoggedAllocator::default().log()).map(|at| at.at);
-    assert_eq!(parting, Some(0), "allocators that were made differently");
+    let divergence = diverges_at(one.log(), other.log()).expect("one is longer");
+    let Divergence::Operation { at: 5, left: None, right: Some(operation) } = divergence else {
+        panic!("{divergence}");
+    };
+    assert!(matches!(operation, Operation::Alloc { size: 1, .. }));
+    assert!(divergence.to_string().starts_with("operation 5: the end, against alloc 1 "));
+    let elsewhere = LoggedAllocator::with_config(Config::new().cap_bytes(1 << 20));
+    let fresh = LoggedAllocator::new();
+    let divergence = diverges_at(elsewhere.log(), fresh.log()).expect("another cap");
+    let (left, right) = (elsewhere.config(), fresh.config());
+    assert_eq!(divergence, Divergence::Config { left, right });
+    let mut cleared = sample()?;
+    cleared.clear_log();
+    let divergence = diverges_at(fresh.log(), cleared.log()).expect("another start");
+    let (left, right) = (fresh.fingerprint(), cleared.fingerprint());
+    assert_eq!(divergence, Divergence::Start { left, right });
+    assert!(divergence.to_string().contains(&format!("{right:016x}")), "{divergence}");
     Ok(())
 }
 
 #[test]
 fn writes_differ_by_their_bytes() -> Result<(), BinnedError> {
     let written = |bytes: &[u8]| {
-        let mut blocks = LoggedAllocator::default();
+        let mut blocks = LoggedAllocator::new();
         let id = blocks.alloc(10)?;
         blocks.write(id, b"same")?;
         blocks.write(id, bytes)?;
         Ok(blocks)
     };
+    let at = |divergence| match divergence {
+        Divergence::Operation { at, .. } => at,
+        other => panic!("{other}"),
+    };
     let (one, other) = (written(b"x")?, written(b"y")?);
-    assert_eq!(diverges_at(one.log(), other.log()).map(|parting| parting.at), Some(2));
+    assert_eq!(diverges_at(one.log(), other.log()).map(at), Some(2));
     Ok(())
 }
 
@@ -189,5 +204,64 @@ fn what_is_no_log_is_refused_with_its_line() -> Result<(), BinnedError> {
     let cut = &text[..text.rfind("end").expect("it has an end")];
     assert!(matches!(cut.parse::<OpLog>(), Err(LogError::Syntax { line: 9, .. })));
     assert!("".parse::<OpLog>().is_err());
+    Ok(())
+}
+
+#[test]
+fn a_write_at_an_offset_is_recorded() -> Result<(), BinnedError> {
+    let mut blocks = LoggedAllocator::new();
+    let id = blocks.alloc(20)?;
+    blocks.write_at(id, 7, b"abc")?;
+    blocks.write_at(id, 20, b"")?;
+    blocks.write_at(id, 0, b"x")?;
+    let refusal =
+        BinnedError::WriteTooLong { len: 3, offset: 18, block_len: 20, index: 0, generation: 1 };
+    assert_eq!(blocks.write_at(id, 18, b"abc"), Err(refusal));
+    assert!(blocks.write_at(id, usize::MAX, b"abc").is_err());
+    assert_eq!(blocks.log().len(), 4);
+    let text = blocks.log().to_string();
+    assert!(text.contains("write 0:1 at 7 616263\nwrite 0:1 at 20 \nwrite 0:1 78\n"), "{text}");
+    assert_eq!(text.parse::<OpLog>().as_ref(), Ok(blocks.log()));
+    let replayed = blocks.log().replay().expect("the same operations");
+    assert_eq!(replayed.try_get(id)?, b"x\0\0\0\0\0\0abc\0\0\0\0\0\0\0\0\0\0");
+    assert_eq!(replayed.fingerprint(), blocks.fingerprint());
+    let shifted = text.replace("at 7", "at 8").parse::<OpLog>();
+    assert!(matches!(shifted, Err(LogError::Checksum { .. })));
+    for wrong in ["at 0", "at 4294967295", "at -1"] {
+        let refused = text.replace("at 7", wrong).parse::<OpLog>();
+        assert!(matches!(refused, Err(LogError::Syntax { line: 5, .. })), "{wrong}: {refused:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_update_is_recorded_also_if_it_panics() -> Result<(), BinnedError> {
+    let mut blocks = LoggedAllocator::new();
+    let id = blocks.alloc(4)?;
+    let update = std::panic::AssertUnwindSafe(|| {
+        blocks.update(id, |bytes| -> () {
+            bytes[1] = 9;
+            panic!("in the middle of a change");
+        })
+    });
+    assert!(std::panic::catch_unwind(update).is_err());
+    assert_eq!(blocks.try_get(id)?, [0, 9, 0, 0]);
+    let replayed = blocks.log().replay().expect("the same operations");
+    assert_eq!(replayed.try_get(id)?, [0, 9, 0, 0]);
+    Ok(())
+}
+
+#[test]
+fn a_clone_goes_on_alone() -> Result<(), BinnedError> {
+    let mut blocks = sample()?;
+    blocks.alloc(100_000)?;
+    let mut clone = blocks.clone();
+    assert_eq!(clone.log(), blocks.log());
+    assert_eq!(clone.snapshot(), blocks.snapshot());
+    let (ours, theirs) = (blocks.alloc(77)?, clone.alloc(77)?);
+    assert_eq!((ours, blocks.fingerprint()), (theirs, clone.fingerprint()));
+    clone.write(theirs, b"theirs")?;
+    assert_eq!(blocks.try_get(ours)?[..6], [0; 6]);
+    clone.validate().unwrap();
     Ok(())
 }

@@ -18,7 +18,7 @@ fn a_forged_id_reads_only_what_is_live_under_it() {
     let mut live = Vec::new();
     for step in 0..60_usize {
         let id = blocks.alloc(step * 7 % 100 + 1).expect("memory");
-        blocks.get_mut(id).expect("live").fill(step as u8);
+        blocks.update(id, |bytes| bytes.fill(step as u8)).expect("live");
         if step % 3 == 0 { blocks.free(id).expect("live") } else { live.push((id, step as u8)) }
     }
     let (mut read, mut refused) = (0, 0);
@@ -37,8 +37,8 @@ fn a_forged_id_reads_only_what_is_live_under_it() {
                     read += 1;
                 }
                 None => {
-                    blocks.get(id).expect_err("nothing is live under it");
-                    blocks.get_mut(id).expect_err("nothing is live under it");
+                    blocks.try_get(id).expect_err("nothing is live under it");
+                    blocks.update(id, |_| ()).expect_err("nothing is live under it");
                     blocks.write(id, &[1]).expect_err("nothing is live under it");
                     blocks.usable_size(id).expect_err("nothing is live under it");
                     blocks.locate(id).expect_err("nothing is live under it");
@@ -60,15 +60,15 @@ fn an_id_of_another_allocator_reads_nothing_or_a_live_block() {
     let our = ours.alloc(10).expect("memory");
     let their = theirs.alloc(10).expect("memory");
     assert_eq!(our, their);
-    assert_eq!(ours.get(their), Ok(&[0; 10][..]));
+    assert_eq!(ours.get(their), Some(&[0; 10][..]));
     let later = theirs.alloc(10).expect("memory");
     assert!(
-        matches!(ours.get(later), Err(BinnedError::UnknownIndex { .. })),
+        matches!(ours.try_get(later), Err(BinnedError::UnknownIndex { .. })),
         "{:?}",
-        ours.get(later)
+        ours.try_get(later)
     );
     ours.free(our).expect("live");
-    ours.get(their).expect_err("freed");
+    ours.try_get(their).expect_err("freed");
 }
 
 // Raw blocks.
@@ -113,7 +113,7 @@ struct Fixture {
 fn fixture() -> Fixture {
     let arena = Arena::new(REGION_BYTES, 0);
     let mut heap = BinnedByteAllocator::new();
-    // SAFETY: the arena is dropped after the heap and used by nobody else.
+    // SAFETY: the arena is dropped after the heap and used by no other code.
     unsafe { heap.add_region(arena.region()) }.expect("large enough");
     Fixture { heap, arena }
 }
@@ -131,7 +131,7 @@ fn refused_and_nothing_changed(misuse: Misuse, size: usize) {
         |block, layout| unsafe { heap.borrow_mut().try_free(block, layout) }.expect("live"),
     );
     let used = fixture.heap.used_bytes();
-    // SAFETY: the heap refuses what is no live block's, and nobody uses what is.
+    // SAFETY: the heap refuses pointers to no live block, and live blocks are not used.
     let outcome = unsafe { fixture.heap.try_free(pointer, layout) };
     fixture.heap.validate().expect("consistent whatever was passed");
     match outcome {
@@ -194,7 +194,7 @@ type Shared = Locked<spin::Mutex<()>, BinnedByteAllocator>;
 fn shared() -> (Shared, NonNull<[u8]>) {
     let heap = Locked::new(BinnedByteAllocator::new());
     let region = NonNull::from(Box::leak(vec![0; REGION_BYTES].into_boxed_slice()));
-    // SAFETY: leaked memory that nobody else uses.
+    // SAFETY: leaked memory that no other code uses.
     unsafe { heap.add_region(region) }.expect("large enough");
     (heap, region)
 }

@@ -11,7 +11,7 @@ const BUDGET: usize = 4 << 20;
 
 /// Live blocks of every kind, dead ones, free runs, an index without a block.
 fn sample() -> Result<(LoggedAllocator, Vec<BlockId>), BinnedError> {
-    let mut blocks = LoggedAllocator::default();
+    let mut blocks = LoggedAllocator::new();
     let sizes = [16, 40, 300, 3000, 20_000, 70_000, 100, 16, 90_000];
     let ids = sizes.map(|size| blocks.alloc(size).expect("memory"));
     for id in ids {
@@ -58,14 +58,14 @@ fn an_allocator_goes_on_where_it_was() -> Result<(), BinnedError> {
     let mut restored = LoggedAllocator::restore(&snapshot, BUDGET).expect("whole");
     restored.validate().unwrap();
     for id in ids {
-        assert_eq!(restored.get(id)?, blocks.get(id)?);
+        assert_eq!(restored.try_get(id)?, blocks.try_get(id)?);
         assert_eq!(restored.locate(id)?, blocks.locate(id)?);
     }
     blocks.clear_log();
     for size in [40, 41, 3000, 70_000, 90_000, 16, 2000] {
         let (one, other) = (blocks.alloc_dirty(size)?, restored.alloc_dirty(size)?);
         assert_eq!(one, other);
-        assert_eq!(blocks.get(one)?, restored.get(other)?);
+        assert_eq!(blocks.try_get(one)?, restored.try_get(other)?);
     }
     assert_eq!(blocks.fingerprint(), restored.fingerprint());
     assert_eq!(blocks.log(), restored.log());
@@ -80,7 +80,7 @@ fn what_is_asked_of_a_snapshot_has_to_be_in_it() -> Result<(), BinnedError> {
         FingerprintedAllocator::restore(&plain, BUDGET).map(|_| ()),
         Err(SnapshotError::NoFingerprint)
     );
-    assert!(BinnedAllocator::<_, slab_binned::Untracked>::restore(&plain, 0).is_ok());
+    assert!(BinnedAllocator::restore(&plain, 0).is_ok());
     let mut other = serde_json::to_value(&plain).expect("a value");
     other["version"] = json!(2);
     let version = SnapshotError::Version { found: 2, supported: 3 };
@@ -183,7 +183,7 @@ fn contradictions_are_refused_with_what_is_wrong() {
     assert_eq!(outside, ("a block lies in its chunk", 4));
     let shown = what(&|value| value["indices"][0]["block"]["shown"] = json!([0, 17]));
     assert_eq!(shown, ("a block holds what it shows", 0));
-    let gap = what(&|value| value["crumb"][2] = json!(255));
+    let gap = what(&|value| value["small_page"][2] = json!(255));
     assert_eq!(gap.0, "pages are cut without gaps");
     let endless = what(&|value| {
         value["alloc_count"] = json!(u64::MAX);
@@ -198,7 +198,7 @@ fn contradictions_are_refused_with_what_is_wrong() {
 
 #[test]
 fn free_runs_are_in_the_order_of_their_tree() -> Result<(), BinnedError> {
-    let mut blocks = FingerprintedAllocator::default();
+    let mut blocks = FingerprintedAllocator::new();
     let ids: Vec<_> = (0..8).map(|_| blocks.alloc(66_000)).collect::<Result<_, _>>()?;
     for id in [ids[0], ids[2], ids[4]] {
         blocks.free(id)?;
@@ -229,7 +229,7 @@ fn chunks_of_no_size_are_refused() {
 
 /// As `sample`, with few bytes written.
 fn small_sample() -> Result<Snapshot, BinnedError> {
-    let mut blocks = LoggedAllocator::default();
+    let mut blocks = LoggedAllocator::new();
     let ids = [17, 40, 30, 3000, 20_000, 70_000, 90_000].map(|size| blocks.alloc(size));
     for id in &ids[..3] {
         blocks.write(id.clone()?, b"kept, and counted")?;
@@ -279,7 +279,7 @@ fn for_each_flip(bytes: &[u8], mut check: impl FnMut(&[u8])) {
 #[test]
 #[cfg_attr(miri, ignore = "thousands of operations")]
 fn a_restored_allocator_takes_the_same_steps() -> Result<(), BinnedError> {
-    let mut blocks = LoggedAllocator::default();
+    let mut blocks = LoggedAllocator::new();
     let large = |step: usize| 65_537 + step * 7919 % 60_000;
     let live =
         (0..300).map(|step| blocks.alloc_dirty(large(step))).collect::<Result<Vec<_>, _>>()?;
@@ -310,7 +310,7 @@ fn a_restored_allocator_takes_the_same_steps() -> Result<(), BinnedError> {
 #[test]
 fn an_index_has_a_last_life() -> Result<(), BinnedError> {
     for (size, stays) in [(16, true), (5000, false), (70_000, false)] {
-        let mut blocks = FingerprintedAllocator::default();
+        let mut blocks = FingerprintedAllocator::new();
         let first = blocks.alloc(size)?;
         let mut value = serde_json::to_value(blocks.snapshot()?).expect("a value");
         value["indices"][0]["generation"] = json!(u32::MAX - 2);

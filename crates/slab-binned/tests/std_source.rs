@@ -9,7 +9,7 @@ use slab_traits::StdSource;
 
 #[test]
 fn blocks_lie_in_memory_of_an_allocator_of_core() {
-    let mut blocks: BinnedAllocator<_> = BinnedAllocator::new_in(Config::new(), StdSource(System));
+    let mut blocks = BinnedAllocator::new_in(Config::new(), StdSource(System));
     let id = blocks.alloc(100).expect("there is memory");
     blocks.write(id, b"hello").expect("it has 100 bytes");
     assert_eq!(&blocks.get(id).expect("live")[..5], b"hello");

@@ -1,4 +1,4 @@
-//! What ids, logs, snapshots and allocators say of themselves.
+//! Traits of ids, logs, snapshots and allocators.
 #![cfg(feature = "alloc")]
 
 use slab_binned::{
@@ -12,7 +12,7 @@ fn an_id_is_a_number() {
     let id = blocks.alloc(16).expect("memory");
     assert_eq!((id.index(), id.generation(), id.to_bits()), (0, 1, 1 << 32));
     assert_eq!(BlockId::from_bits(id.to_bits()), Some(id));
-    assert_eq!(BlockId::from_bits(2 << 32), None, "even generations belong to nobody");
+    assert_eq!(BlockId::from_bits(2 << 32), None, "even generations belong to no block");
     assert_eq!((id.to_string(), format!("{id:?}")), ("0:1".into(), "BlockId(0:1)".into()));
     assert!(blocks.contains(id));
     blocks.free(id).expect("live");
@@ -31,7 +31,7 @@ fn allocators_say_what_they_hold() {
     blocks.alloc(100_000).expect("memory");
     blocks.free(id).expect("live");
     let said = format!("{blocks:?}");
-    assert!(said.starts_with("BinnedAllocator { config: Config"), "{said}");
+    assert!(said.starts_with("BlockAllocator { config: Config"), "{said}");
     assert!(said.contains(&format!("live_count: {}", blocks.live_count())), "{said}");
 
     let occupancy = blocks.occupancy();
@@ -56,7 +56,7 @@ fn allocators_say_what_they_hold() {
 
 #[test]
 fn logs_and_snapshots_say_what_they_are_of() {
-    let mut blocks = LoggedAllocator::default();
+    let mut blocks = LoggedAllocator::new();
     let log = blocks.log();
     assert!(log.is_empty());
     assert_eq!((log.config(), log.start_fingerprint()), (blocks.config(), blocks.fingerprint()));
@@ -65,7 +65,7 @@ fn logs_and_snapshots_say_what_they_are_of() {
     let said = format!("{:?}", blocks.log());
     assert!(said.starts_with("OpLog { config: ") && said.ends_with("operations: 1 }"), "{said}");
 
-    let mut blocks = FingerprintedAllocator::default();
+    let mut blocks = FingerprintedAllocator::new();
     blocks.alloc(16).expect("memory");
     let snapshot = blocks.snapshot().expect("memory");
     assert_eq!(snapshot.version(), SNAPSHOT_VERSION);

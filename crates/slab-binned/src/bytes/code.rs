@@ -34,7 +34,7 @@ pub const fn shifted(pad: u32) -> u8 {
     SHIFTED | pad as u8
 }
 
-/// What a granule's code says.
+/// The meaning of a granule's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     Nothing,

@@ -117,7 +117,7 @@ impl BinnedByteAllocator {
             let line = self.regions.line(page);
             let next = page + line.len.max(1);
             if wanted < next {
-                let taken = matches!(line.kind, Kind::Taken | Kind::Crumb);
+                let taken = matches!(line.kind, Kind::Taken | Kind::Small);
                 return taken.then_some(page * PAGE_GRANULES);
             }
             page = next;

@@ -11,7 +11,7 @@ use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, Fault, 
 use super::code;
 use super::region::{DeadBlocks, NearBlocks, Regions};
 use crate::classes::{ClassMap, GRANULE_BYTES, PAGE_BYTES, SizeClasses};
-use crate::crumb::Crumb;
+use crate::small_page::SmallPage;
 use crate::space::Runs;
 
 /// Bins that there are, used or not: the number of a class, cut to six bits, is one of them.
@@ -74,7 +74,7 @@ pub struct BinnedByteAllocator {
     pub(super) bins: [Bin; BINS],
     pub(super) runs: Runs,
     /// Its `start` is the number of a granule; its chunk is not used.
-    pub(super) crumb: Crumb,
+    pub(super) small_page: SmallPage,
     /// Bytes ever allocated and ever freed. Numbers of 64 bits on every platform: they never wrap.
     pub(super) allocated_bytes: u64,
     pub(super) freed_bytes: u64,
@@ -97,8 +97,8 @@ impl BinnedByteAllocator {
         Self::with_classes(SizeClasses::Fine)
     }
 
-    /// Returns a heap of other size classes, without memory yet: with [`SizeClasses::Standard`], those
-    /// of a [`BinnedAllocator`](crate::BinnedAllocator) that nobody configured.
+    /// Returns a heap with chosen size classes, without memory yet. [`SizeClasses::Standard`] is the default of
+    /// a [`BinnedAllocator`](crate::BinnedAllocator).
     pub const fn with_classes(classes: SizeClasses) -> Self {
         let classes = classes.map();
         let mut bins = [Bin { dead: FreeList::new(), bytes: 0 }; BINS];
@@ -112,7 +112,7 @@ impl BinnedByteAllocator {
             classes,
             bins,
             runs: Runs::new(),
-            crumb: Crumb::NONE,
+            small_page: SmallPage::NONE,
             allocated_bytes: 0,
             freed_bytes: 0,
             total_bytes: 0,
@@ -177,10 +177,10 @@ impl BinnedByteAllocator {
         }
         let Some(start) = self.regions.start_of(granule) else { return };
         // SAFETY: every block has 16 bytes at least.
-        let rest = unsafe { start.add(LINK_BYTES) };
-        // SAFETY: the block's bytes lie in the pages, and nobody needs them.
-        unsafe { poison::retire::<Checked>(rest, bytes - LINK_BYTES) };
-        // SAFETY: as above; the link will be written here.
+        let behind = unsafe { start.add(LINK_BYTES) };
+        // SAFETY: the block is dead and its bytes lie in the pages.
+        unsafe { poison::retire::<Checked>(behind, bytes - LINK_BYTES) };
+        // SAFETY: the block is dead and its bytes lie in the pages; the link will be written into the first.
         unsafe { poison::permit(start, LINK_BYTES) };
     }
 
@@ -249,9 +249,9 @@ impl BinnedByteAllocator {
     #[inline]
     fn carve_near(&mut self, class: usize) -> Option<NonNull<u8>> {
         let bytes = self.bins[class].bytes;
-        let spot = self.regions.hot().spot(self.crumb.start + self.crumb.used)?;
+        let spot = self.regions.hot().spot(self.small_page.start + self.small_page.used)?;
         // A block of whole pages is longer than what is left of any page.
-        let granule = self.crumb.cut(bytes / GRANULE_BYTES as u32)?;
+        let granule = self.small_page.cut(bytes / GRANULE_BYTES as u32)?;
         spot.set_code(code::live(class));
         let (start, bytes) = (spot.start(), bytes as usize);
         self.allocated_bytes += bytes as u64;
@@ -274,7 +274,7 @@ impl BinnedByteAllocator {
         self.retire(granule, bytes);
         let space = NearBlocks { region: self.regions.hot(), class };
         // SAFETY: the block was live, so it is in no list; its new code says that it may link, here as
-        // in `DeadBlocks`, and nobody uses its bytes any more.
+        // in `DeadBlocks`, and its owner does not use its bytes any more.
         unsafe { self.bins[class].dead.push(&space, granule) };
         self.freed_bytes += bytes as u64;
         true
@@ -336,13 +336,13 @@ impl BaseAllocator for BinnedByteAllocator {
     /// Takes over a region. *O*(`size`): a sixteenth of it is written. At most 32 regions, and 64 GiB
     /// of all of them, can be used.
     unsafe fn add_region(&mut self, memory: NonNull<[u8]>) -> Result<(), RegionError> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller guarantees that the memory is valid and used through the heap alone.
         let region = unsafe { self.regions.add(memory) }?;
         let page_bytes = region.page_count as usize * PAGE_BYTES;
         if let Some(first) =
             self.regions.start_of(region.first_page * (PAGE_BYTES / GRANULE_BYTES) as u32)
         {
-            // SAFETY: the pages are the region's, and nobody has been handed any of them.
+            // SAFETY: the pages are the region's, and no block lies in them yet.
             unsafe { poison::retire::<Checked>(first, page_bytes) };
         }
         self.runs.release(&mut self.regions, region.first_page, region.page_count);

@@ -8,8 +8,8 @@ use slab_traits::{AllocError, AllocResult};
 
 use super::code;
 use super::heap::BinnedByteAllocator;
-use crate::classes::{CRUMB_BYTES_MAX, GRANULE_BYTES, PAGE_BYTES, PAGE_GRANULES};
-use crate::crumb::Crumb;
+use crate::classes::{GRANULE_BYTES, PAGE_BYTES, PAGE_GRANULES, SMALL_BYTES_MAX};
+use crate::small_page::SmallPage;
 use crate::space::Kind;
 
 /// A block that is about to be handed out: dead, and in no list.
@@ -52,7 +52,7 @@ impl BinnedByteAllocator {
         if let Some(granule) = self.pop(class).or_else(|| self.carve(class)) {
             return Some(Found::Binned { granule, class });
         }
-        if size > CRUMB_BYTES_MAX as usize { self.take_pages(size, align) } else { None }
+        if size > SMALL_BYTES_MAX as usize { self.take_pages(size, align) } else { None }
     }
 
     /// Takes a dead block of a larger class than needed. After a reclaim those that are left share their
@@ -86,23 +86,23 @@ impl BinnedByteAllocator {
             return Some(page * PAGE_GRANULES);
         }
         let granules = self.classes.bytes(class) / GRANULE_BYTES as u32;
-        if let Some(granule) = self.crumb.cut(granules) {
+        if let Some(granule) = self.small_page.cut(granules) {
             return Some(granule);
         }
         let page = self.runs.take(&mut self.regions, 1)?;
-        self.cut_rest();
-        self.runs.mark(&mut self.regions, page, 1, Kind::Crumb);
+        self.cut_remainder();
+        self.runs.mark(&mut self.regions, page, 1, Kind::Small);
         let start = page * PAGE_GRANULES;
-        self.crumb = Crumb { chunk: 0, start, used: granules };
+        self.small_page = SmallPage { chunk: 0, start, used: granules };
         Some(start)
     }
 
     /// Cuts what is left of the current page into dead blocks, the largest first.
-    fn cut_rest(&mut self) {
-        while self.crumb.rest() != 0 {
-            let class = self.classes.largest_within(self.crumb.rest());
+    fn cut_remainder(&mut self) {
+        while self.small_page.remaining() != 0 {
+            let class = self.classes.largest_within(self.small_page.remaining());
             let bytes = self.classes.bytes(class);
-            let Some(granule) = self.crumb.cut(bytes / GRANULE_BYTES as u32) else { return };
+            let Some(granule) = self.small_page.cut(bytes / GRANULE_BYTES as u32) else { return };
             self.regions.set_code(granule, code::dead(class));
             self.retire(granule, bytes as usize);
             self.push(class, granule);

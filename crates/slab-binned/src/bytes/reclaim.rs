@@ -7,10 +7,10 @@ use super::code::{self, Meaning, meaning};
 use super::heap::BinnedByteAllocator;
 use super::region::Region;
 use crate::classes::{PAGE_BYTES, PAGE_GRANULES};
-use crate::crumb::Crumb;
+use crate::small_page::SmallPage;
 use crate::space::{Kind, Line, Lines};
 
-/// What the line of a crumb page says, during a reclaim alone, if a live block lies in the page.
+/// Mark in the line of a page of small blocks in which a live block lies. Valid during a reclaim only.
 const PINNED: u32 = 1;
 
 impl BinnedByteAllocator {
@@ -23,20 +23,20 @@ impl BinnedByteAllocator {
     pub fn reclaim(&mut self) -> usize {
         let free_pages = self.runs.free_pages();
         self.each_run(|heap, page, line| {
-            if line.kind == Kind::Crumb {
+            if line.kind == Kind::Small {
                 let left = if heap.has_live_blocks(page) { PINNED } else { 0 };
                 heap.regions.set_line(page, Line { left, ..line });
             }
         });
-        if !self.is_pinned(self.crumb.start / PAGE_GRANULES) {
-            self.crumb = Crumb::NONE;
+        if !self.is_pinned(self.small_page.start / PAGE_GRANULES) {
+            self.small_page = SmallPage::NONE;
         }
         for class in 0..self.classes.sizes.len() {
             self.keep_pinned(class);
         }
         self.each_run(|heap, page, line| match line.kind {
-            Kind::Crumb if heap.is_pinned(page) => heap.list_torn(page),
-            Kind::Crumb => heap.release_crumb_page(page),
+            Kind::Small if heap.is_pinned(page) => heap.list_torn(page),
+            Kind::Small => heap.release_small_page(page),
             Kind::Taken => heap.release_dead(page, line.len),
             Kind::Free | Kind::Edge => {}
         });
@@ -87,7 +87,7 @@ impl BinnedByteAllocator {
 
     fn is_pinned(&self, page: u32) -> bool {
         let line = self.regions.line(page);
-        line.kind == Kind::Crumb && line.left == PINNED
+        line.kind == Kind::Small && line.left == PINNED
     }
 
     /// Takes from a bin every block whose page can be used otherwise; the others keep their order.
@@ -130,12 +130,12 @@ impl BinnedByteAllocator {
     }
 
     /// Returns a page without live blocks to the free runs.
-    fn release_crumb_page(&mut self, page: u32) {
+    fn release_small_page(&mut self, page: u32) {
         for granule in page * PAGE_GRANULES..(page + 1) * PAGE_GRANULES {
             self.regions.set_code(granule, code::NOTHING);
         }
         self.retire(page * PAGE_GRANULES, PAGE_BYTES);
-        // Inside a merged run nobody rewrites this line.
+        // Inside a merged run this line is not written again.
         self.runs.mark(&mut self.regions, page, 1, Kind::Taken);
         self.runs.release(&mut self.regions, page, 1);
     }

@@ -230,9 +230,9 @@ impl Regions {
             let required = Plan::bytes_required(start);
             return Err(RegionError::TooSmall { start, size, required });
         };
-        // SAFETY: the plan lies in the `size` bytes that the caller vouches for.
+        // SAFETY: the plan lies in the `size` bytes that the caller guarantees to be valid.
         let pages = unsafe { first.add(plan.pages) };
-        // SAFETY: as above.
+        // SAFETY: the plan lies in the `size` bytes that the caller guarantees to be valid.
         let lines = unsafe { first.add(plan.lines) }.cast::<Line>();
         let line_count = plan.page_count as usize + 2;
         // SAFETY: the plan has room for this many lines, aligned, of which zero is a valid one.

@@ -7,7 +7,7 @@ use crate::classes::{GRANULE_BYTES, PAGE_BYTES, PAGE_GRANULES};
 use crate::error::Inconsistency;
 use crate::space::{Kind, Lines};
 
-/// What a walk over all pages counts.
+/// Counts of a walk over all pages.
 #[derive(Default)]
 struct Sums {
     live_bytes: u64,
@@ -51,10 +51,10 @@ impl BinnedByteAllocator {
         while page < end {
             let line = self.regions.line(page);
             let plausible = line.len > 0 && line.len <= end - page;
-            Inconsistency::check(plausible, "runs follow each other", page)?;
+            Inconsistency::check(plausible, "runs are adjacent", page)?;
             let first = page * PAGE_GRANULES;
             match line.kind {
-                Kind::Crumb => self.walk_crumbs(page, sums)?,
+                Kind::Small => self.walk_small_page(page, sums)?,
                 Kind::Free => {
                     let idle = (first..first + line.len * PAGE_GRANULES)
                         .step_by(if cfg!(miri) { 64 } else { 1 })
@@ -94,10 +94,10 @@ impl BinnedByteAllocator {
     }
 
     /// Follows the blocks of a page from one to the next.
-    fn walk_crumbs(&self, page: u32, sums: &mut Sums) -> Result<(), Inconsistency> {
+    fn walk_small_page(&self, page: u32, sums: &mut Sums) -> Result<(), Inconsistency> {
         let first = page * PAGE_GRANULES;
-        let current = self.crumb.start == first && self.crumb.rest() != 0;
-        let end = first + if current { self.crumb.used } else { PAGE_GRANULES };
+        let current = self.small_page.start == first && self.small_page.remaining() != 0;
+        let end = first + if current { self.small_page.used } else { PAGE_GRANULES };
         let mut granule = first;
         while granule < end {
             let shifted = || {
@@ -121,7 +121,7 @@ impl BinnedByteAllocator {
                 _ => None,
             };
             let Some(class) = class else {
-                return Err(Inconsistency::new("blocks follow each other", granule));
+                return Err(Inconsistency::new("blocks are adjacent", granule));
             };
             granule += self.classes.bytes(class) / GRANULE_BYTES as u32;
         }

@@ -1,6 +1,7 @@
 //! A number that two allocators share if they did the same, and, but for a chance of one in 2⁶⁴, only then.
 
 use super::{Journal, Tracked, sealed};
+use crate::memory::Unwatched;
 use crate::mix::Mixer;
 use crate::{BlockId, Config};
 
@@ -10,6 +11,8 @@ pub const FREE: u32 = 2;
 pub const WRITE: u32 = 3;
 pub const TRIM: u32 = 4;
 const PLACE: u32 = 5;
+/// A write at an offset other than 0.
+pub const WRITE_AT: u32 = 6;
 
 /// Remembers the operations as one number of 64 bits.
 ///
@@ -68,10 +71,25 @@ impl Tracked for Fingerprinted {
 }
 
 impl sealed::Sink for Fingerprinted {
+    type Watch = Unwatched;
+    type Mark = Self;
+
     const ON: bool = true;
 
     fn start(config: &Config, fingerprint: Option<u64>) -> Self {
         fingerprint.map_or_else(|| Self::of_fresh(config), Self::at)
+    }
+
+    fn try_clone(&self) -> Result<Self, usize> {
+        Ok(*self)
+    }
+
+    fn mark(&self) -> Self {
+        *self
+    }
+
+    fn rewind(&mut self, to: &Self) {
+        *self = *to;
     }
 
     fn current(&self) -> Option<u64> {
@@ -100,8 +118,12 @@ impl sealed::Sink for Fingerprinted {
         Ok(())
     }
 
-    fn wrote(&mut self, id: BlockId, bytes: &[u8]) {
-        self.mixer.pair(head(WRITE, bytes.len() as u32), id.to_bits());
+    fn wrote(&mut self, id: BlockId, offset: u32, bytes: &[u8]) {
+        let kind = if offset == 0 { WRITE } else { WRITE_AT };
+        self.mixer.pair(head(kind, bytes.len() as u32), id.to_bits());
+        if offset != 0 {
+            self.mixer.pair(offset.into(), 0);
+        }
         self.mixer.bytes(bytes);
     }
 

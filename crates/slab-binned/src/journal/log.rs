@@ -5,38 +5,42 @@ extern crate alloc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::fingerprint::{FREE, TRIM, WRITE, alloc_kind, alloc_parts, head};
+use super::fingerprint::{FREE, TRIM, WRITE, WRITE_AT, alloc_kind, alloc_parts, head};
 use super::{Fingerprinted, Journal, Tracked, sealed};
+use crate::memory::Unwatched;
 use crate::mix::Mixer;
 use crate::{BlockId, Config};
 
 /// Operations of one part of a log: parts are filled one after the other and never moved.
 const PART_ENTRIES: usize = 1024;
 
-/// What the checksum of a log starts with, so that it is not the one of anything else.
+/// Bytes of the offset of a write.
+const OFFSET_BYTES: usize = size_of::<u32>();
+
+/// Start of the checksum of a log: no other digest starts with it.
 const CHECKSUM_DOMAIN: u64 = u64::from_le_bytes(*b"operlogs");
 
-/// What was done, and what came of it.
+/// An operation and its outcome.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     pub kind: u32,
-    /// Bytes asked for or written; pages given back by a trim.
+    /// Bytes requested or written; pages given back by a trim.
     pub size: u32,
     pub index: u32,
     pub generation: u32,
 }
 
-/// One operation of a log, as it was asked for and with its outcome.
+/// One operation of a log, with its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Operation<'a> {
     /// A block was handed out.
     Alloc {
-        /// Bytes asked for.
+        /// Bytes requested.
         size: usize,
-        /// Alignment asked for.
+        /// Alignment requested.
         align: usize,
-        /// Whether zeros were asked for.
+        /// Whether zeros were requested.
         zeroed: bool,
         /// The block.
         id: BlockId,
@@ -46,11 +50,13 @@ pub enum Operation<'a> {
         /// The block.
         id: BlockId,
     },
-    /// Bytes were written to the start of a block.
+    /// Bytes were written into a block.
     Write {
         /// The block.
         id: BlockId,
-        /// What was written.
+        /// Offset in the block of the first byte written.
+        offset: usize,
+        /// The bytes written.
         bytes: &'a [u8],
     },
     /// Memory was given back.
@@ -88,7 +94,8 @@ pub struct OpLog {
     /// Parts that are full.
     full: Vec<Vec<Entry>>,
     last: Vec<Entry>,
-    /// The bytes of all writes, one after the other.
+    /// The bytes of all writes, one after the other. Those of a [`WRITE_AT`] follow its offset, four
+    /// little-endian bytes.
     written: Vec<u8>,
 }
 
@@ -156,12 +163,23 @@ impl OpLog {
     #[inline]
     pub(super) fn reserve(&mut self, write_bytes: usize) -> Result<(), usize> {
         if write_bytes != 0 {
-            self.written.try_reserve(write_bytes).map_err(|_| write_bytes)?;
+            let bytes = write_bytes.saturating_add(OFFSET_BYTES);
+            self.written.try_reserve(bytes).map_err(|_| bytes)?;
         }
         if self.last.len() == self.last.capacity() { self.next_part() } else { Ok(()) }
     }
 
-    /// Appends an operation. The bytes of a write were appended before.
+    /// Appends a write. Room for it was reserved.
+    pub(super) fn push_write(&mut self, id: BlockId, offset: u32, bytes: &[u8]) {
+        let kind = if offset == 0 { WRITE } else { WRITE_AT };
+        if offset != 0 {
+            self.written.extend_from_slice(&offset.to_le_bytes());
+        }
+        self.written.extend_from_slice(bytes);
+        reserved(self.push(kind, bytes.len() as u32, Some(id)));
+    }
+
+    /// Appends an operation other than a write.
     #[inline]
     pub(super) fn push(&mut self, kind: u32, size: u32, id: Option<BlockId>) -> Result<(), usize> {
         let (index, generation) = id.map_or((0, 0), |id| (id.index(), id.generation()));
@@ -183,8 +201,25 @@ impl OpLog {
         Ok(())
     }
 
-    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
-        self.written.extend_from_slice(bytes);
+    /// Returns a copy, or the bytes for which there is no memory.
+    fn try_clone(&self) -> Result<Self, usize> {
+        let mut clone = Self::empty(self.config, self.start);
+        clone.end = self.end;
+        clone.full.try_reserve_exact(self.full.len()).map_err(|_| size_of_val(&*self.full))?;
+        for part in &self.full {
+            clone.full.push(copied(part)?);
+        }
+        (clone.last, clone.written) = (copied(&self.last)?, copied(&self.written)?);
+        Ok(clone)
+    }
+
+    /// Forgets the operations behind the first `len`, which wrote `written` bytes.
+    fn truncate(&mut self, len: usize, written: usize) {
+        while self.full.len() * PART_ENTRIES > len {
+            self.last = self.full.pop().unwrap_or_default();
+        }
+        self.last.truncate(len - self.full.len() * PART_ENTRIES);
+        self.written.truncate(written);
     }
 
     fn clear(&mut self, start: u64) {
@@ -220,8 +255,17 @@ impl fmt::Debug for OpLog {
 pub struct Operations<'a> {
     log: &'a OpLog,
     next: usize,
-    /// What the writes from here on wrote.
+    /// The bytes of the writes that follow.
     written: &'a [u8],
+}
+
+impl<'a> Operations<'a> {
+    /// Takes the next bytes that were written.
+    fn take(&mut self, len: usize) -> &'a [u8] {
+        let (bytes, rest) = self.written.split_at(len.min(self.written.len()));
+        self.written = rest;
+        bytes
+    }
 }
 
 impl<'a> Iterator for Operations<'a> {
@@ -233,10 +277,11 @@ impl<'a> Iterator for Operations<'a> {
         let (size, id) = (size as usize, BlockId::new(index, generation));
         Some(match (kind, id) {
             (FREE, Some(id)) => Operation::Free { id },
-            (WRITE, Some(id)) => {
-                let (bytes, rest) = self.written.split_at(size.min(self.written.len()));
-                self.written = rest;
-                Operation::Write { id, bytes }
+            (WRITE, Some(id)) => Operation::Write { id, offset: 0, bytes: self.take(size) },
+            (WRITE_AT, Some(id)) => {
+                let offset = self.take(OFFSET_BYTES).first_chunk().copied().unwrap_or_default();
+                let offset = u32::from_le_bytes(offset) as usize;
+                Operation::Write { id, offset, bytes: self.take(size) }
             }
             (TRIM, _) => Operation::Trim { released_pages: size },
             (_, id) => {
@@ -262,6 +307,17 @@ impl ExactSizeIterator for Operations<'_> {}
 pub struct Logged {
     /// The fingerprint is its end.
     log: OpLog,
+    /// How often the log was cleared or taken.
+    clears: u64,
+}
+
+/// Where a log was at a checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct LogMark {
+    end: Fingerprinted,
+    len: usize,
+    written: usize,
+    clears: u64,
 }
 
 impl Logged {
@@ -270,16 +326,30 @@ impl Logged {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.clears += 1;
         self.log.clear(self.fingerprint());
     }
 
     pub(crate) fn take(&mut self) -> OpLog {
+        self.clears += 1;
         let fresh = OpLog::empty(self.log.config, self.fingerprint());
         core::mem::replace(&mut self.log, fresh)
     }
 }
 
 impl Journal for Logged {}
+
+impl super::WithLog for Logged {}
+
+impl sealed::LogOwner for Logged {
+    fn logged(&self) -> &Logged {
+        self
+    }
+
+    fn logged_mut(&mut self) -> &mut Logged {
+        self
+    }
+}
 
 impl Tracked for Logged {
     #[inline]
@@ -289,11 +359,33 @@ impl Tracked for Logged {
 }
 
 impl sealed::Sink for Logged {
+    type Watch = Unwatched;
+    type Mark = LogMark;
+
     const ON: bool = true;
 
     fn start(config: &Config, fingerprint: Option<u64>) -> Self {
         let fingerprint = <Fingerprinted as sealed::Sink>::start(config, fingerprint);
-        Self { log: OpLog::empty(*config, fingerprint.fingerprint()) }
+        Self { log: OpLog::empty(*config, fingerprint.fingerprint()), clears: 0 }
+    }
+
+    fn try_clone(&self) -> Result<Self, usize> {
+        Ok(Self { log: self.log.try_clone()?, clears: 0 })
+    }
+
+    fn mark(&self) -> LogMark {
+        let OpLog { end, .. } = self.log;
+        LogMark { end, len: self.log.len(), written: self.log.written.len(), clears: self.clears }
+    }
+
+    fn rewind(&mut self, to: &LogMark) {
+        if self.clears == to.clears {
+            self.log.truncate(to.len, to.written);
+            self.log.end = to.end;
+        } else {
+            // The operations before the checkpoint were given away.
+            self.log.clear(to.end.fingerprint());
+        }
     }
 
     fn current(&self) -> Option<u64> {
@@ -327,16 +419,23 @@ impl sealed::Sink for Logged {
         self.log.end.freed(id)
     }
 
-    fn wrote(&mut self, id: BlockId, bytes: &[u8]) {
-        self.log.push_bytes(bytes);
-        reserved(self.log.push(WRITE, bytes.len() as u32, Some(id)));
-        self.log.end.wrote(id, bytes);
+    fn wrote(&mut self, id: BlockId, offset: u32, bytes: &[u8]) {
+        self.log.push_write(id, offset, bytes);
+        self.log.end.wrote(id, offset, bytes);
     }
 
     fn trimmed(&mut self, released_pages: u32) {
         reserved(self.log.push(TRIM, released_pages, None));
         self.log.end.trimmed(released_pages);
     }
+}
+
+/// Returns a copy, or the bytes for which there is no memory.
+fn copied<T: Copy>(values: &[T]) -> Result<Vec<T>, usize> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(values.len()).map_err(|_| size_of_val(values))?;
+    copy.extend_from_slice(values);
+    Ok(copy)
 }
 
 /// Says that a push found the room that was reserved for it.

@@ -1,4 +1,4 @@
-//! What an allocator remembers of its operations: nothing, a fingerprint, or a log.
+//! Journals: an allocator remembers nothing of its operations, a fingerprint, or a log.
 //!
 //! Which of them is a type parameter, so that an allocator that remembers nothing has no code for it.
 
@@ -7,8 +7,6 @@ mod diverge;
 mod fingerprint;
 #[cfg(feature = "alloc")]
 mod log;
-#[cfg(feature = "alloc")]
-mod replay;
 #[cfg(all(feature = "serde", feature = "alloc"))]
 mod serial;
 #[cfg(feature = "alloc")]
@@ -21,13 +19,12 @@ pub use self::diverge::{Divergence, diverges_at};
 #[cfg(feature = "alloc")]
 pub use self::log::{Logged, OpLog, Operation, Operations};
 #[cfg(feature = "alloc")]
-pub use self::replay::ReplayError;
-#[cfg(feature = "alloc")]
 pub use self::text::LogError;
 
+use crate::memory::Unwatched;
 use crate::{BlockId, Config};
 
-/// What an allocator remembers of its operations: [`Untracked`], [`Fingerprinted`] or
+/// The memory of an allocator for its operations: [`Untracked`], [`Fingerprinted`] or
 /// [`Logged`](crate::Logged). Implemented by those only.
 pub trait Journal: sealed::Sink {}
 
@@ -37,6 +34,10 @@ pub trait Tracked: Journal {
     fn fingerprint(&self) -> u64;
 }
 
+/// A [`Tracked`] journal that has a [log](OpLog).
+#[cfg(feature = "alloc")]
+pub trait WithLog: Tracked + sealed::LogOwner {}
+
 /// Remembers nothing, and costs nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Untracked;
@@ -44,11 +45,22 @@ pub struct Untracked;
 impl Journal for Untracked {}
 
 impl sealed::Sink for Untracked {
+    type Watch = Unwatched;
+    type Mark = ();
+
     const ON: bool = false;
 
     fn start(_: &Config, _: Option<u64>) -> Self {
         Self
     }
+
+    fn try_clone(&self) -> Result<Self, usize> {
+        Ok(Self)
+    }
+
+    fn mark(&self) {}
+
+    fn rewind(&mut self, (): &()) {}
 
     fn current(&self) -> Option<u64> {
         None
@@ -56,21 +68,50 @@ impl sealed::Sink for Untracked {
 }
 
 pub(crate) mod sealed {
-    use super::{BlockId, Config};
+    /// Owns a log, perhaps inside another journal.
+    #[cfg(feature = "alloc")]
+    pub trait LogOwner {
+        fn logged(&self) -> &super::Logged;
 
-    /// What an allocator tells its journal: what succeeded, or cannot fail any more but for lack of
-    /// memory to record it.
+        fn logged_mut(&mut self) -> &mut super::Logged;
+    }
+
+    use super::{BlockId, Config};
+    use crate::memory::Watch;
+
+    /// The calls of an allocator to its journal: for operations that succeeded, or that can only fail for
+    /// lack of memory to record them.
     pub trait Sink: Sized {
+        /// Whether changes are kept for a rollback.
+        type Watch: Watch;
+
+        /// The state of the journal at a checkpoint.
+        type Mark: Copy + core::fmt::Debug;
+
         /// Whether anything is remembered at all.
         const ON: bool;
 
         /// Starts at a fingerprint, or at that of a fresh allocator.
         fn start(config: &Config, fingerprint: Option<u64>) -> Self;
 
+        /// Returns a copy.
+        ///
+        /// # Errors
+        ///
+        /// The bytes for which there is no memory.
+        fn try_clone(&self) -> Result<Self, usize>;
+
+        /// Returns where the journal is.
+        fn mark(&self) -> Self::Mark;
+
+        /// Goes back to a mark.
+        fn rewind(&mut self, to: &Self::Mark);
+
         /// Returns the fingerprint, where there is one.
         fn current(&self) -> Option<u64>;
 
-        /// Makes sure that the next operation can be recorded, with `write_bytes` bytes written.
+        /// Makes sure that the next operation can be recorded: a write of up to `write_bytes` bytes, or another
+        /// operation if that is 0.
         ///
         /// # Errors
         ///
@@ -115,10 +156,10 @@ pub(crate) mod sealed {
             Ok(())
         }
 
-        /// Bytes were written to the start of a block.
+        /// Bytes were written into a block, from `offset` on. Room for them was reserved.
         #[inline]
-        fn wrote(&mut self, id: BlockId, bytes: &[u8]) {
-            let _ = (id, bytes);
+        fn wrote(&mut self, id: BlockId, offset: u32, bytes: &[u8]) {
+            let _ = (id, offset, bytes);
         }
 
         /// Memory was given back where it could.

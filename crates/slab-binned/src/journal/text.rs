@@ -3,12 +3,13 @@
 extern crate alloc;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::str::{FromStr, SplitWhitespace};
 
 use thiserror::Error;
 
-use super::fingerprint::{FREE, TRIM, WRITE, alloc_kind};
+use super::fingerprint::{FREE, TRIM, alloc_kind};
 use super::{Fingerprinted, OpLog, Operation};
 use crate::classes::PAGE_BYTES;
 use crate::{ALIGN_MAX, BLOCK_BYTES_MAX, BlockId, Config, SizeClasses};
@@ -19,26 +20,26 @@ const TITLE: &str = "slab-binned log 3";
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LogError {
-    /// A line does not say what it should.
+    /// A line has another form than expected.
     #[error("line {line}: expected {expected}, found `{found}`")]
     Syntax {
         /// Number of the line, counted from 1.
         line: usize,
-        /// What should be there.
+        /// The expected text.
         expected: &'static str,
-        /// What is there, at most 40 characters of it.
+        /// At most 40 characters of the line.
         found: String,
     },
-    /// What the text says was changed after it was written.
+    /// The text was changed after it was written.
     #[error(
-        "line {line}: the log was written with checksum {expected:016x}; what it says has {found:016x}"
+        "line {line}: the log was written with checksum {expected:016x}; its contents have {found:016x}"
     )]
     Checksum {
         /// Number of the line of the checksum, counted from 1.
         line: usize,
         /// The checksum that the log was written with.
         expected: u64,
-        /// The checksum of what it says.
+        /// The checksum of its contents.
         found: u64,
     },
     /// There is no memory for the log.
@@ -59,8 +60,11 @@ impl fmt::Display for Operation<'_> {
                 write!(f, "{verb} {size} align {align} -> {id}")
             }
             Self::Free { id } => write!(f, "free {id}"),
-            Self::Write { id, bytes } => {
+            Self::Write { id, offset, bytes } => {
                 write!(f, "write {id} ")?;
+                if offset != 0 {
+                    write!(f, "at {offset} ")?;
+                }
                 bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
             Self::Trim { released_pages } => write!(f, "trim -> {released_pages}"),
@@ -221,6 +225,14 @@ impl<'a> Line<'a> {
             }
             Some("write") => {
                 let id = self.id()?;
+                let mut offset = 0;
+                if self.words.clone().next() == Some("at") {
+                    self.word("at")?;
+                    offset = self.parse("the offset of a write")?;
+                    if offset == 0 || offset as usize > BLOCK_BYTES_MAX {
+                        return Err(self.wrong("an offset inside a block, other than 0"));
+                    }
+                }
                 let digits = self.words.next().unwrap_or_default();
                 if !digits.len().is_multiple_of(2)
                     || !digits.bytes().all(|digit| digit.is_ascii_hexdigit())
@@ -228,12 +240,16 @@ impl<'a> Line<'a> {
                     return Err(self.wrong("pairs of hexadecimal digits"));
                 }
                 let len = digits.len() / 2;
-                let size = u32::try_from(len).map_err(|_| self.wrong("fewer bytes"))?;
-                log.reserve(len).map_err(no_memory)?;
-                for pair in digits.as_bytes().chunks_exact(2) {
-                    log.push_bytes(&[hex(pair[0]) << 4 | hex(pair[1])]);
+                if len > BLOCK_BYTES_MAX {
+                    return Err(self.wrong("no more bytes than a block can have"));
                 }
-                log.push(WRITE, size, Some(id))
+                let mut bytes = Vec::new();
+                bytes.try_reserve_exact(len).map_err(|_| no_memory(len))?;
+                let pairs = digits.as_bytes().chunks_exact(2);
+                bytes.extend(pairs.map(|pair| hex(pair[0]) << 4 | hex(pair[1])));
+                log.reserve(len.max(1)).map_err(no_memory)?;
+                log.push_write(id, offset, &bytes);
+                Ok(())
             }
             Some("trim") => {
                 self.word("->")?;

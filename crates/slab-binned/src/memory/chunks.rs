@@ -1,59 +1,29 @@
 //! Chunks of bytes: acquired zeroed, so that every byte can be shown; never moved, never copied.
 #![expect(unsafe_code, reason = "chunks are raw memory")]
 
-use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use allocator_api2::alloc::Allocator;
 
-use super::{Plain, Rows};
-use crate::classes::{GRANULE_BYTES, PAGE_BYTES};
-
-/// One chunk: whole pages, the first of which lies at a multiple of the page size.
-///
-/// # Invariants
-///
-/// - **C1 (owned)**: where `block` is set, it came from the one source with [`layout`] of `pages`
-///   pages, was zeroed, and is used through the chunks alone.
-#[derive(Debug, Clone, Copy)]
-pub struct Chunk {
-    block: Option<NonNull<u8>>,
-    /// Pages of its memory; 0 while it has none.
-    pub pages: u32,
-    /// Page numbers that it owns, with memory or without.
-    pub room_pages: u32,
-    /// The number of its first page.
-    pub first_page: u32,
-    /// Pages from the first on that may have been written; those behind are zero.
-    pub touched_pages: u32,
-}
-
-// SAFETY: `None` is the null pointer, and zero is a number.
-unsafe impl Plain for Chunk {}
-// SAFETY: by C1 the block is the chunk's alone.
-unsafe impl Send for Chunk {}
-// SAFETY: through `&Chunk` bytes are only read.
-unsafe impl Sync for Chunk {}
+use super::chunk::{Chunk, layout};
+use super::rows::Rows;
+#[cfg(feature = "alloc")]
+use super::tape::{ChunkEntry, ChunkTape};
+use super::tape::{PageTape, Unwatched};
+use crate::classes::PAGE_BYTES;
 
 /// The chunks by number.
 #[derive(Debug)]
-pub struct Chunks {
+pub struct Chunks<P = Unwatched> {
     rows: Rows<Chunk>,
     count: u32,
     bytes: usize,
+    tape: P,
 }
 
-/// Returns the layout of a chunk's block: a page more than asked for, less what any block is aligned
-/// to. Asking for the alignment itself would make most sources zero the memory by hand.
-fn layout(pages: u32) -> Option<Layout> {
-    let bytes = (pages as usize).checked_mul(PAGE_BYTES)?;
-    let padded = bytes.checked_add(PAGE_BYTES - GRANULE_BYTES)?;
-    Layout::from_size_align(padded, GRANULE_BYTES).ok()
-}
-
-impl Chunks {
+impl<P: PageTape> Chunks<P> {
     pub const fn new() -> Self {
-        Self { rows: Rows::new(), count: 0, bytes: 0 }
+        Self { rows: Rows::new(), count: 0, bytes: 0, tape: P::NEW }
     }
 
     /// Returns how many chunks there are, those without memory included.
@@ -66,7 +36,13 @@ impl Chunks {
         self.bytes
     }
 
-    /// Returns the bytes acquired to keep the chunks themselves in order.
+    /// Returns the pages of chunks that were given back and are kept for a rollback, and the number of those
+    /// chunks.
+    pub fn kept(&self) -> (usize, usize) {
+        self.tape.chunk_pages()
+    }
+
+    /// Returns the bytes acquired for the descriptors of the chunks.
     pub fn memory_bytes(&self) -> usize {
         self.rows.memory_bytes()
     }
@@ -82,7 +58,11 @@ impl Chunks {
     pub fn touch(&mut self, chunk: u32, start: u32, end: u32) -> bool {
         let Some(row) = self.rows.get_mut(chunk) else { return false };
         let fresh = start >= row.touched_pages;
-        row.touched_pages = row.touched_pages.max(end).min(row.pages);
+        let touched_pages = row.touched_pages.max(end).min(row.pages);
+        if touched_pages != row.touched_pages {
+            self.tape.touching(chunk, row);
+        }
+        row.touched_pages = touched_pages;
         fresh
     }
 
@@ -122,15 +102,14 @@ impl Chunks {
         debug_assert!(row.block.is_none());
         let room_pages = row.room_pages.max(pages);
         let block = Some(block.cast());
+        self.tape.acquired(chunk, (chunk < self.count).then_some(*row));
         *row = Chunk { block, pages, room_pages, first_page, touched_pages: 0 };
         self.count = self.count.max(chunk + 1);
         self.bytes += pages as usize * PAGE_BYTES;
         Ok(())
     }
 
-    #[cfg(feature = "alloc")]
-    /// Makes the next chunk one without memory, which owns page numbers. For the restoring of a
-    /// snapshot.
+    /// Makes the next chunk one without memory, which owns page numbers. For restoring and cloning.
     ///
     /// # Errors
     ///
@@ -148,12 +127,35 @@ impl Chunks {
         Ok(())
     }
 
-    #[cfg(feature = "alloc")]
     /// Gives a chunk the page numbers that it owns beside those it has memory for.
     pub fn widen(&mut self, chunk: u32, room_pages: u32) {
         if let Some(row) = self.rows.get_mut(chunk) {
             row.room_pages = row.room_pages.max(room_pages);
         }
+    }
+
+    /// Makes the next chunk a copy of another one.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn copy_chunk(
+        &mut self,
+        row: &Chunk,
+        content: &[u8],
+        source: &impl Allocator,
+    ) -> Result<(), usize> {
+        let chunk = self.count;
+        if row.pages == 0 {
+            return self.skip(row.room_pages, row.first_page, source);
+        }
+        self.acquire(chunk, row.pages, row.first_page, source)?;
+        self.widen(chunk, row.room_pages);
+        self.touch(chunk, 0, row.touched_pages);
+        if let Some(bytes) = self.bytes_at_mut(chunk, 0, content.len()) {
+            bytes.copy_from_slice(content);
+        }
+        Ok(())
     }
 
     /// Gives a chunk's memory back; its number and its page numbers stay.
@@ -163,11 +165,16 @@ impl Chunks {
     /// `source` is the one that `acquire` was always called with.
     pub unsafe fn release(&mut self, chunk: u32, source: &impl Allocator) {
         let Some(row) = self.rows.get_mut(chunk) else { return };
-        let (Some(block), Some(layout)) = (row.block.take(), layout(row.pages)) else { return };
-        self.bytes -= row.pages as usize * PAGE_BYTES;
-        (row.pages, row.touched_pages) = (0, 0);
-        // SAFETY: by C1 the block came from this source with this layout, and was just forgotten.
-        unsafe { source.deallocate(block, layout) };
+        let old = *row;
+        if old.block.is_none() {
+            return;
+        }
+        self.bytes -= old.pages as usize * PAGE_BYTES;
+        (row.block, row.pages, row.touched_pages) = (None, 0, 0);
+        if !self.tape.released(chunk, old) {
+            // SAFETY: the caller guarantees the source; the row has just forgotten the block.
+            unsafe { old.give_back(source) };
+        }
     }
 
     /// Gives everything back. If the source unwinds, a second call gives the rest back.
@@ -176,16 +183,20 @@ impl Chunks {
     ///
     /// As [`release`](Self::release).
     pub unsafe fn release_all(&mut self, source: &impl Allocator) {
+        while let Some(chunk) = self.tape.take_chunk() {
+            // SAFETY: the caller guarantees the source; the tape has just forgotten the block.
+            unsafe { chunk.give_back(source) };
+        }
         for chunk in 0..self.count {
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller guarantees the source.
             unsafe { self.release(chunk, source) };
         }
         self.count = 0;
-        // SAFETY: `acquire` reserves rows from the same source.
+        // SAFETY: `acquire` reserves rows from the source that the caller guarantees.
         unsafe { self.rows.release(source) };
     }
 
-    /// Returns where a stretch of a chunk lies, if it is inside.
+    /// Returns the address of a stretch of a chunk, if it is inside.
     #[inline]
     fn stretch(&self, chunk: u32, offset: usize, len: usize) -> Option<NonNull<[u8]>> {
         let row = self.get(chunk)?;
@@ -205,15 +216,126 @@ impl Chunks {
     #[inline]
     pub fn bytes_at(&self, chunk: u32, offset: usize, len: usize) -> Option<&[u8]> {
         let stretch = self.stretch(chunk, offset, len)?;
-        // SAFETY: by C1 the stretch is initialised and ours; `&self` keeps writers away.
+        // SAFETY: by C1 the stretch is initialised and the chunk's alone; `&self` excludes writers.
         Some(unsafe { stretch.as_ref() })
     }
 
     /// Returns a stretch of a chunk's bytes to be changed; `None` if it is not inside. *O*(1).
     #[inline]
     pub fn bytes_at_mut(&mut self, chunk: u32, offset: usize, len: usize) -> Option<&mut [u8]> {
+        if P::WATCHES {
+            self.keep(chunk, offset, len);
+        }
+        self.raw_bytes_at_mut(chunk, offset, len)
+    }
+
+    /// Lets the tape keep the pages under a stretch.
+    fn keep(&mut self, chunk: u32, offset: usize, len: usize) {
+        let Some(end) = offset.checked_add(len) else { return };
+        let pages = offset / PAGE_BYTES..end.div_ceil(PAGE_BYTES);
+        let (start, bytes) = (pages.start * PAGE_BYTES, pages.len() * PAGE_BYTES);
+        let Some(stretch) = self.stretch(chunk, start, bytes) else { return };
+        let Some(row) = self.rows.get(chunk) else { return };
+        // SAFETY: by C1 the stretch is initialised and the chunk's alone; the tape has no access to it but
+        // this slice.
+        let content = unsafe { stretch.as_ref() };
+        self.tape.keep(chunk, row, pages.start as u32..pages.end as u32, content);
+    }
+
+    /// As `bytes_at_mut`, without the tape.
+    #[inline]
+    fn raw_bytes_at_mut(&mut self, chunk: u32, offset: usize, len: usize) -> Option<&mut [u8]> {
         let mut stretch = self.stretch(chunk, offset, len)?;
-        // SAFETY: by C1 the stretch is initialised and ours; `&mut self` keeps everybody else away.
+        // SAFETY: by C1 the stretch is initialised and the chunk's alone; `&mut self` excludes every other
+        // access.
         Some(unsafe { stretch.as_mut() })
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Chunks<ChunkTape> {
+    pub fn tape(&self) -> &ChunkTape {
+        &self.tape
+    }
+
+    pub fn tape_mut(&mut self) -> &mut ChunkTape {
+        &mut self.tape
+    }
+
+    /// Undoes every change since a position of the tape, the last one first. If the source unwinds, a second
+    /// call undoes the remainder.
+    ///
+    /// # Safety
+    ///
+    /// As [`release`](Self::release).
+    pub unsafe fn rewind(&mut self, position: u64, source: &impl Allocator) {
+        while let Some(entry) = self.tape.pop_from(position) {
+            match entry {
+                ChunkEntry::Page { chunk, page, bytes } => {
+                    let offset = page as usize * PAGE_BYTES;
+                    if let Some(place) = self.raw_bytes_at_mut(chunk, offset, PAGE_BYTES) {
+                        place.copy_from_slice(&bytes);
+                    }
+                    self.tape.reuse(bytes);
+                }
+                ChunkEntry::Touched { chunk, touched_pages } => {
+                    let Some(row) = self.rows.get_mut(chunk) else { continue };
+                    let fresh = row.touched_pages.saturating_sub(touched_pages);
+                    row.touched_pages = touched_pages;
+                    let (offset, len) = (touched_pages as usize, fresh as usize);
+                    let place = self.raw_bytes_at_mut(chunk, offset * PAGE_BYTES, len * PAGE_BYTES);
+                    place.unwrap_or_default().fill(0);
+                }
+                ChunkEntry::Acquired { chunk, old } => {
+                    let Some(row) = self.rows.get_mut(chunk) else { continue };
+                    let acquired = *row;
+                    match old {
+                        Some(old) => *row = old,
+                        None => {
+                            (row.block, row.pages, row.room_pages) = (None, 0, 0);
+                            (row.first_page, row.touched_pages) = (0, 0);
+                            self.count = chunk;
+                        }
+                    }
+                    self.bytes -= acquired.pages as usize * PAGE_BYTES;
+                    // SAFETY: the caller guarantees the source; the row has just forgotten the block.
+                    unsafe { acquired.give_back(source) };
+                }
+                ChunkEntry::Released { chunk, old } => {
+                    let Some(row) = self.rows.get_mut(chunk) else { continue };
+                    *row = old;
+                    self.bytes += old.pages as usize * PAGE_BYTES;
+                }
+            }
+        }
+        self.tape.mark();
+    }
+
+    /// Forgets the entries of the tape before a position. If the source unwinds, a later call forgets the
+    /// remainder.
+    ///
+    /// # Safety
+    ///
+    /// As [`release`](Self::release).
+    pub unsafe fn forget_before(&mut self, position: u64, source: &impl Allocator) {
+        while let Some(chunk) = self.tape.forget_one_before(position) {
+            if let Some(chunk) = chunk {
+                // SAFETY: the caller guarantees the source; the tape has just forgotten the block.
+                unsafe { chunk.give_back(source) };
+            }
+        }
+    }
+
+    /// Forgets everything on the tape, which is off until the next checkpoint.
+    ///
+    /// # Safety
+    ///
+    /// As [`release`](Self::release).
+    pub unsafe fn stop_tape(&mut self, source: &impl Allocator) {
+        while let Some(chunk) = self.tape.take_chunk() {
+            // SAFETY: the caller guarantees the source; the tape has just forgotten the block.
+            unsafe { chunk.give_back(source) };
+        }
+        self.tape.drop_spare();
     }
 }

@@ -1,10 +1,22 @@
-//! Memory that a [`BinnedAllocator`](crate::BinnedAllocator) acquires: rows of plain values and
-//! chunks of bytes. Neither ever moves or is copied, and neither can be reached past its end.
+//! Memory that a [`BlockAllocator`](crate::BlockAllocator) acquires: rows of plain values and chunks of bytes.
+//! Neither moves or is copied, and neither can be reached past its end.
+
+// From the bottom up: values, a chunk, tapes that keep old values, and what they watch.
+mod plain;
+
+mod chunk;
+
+mod tape;
+
+mod rows;
 
 mod chunks;
-mod rows;
+
 mod store;
 
-pub use chunks::Chunks;
-pub use rows::{Plain, Rows};
 pub use store::Store;
+#[cfg(feature = "alloc")]
+pub use store::StoreMark;
+#[cfg(feature = "alloc")]
+pub use tape::Watched;
+pub use tape::{Unwatched, Watch};

@@ -3,10 +3,17 @@
 #![expect(unsafe_code, reason = "segments are raw memory")]
 
 use core::alloc::Layout;
+#[cfg(feature = "alloc")]
+use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use allocator_api2::alloc::Allocator;
+
+use super::plain::Plain;
+#[cfg(feature = "alloc")]
+use super::tape::ValueTape;
+use super::tape::{Tape, Unwatched};
 
 /// Logarithm of the values of the first segment.
 const FIRST_LOG2: u32 = 5;
@@ -30,13 +37,6 @@ static NEAR_SEGMENTS: [u8; NEAR_GROUPS] = {
     segments
 };
 
-/// A value for which zero bytes are valid, and which needs no drop.
-///
-/// # Safety
-///
-/// A value of all zero bytes is valid.
-pub unsafe trait Plain: Copy {}
-
 /// The values by number. Those that were never written are all zero bytes.
 ///
 /// # Invariants
@@ -47,17 +47,18 @@ pub unsafe trait Plain: Copy {}
 /// - **W3 (origin)**: `origins` has, for each of those segments, its pointer less the number of its first
 ///   value: where value 0 would lie if there were more before.
 #[derive(Debug)]
-pub struct Rows<T> {
+pub struct Rows<T, S = Unwatched> {
     origins: [*mut T; SEGMENT_PLACES],
     count: u32,
     len: u32,
+    tape: S,
     owns: PhantomData<T>,
 }
 
 // SAFETY: by W1 the segments are ours alone, wherever they are sent.
-unsafe impl<T: Send> Send for Rows<T> {}
+unsafe impl<T: Send, S: Send> Send for Rows<T, S> {}
 // SAFETY: through `&Rows` values are only read.
-unsafe impl<T: Sync> Sync for Rows<T> {}
+unsafe impl<T: Sync, S: Sync> Sync for Rows<T, S> {}
 
 /// Returns how many values a segment holds.
 const fn segment_rows(segment: u32) -> u32 {
@@ -79,13 +80,13 @@ fn far_segment(group: u32) -> u32 {
     segment_of(group)
 }
 
-impl<T: Plain> Rows<T> {
+impl<T: Plain, S: Tape<T>> Rows<T, S> {
     pub const fn new() -> Self {
         let origins = [core::ptr::null_mut(); SEGMENT_PLACES];
-        Self { origins, count: 0, len: 0, owns: PhantomData }
+        Self { origins, count: 0, len: 0, tape: S::NEW, owns: PhantomData }
     }
 
-    /// Returns where a value lies, if it is below `len`.
+    /// Returns the address of a value, if its number is below `len`.
     #[inline]
     fn place(&self, row: u32) -> *mut T {
         let group = row >> FIRST_LOG2;
@@ -100,19 +101,21 @@ impl<T: Plain> Rows<T> {
         if row >= self.len {
             return None;
         }
-        // SAFETY: by W2 and W3 this is a value in a segment, initialised by W1; `&self` keeps writers
-        // away.
+        // SAFETY: by W2 and W3 this is a value in a segment, initialised by W1; `&self` excludes writers.
         Some(unsafe { &*self.place(row) })
     }
 
-    /// Returns a value to be changed. *O*(1).
+    /// Returns a value to be changed; the tape keeps what it is now. *O*(1).
     #[inline]
     pub fn get_mut(&mut self, row: u32) -> Option<&mut T> {
         if row >= self.len {
             return None;
         }
-        // SAFETY: as in `get`; `&mut self` keeps everybody else away.
-        Some(unsafe { &mut *self.place(row) })
+        // SAFETY: by W2 and W3 this is a value in a segment, initialised by W1; `&mut self` excludes every
+        // other access.
+        let value = unsafe { &mut *self.place(row) };
+        self.tape.keep(row, value);
+        Some(value)
     }
 
     /// Makes sure that there is memory for `len` values. *O*(log `len`): at most two segments are
@@ -120,7 +123,7 @@ impl<T: Plain> Rows<T> {
     ///
     /// # Errors
     ///
-    /// The bytes that the source refused. What was acquired before stays.
+    /// The bytes that the source refused. Segments acquired before stay.
     pub fn reserve(&mut self, len: u32, source: &impl Allocator) -> Result<(), usize> {
         while self.len < len {
             let segment = self.count;
@@ -135,6 +138,26 @@ impl<T: Plain> Rows<T> {
             self.origins[segment as usize] = start.wrapping_sub(first_row(segment));
             self.count += 1;
             self.len += rows;
+        }
+        Ok(())
+    }
+
+    /// Acquires as much memory as another array has, and copies its first `count` values.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Self::reserve).
+    pub fn copy_from(
+        &mut self,
+        other: &Self,
+        count: u32,
+        source: &impl Allocator,
+    ) -> Result<(), usize> {
+        self.reserve(other.len, source)?;
+        for row in 0..count {
+            if let (Some(place), Some(&value)) = (self.get_mut(row), other.get(row)) {
+                *place = value;
+            }
         }
         Ok(())
     }
@@ -161,6 +184,28 @@ impl<T: Plain> Rows<T> {
             // SAFETY: by W1 and W3 the segment came from this source, and `reserve` used this layout.
             unsafe { source.deallocate(start, layout) };
         }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<T: Plain + fmt::Debug> Rows<T, ValueTape<T>> {
+    pub fn tape(&self) -> &ValueTape<T> {
+        &self.tape
+    }
+
+    pub fn tape_mut(&mut self) -> &mut ValueTape<T> {
+        &mut self.tape
+    }
+
+    /// Undoes every change since a position of the tape, the last one first.
+    pub fn rewind(&mut self, position: u64) {
+        while let Some((row, old)) = self.tape.pop_from(position) {
+            if row < self.len {
+                // SAFETY: by W2 and W3 this is a value in a segment; `&mut self` excludes every other access.
+                unsafe { self.place(row).write(old) };
+            }
+        }
+        self.tape.mark();
     }
 }
 

@@ -1,9 +1,16 @@
-//! Everything that an allocator of blocks acquires, with the source that it comes from.
+//! All memory of an allocator of blocks, and the source that it comes from.
 #![expect(unsafe_code, reason = "gives memory back to the source it came from")]
 
 use allocator_api2::alloc::Allocator;
 
-use super::{Chunks, Plain, Rows};
+use super::chunk::CHUNK_PAD_BYTES;
+use super::chunks::Chunks;
+use super::plain::Plain;
+use super::rows::Rows;
+#[cfg(feature = "alloc")]
+use super::tape::Watched;
+use super::tape::{Tape, Watch};
+use crate::classes::PAGE_BYTES;
 use crate::record::Record;
 use crate::space::{Kind, Line, Lines};
 
@@ -12,7 +19,7 @@ unsafe impl Plain for Line {}
 // SAFETY: zero is a number.
 unsafe impl Plain for Record {}
 
-impl Lines for Rows<Line> {
+impl<S: Tape<Line>> Lines for Rows<Line, S> {
     #[inline]
     fn line(&self, page: u32) -> Line {
         self.get(page).copied().unwrap_or_default()
@@ -32,21 +39,47 @@ impl Lines for Rows<Line> {
 ///
 /// - **S1 (one source)**: all three were only ever used with `source`.
 #[derive(Debug)]
-pub struct Store<A: Allocator> {
+pub struct Store<A: Allocator, W: Watch> {
     source: A,
-    chunks: Chunks,
-    lines: Rows<Line>,
-    records: Rows<Record>,
+    chunks: Chunks<W::Pages>,
+    lines: Rows<Line, W::Values<Line>>,
+    records: Rows<Record, W::Values<Record>>,
     /// Page numbers that were given to chunks; the next is an edge.
     pages: u32,
     /// Chunks without memory.
     vacant_chunks: u32,
 }
 
-impl<A: Allocator> Store<A> {
+impl<A: Allocator, W: Watch> Store<A, W> {
     pub const fn new(source: A) -> Self {
-        let (chunks, lines, records) = (Chunks::new(), Rows::new(), Rows::new());
-        Self { source, chunks, lines, records, pages: 0, vacant_chunks: 0 }
+        Self {
+            source,
+            chunks: Chunks::new(),
+            lines: Rows::new(),
+            records: Rows::new(),
+            pages: 0,
+            vacant_chunks: 0,
+        }
+    }
+
+    /// Returns a copy whose memory comes from `source`, with the first `record_count` records.
+    ///
+    /// # Errors
+    ///
+    /// The bytes that the source refused.
+    pub fn try_clone(&self, record_count: u32, source: A) -> Result<Self, usize> {
+        let mut clone = Self::new(source);
+        clone.records.copy_from(&self.records, record_count, &clone.source)?;
+        // One line more than pages, on either side of them.
+        clone.lines.copy_from(&self.lines, self.pages + 2, &clone.source)?;
+        for chunk in 0..self.chunks.count() {
+            let Some(row) = self.chunks.get(chunk) else { continue };
+            let touched_bytes = row.touched_pages as usize * PAGE_BYTES;
+            let content = self.chunks.bytes_at(chunk, 0, touched_bytes).unwrap_or_default();
+            clone.chunks.copy_chunk(row, content, &clone.source)?;
+        }
+        (clone.pages, clone.vacant_chunks) = (self.pages, self.vacant_chunks);
+        Ok(clone)
     }
 
     pub fn source(&self) -> &A {
@@ -54,20 +87,20 @@ impl<A: Allocator> Store<A> {
     }
 
     #[inline]
-    pub fn chunks(&self) -> &Chunks {
+    pub fn chunks(&self) -> &Chunks<W::Pages> {
         &self.chunks
     }
 
     #[inline]
-    pub fn chunks_mut(&mut self) -> &mut Chunks {
+    pub fn chunks_mut(&mut self) -> &mut Chunks<W::Pages> {
         &mut self.chunks
     }
 
-    pub fn lines(&self) -> &Rows<Line> {
+    pub fn lines(&self) -> &Rows<Line, W::Values<Line>> {
         &self.lines
     }
 
-    pub fn lines_mut(&mut self) -> &mut Rows<Line> {
+    pub fn lines_mut(&mut self) -> &mut Rows<Line, W::Values<Line>> {
         &mut self.lines
     }
 
@@ -113,12 +146,12 @@ impl<A: Allocator> Store<A> {
         Ok((chunk, first_page))
     }
 
-    #[cfg(feature = "alloc")]
     /// Makes the next chunk as a snapshot describes it, with memory or without.
     ///
     /// # Errors
     ///
     /// The bytes that the source refused.
+    #[cfg(feature = "alloc")]
     pub fn restore_chunk(&mut self, pages: u32, room_pages: u32) -> Result<(u32, u32), usize> {
         let (chunk, first_page) = (self.chunks.count(), self.pages + 1);
         let end = first_page.checked_add(room_pages).ok_or(usize::MAX)?;
@@ -158,34 +191,104 @@ impl<A: Allocator> Store<A> {
         self.lines.memory_bytes() + self.records.memory_bytes() + self.chunks.memory_bytes()
     }
 
-    /// Gives everything back. If the source unwinds, a second call gives the rest back.
-    fn release_all(&mut self) {
-        // SAFETY: S1.
-        unsafe { self.chunks.release_all(&self.source) };
-        // SAFETY: S1.
-        unsafe { self.lines.release(&self.source) };
-        // SAFETY: S1.
-        unsafe { self.records.release(&self.source) };
+    /// Returns the bytes requested from the source.
+    pub fn held_bytes(&self) -> usize {
+        let (kept_pages, kept_chunks) = self.chunks.kept();
+        let with_memory = (self.chunks.count() - self.vacant_chunks) as usize + kept_chunks;
+        let chunk_bytes = self.chunks.bytes() + kept_pages * PAGE_BYTES;
+        chunk_bytes + with_memory * CHUNK_PAD_BYTES + self.metadata_bytes()
     }
 
-    /// Returns whether a page is one that is cut into small blocks.
-    pub fn is_crumb_page(&self, page: u32) -> bool {
-        self.lines.line(page).kind == Kind::Crumb
+    /// Gives everything back. If the source unwinds, a second call gives the rest back.
+    fn release_all(&mut self) {
+        // SAFETY: by S1 all three came from this source.
+        unsafe {
+            self.chunks.release_all(&self.source);
+            self.lines.release(&self.source);
+            self.records.release(&self.source);
+        }
+    }
+
+    /// Returns whether a page is cut into small blocks.
+    pub fn is_small_page(&self, page: u32) -> bool {
+        self.lines.line(page).kind == Kind::Small
     }
 }
 
-impl<A: Allocator> Drop for Store<A> {
-    fn drop(&mut self) {
-        /// Gives the rest back if the source unwinds. A second panic is one while the program unwinds, which
-        /// aborts it.
-        struct Rest<'a, A: Allocator>(&'a mut Store<A>);
+/// Where the tapes were at a checkpoint, and the numbers that they do not keep.
+#[cfg(feature = "alloc")]
+#[derive(Debug, Clone, Copy)]
+pub struct StoreMark {
+    chunks: u64,
+    lines: u64,
+    records: u64,
+    pages: u32,
+    vacant_chunks: u32,
+}
 
-        impl<A: Allocator> Drop for Rest<'_, A> {
+#[cfg(feature = "alloc")]
+impl<A: Allocator> Store<A, Watched> {
+    /// Returns whether all tapes have everything since the last checkpoint.
+    pub fn is_watched(&self) -> bool {
+        self.chunks.tape().is_on() && self.lines.tape().is_on() && self.records.tape().is_on()
+    }
+
+    /// Starts an epoch of the tapes.
+    pub fn mark(&mut self) -> StoreMark {
+        StoreMark {
+            chunks: self.chunks.tape_mut().mark(),
+            lines: self.lines.tape_mut().mark(),
+            records: self.records.tape_mut().mark(),
+            pages: self.pages,
+            vacant_chunks: self.vacant_chunks,
+        }
+    }
+
+    /// Undoes every change since a mark. If the source unwinds, a second call undoes the remainder.
+    pub fn rewind(&mut self, to: &StoreMark) {
+        self.records.rewind(to.records);
+        self.lines.rewind(to.lines);
+        (self.pages, self.vacant_chunks) = (to.pages, to.vacant_chunks);
+        // SAFETY: S1.
+        unsafe { self.chunks.rewind(to.chunks, &self.source) };
+    }
+
+    /// Forgets how to undo what was done before a mark.
+    pub fn forget_before(&mut self, mark: &StoreMark) {
+        self.records.tape_mut().forget_before(mark.records);
+        self.lines.tape_mut().forget_before(mark.lines);
+        // SAFETY: S1.
+        unsafe { self.chunks.forget_before(mark.chunks, &self.source) };
+    }
+
+    /// Turns the tapes off.
+    pub fn stop(&mut self) {
+        self.records.tape_mut().stop();
+        self.lines.tape_mut().stop();
+        // SAFETY: S1.
+        unsafe { self.chunks.stop_tape(&self.source) };
+    }
+
+    /// Returns the bytes that the tapes have from the global allocator.
+    pub fn tape_bytes(&self) -> usize {
+        self.chunks.tape().memory_bytes()
+            + self.lines.tape().memory_bytes()
+            + self.records.tape().memory_bytes()
+    }
+}
+
+impl<A: Allocator, W: Watch> Drop for Store<A, W> {
+    fn drop(&mut self) {
+        /// Gives the remainder back if the source unwinds. A second panic is one while the program unwinds,
+        /// which aborts it.
+        struct Release<'a, A: Allocator, W: Watch>(&'a mut Store<A, W>);
+
+        impl<A: Allocator, W: Watch> Drop for Release<'_, A, W> {
             fn drop(&mut self) {
                 self.0.release_all();
             }
         }
 
-        Rest(self).0.release_all();
+        Release(self).0.release_all();
     }
 }

@@ -15,7 +15,7 @@ pub enum SnapshotError {
         supported: u32,
     },
     /// It needs more memory than is permitted.
-    #[error("the snapshot needs {bytes} bytes, where {budget} are permitted")]
+    #[error("the snapshot needs {bytes} bytes; the budget is {budget}")]
     OverBudget {
         /// Bytes that it needs.
         bytes: u64,
@@ -28,21 +28,21 @@ pub enum SnapshotError {
         /// Bytes asked of the source.
         bytes: usize,
     },
-    /// It was taken of an allocator without a fingerprint, and one with is asked for.
-    #[error("the snapshot has no fingerprint to go on from")]
+    /// It has no fingerprint, and the restored allocator is to have one.
+    #[error("the snapshot has no fingerprint: an allocator without a journal took it")]
     NoFingerprint,
     /// It was changed after it was taken.
-    #[error("the snapshot was taken with checksum {expected:016x}; what it holds has {found:016x}")]
+    #[error("the snapshot was taken with checksum {expected:016x}; its contents have {found:016x}")]
     Checksum {
         /// The checksum that it was taken with.
         expected: u64,
-        /// The checksum of what it holds.
+        /// The checksum of its contents.
         found: u64,
     },
     /// It contradicts itself: it was made up.
     #[error("the snapshot contradicts itself: expected that {what} (number {number})")]
     Broken {
-        /// What is expected.
+        /// The expectation.
         what: &'static str,
         /// The index, chunk, class, page or count of which it is not true.
         number: u64,

@@ -1,4 +1,4 @@
-//! What a snapshot holds.
+//! The contents of a snapshot.
 
 extern crate alloc;
 
@@ -11,7 +11,7 @@ use crate::mix::Mixer;
 /// The version of snapshots that this crate takes and restores.
 pub const SNAPSHOT_VERSION: u32 = 3;
 
-/// What the checksum of a snapshot starts with, so that it is not the one of anything else.
+/// Start of the checksum of a snapshot: no other digest starts with it.
 const CHECKSUM_DOMAIN: u64 = u64::from_le_bytes(*b"snapshot");
 
 /// The whole state of an allocator: configuration, counts, every index with its generation and
@@ -20,8 +20,8 @@ const CHECKSUM_DOMAIN: u64 = u64::from_le_bytes(*b"snapshot");
 /// An allocator restored from it continues exactly as the one it was taken from: with the same ids,
 /// places, bytes and fingerprints. A log is not part of it.
 ///
-/// With feature `serde` it is serialised, in any format, the same on every platform. What is
-/// deserialised is not trusted: [`BinnedAllocator::restore`](crate::BinnedAllocator::restore) compares its
+/// With feature `serde` it is serialised, in any format, the same on every platform. A
+/// deserialised snapshot is not trusted: [`BinnedAllocator::restore`](crate::BinnedAllocator::restore) compares its
 /// [checksum](Self::checksum), and then checks each number against the others.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -40,7 +40,7 @@ pub struct Snapshot {
     /// The indices without a block, the first to be used first.
     pub(super) spare: Vec<u32>,
     /// Chunk, page in the chunk and granules cut of the page that small blocks are cut from.
-    pub(super) crumb: Option<(u32, u32, u32)>,
+    pub(super) small_page: Option<(u32, u32, u32)>,
     /// The first page of each free run, in the order of the levels of the tree they are in: entered into an
     /// empty tree in this order, they make the same tree, so that later operations take as many steps.
     pub(super) free_runs: Vec<u32>,
@@ -122,7 +122,7 @@ impl Snapshot {
             ref indices,
             ref bins,
             ref spare,
-            crumb,
+            small_page,
             ref free_runs,
             checksum: _,
         } = *self;
@@ -154,8 +154,8 @@ impl Snapshot {
                 mixer.pair(number.into(), 0);
             }
         }
-        let (chunk, page, used) = crumb.unwrap_or_default();
-        mixer.pair(crumb.is_some().into(), chunk.into());
+        let (chunk, page, used) = small_page.unwrap_or_default();
+        mixer.pair(small_page.is_some().into(), chunk.into());
         mixer.pair(page.into(), used.into());
         mixer.state()
     }

@@ -1,6 +1,5 @@
-//! Putting a snapshot back. The checksum is compared before anything is built. Whoever computed it may have
-//! made the rest up, so that nothing is believed for it: each number is checked against the others, and memory
-//! is bounded before any is acquired.
+//! Restoring a snapshot. The checksum is compared before anything is built. It proves no origin, so each number is
+//! also checked against the others, and memory is bounded before any is acquired.
 
 extern crate alloc;
 
@@ -10,13 +9,13 @@ use allocator_api2::alloc::Allocator;
 
 use super::SnapshotError;
 use super::image::{BlockImage, ChunkImage, IndexImage, SNAPSHOT_VERSION, Snapshot};
-use crate::allocator::BinnedAllocator;
+use crate::allocator::BlockAllocator;
 use crate::bin::List;
 use crate::classes::{GRANULE_BYTES, PAGE_BYTES, PAGE_GRANULES};
 use crate::config::BLOCK_BYTES_MAX;
-use crate::crumb::Crumb;
 use crate::journal::Journal;
 use crate::record::{GENERATION_LAST, NONE, OVERFLOW, Record, pages_for};
+use crate::small_page::SmallPage;
 use crate::space::Kind;
 #[cfg(feature = "alloc")]
 use slab_traits::Global;
@@ -24,7 +23,7 @@ use slab_traits::Global;
 /// Operations that an allocator can have done: so few that counting goes on without an end.
 const COUNT_MAX: u64 = u64::MAX / 2;
 
-/// What is known of a page while a snapshot is being restored.
+/// The use of a page, as far as the snapshot has been read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
     Unused,
@@ -33,11 +32,11 @@ enum Use {
     /// In a block of whole pages.
     Run,
     /// Which granules have an owner.
-    Crumb([u64; 4]),
+    Small([u64; 4]),
 }
 
 #[cfg(feature = "alloc")]
-impl<J: Journal> BinnedAllocator<crate::Global, J> {
+impl<J: Journal> BlockAllocator<crate::Global, J> {
     /// Returns an allocator that goes on where the snapshot was taken. *O*(indices + bytes).
     ///
     /// `budget` limits the bytes that are acquired, whatever the snapshot says: see
@@ -56,12 +55,12 @@ impl<J: Journal> BinnedAllocator<crate::Global, J> {
     }
 }
 
-impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
-    /// As [`restore`](BinnedAllocator::restore), over a memory source of the caller's.
+impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
+    /// As [`restore`](BlockAllocator::restore), over a memory source of the caller's.
     ///
     /// # Errors
     ///
-    /// As [`restore`](BinnedAllocator::restore).
+    /// As [`restore`](BlockAllocator::restore).
     pub fn restore_in(
         snapshot: &Snapshot,
         budget: usize,
@@ -78,7 +77,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
         if J::ON && fingerprint.is_none() {
             return Err(SnapshotError::NoFingerprint);
         }
-        SnapshotError::check(config.is_sound(), "chunks have a size they can have", 0_u64)?;
+        SnapshotError::check(config.is_possible(), "chunks have a size they can have", 0_u64)?;
         let (bytes, budget) = (snapshot.bytes_to_restore(), budget as u64);
         if bytes > budget {
             return Err(SnapshotError::OverBudget { bytes, budget });
@@ -90,7 +89,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
 }
 
 struct Restorer<A: Allocator, J: Journal> {
-    heap: BinnedAllocator<A, J>,
+    heap: BlockAllocator<A, J>,
     /// By page number.
     pages: Vec<Use>,
     /// By index: whether it is in a list.
@@ -110,14 +109,14 @@ fn filled<T: Clone>(value: T, count: usize) -> Result<Vec<T>, SnapshotError> {
 }
 
 impl<A: Allocator, J: Journal> Restorer<A, J> {
-    fn new(heap: BinnedAllocator<A, J>, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
+    fn new(heap: BlockAllocator<A, J>, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
         let numbers = |chunk: &ChunkImage| chunk.room_pages as usize + 1;
         let count = snapshot.chunks.iter().map(numbers).fold(2, usize::saturating_add);
         let (pages, listed) = (filled(Use::Unused, count)?, filled(false, snapshot.indices.len())?);
         Ok(Self { heap, pages, listed })
     }
 
-    fn run(mut self, snapshot: &Snapshot) -> Result<BinnedAllocator<A, J>, SnapshotError> {
+    fn run(mut self, snapshot: &Snapshot) -> Result<BlockAllocator<A, J>, SnapshotError> {
         for (number, chunk) in (0_u32..).zip(&snapshot.chunks) {
             self.chunk(number, chunk)?;
         }
@@ -126,7 +125,7 @@ impl<A: Allocator, J: Journal> Restorer<A, J> {
         SnapshotError::check(storage <= cap, "the cap is kept", storage as u64)?;
         let live = self.indices(&snapshot.indices)?;
         self.bins(snapshot)?;
-        self.crumb(snapshot)?;
+        self.small_page(snapshot)?;
         self.free_runs(&snapshot.free_runs)?;
         let (allocs, frees) = (snapshot.alloc_count, snapshot.free_count);
         SnapshotError::check(allocs <= COUNT_MAX, "allocations can still be counted", allocs)?;
@@ -204,7 +203,11 @@ impl<A: Allocator, J: Journal> Restorer<A, J> {
         let known = (class as usize) < classes.sizes.len() || (class == OVERFLOW && pad == 0);
         SnapshotError::check(known, "a block has a class", index)?;
         let own_pages = match class {
-            OVERFLOW => Some(pages_for(len as usize)),
+            OVERFLOW => {
+                let pages = pages_for(len as usize);
+                self.heap.overflow_pages = self.heap.overflow_pages.saturating_add(pages);
+                Some(pages)
+            }
             class => classes.pages(class as usize),
         };
         if class == OVERFLOW {
@@ -241,7 +244,7 @@ impl<A: Allocator, J: Journal> Restorer<A, J> {
                 let place = &mut self.pages[first as usize];
                 let mut owned = match *place {
                     Use::Unused => [0; 4],
-                    Use::Crumb(owned) => owned,
+                    Use::Small(owned) => owned,
                     Use::Run | Use::Free => return SnapshotError::check(false, overlap, index),
                 };
                 for granule in start..start + granules {
@@ -249,8 +252,8 @@ impl<A: Allocator, J: Journal> Restorer<A, J> {
                     SnapshotError::check(owned[word] & bit == 0, overlap, index)?;
                     owned[word] |= bit;
                 }
-                *place = Use::Crumb(owned);
-                self.heap.runs.mark(self.heap.store.lines_mut(), first, 1, Kind::Crumb);
+                *place = Use::Small(owned);
+                self.heap.runs.mark(self.heap.store.lines_mut(), first, 1, Kind::Small);
             }
         }
         if class != OVERFLOW && !retired {
@@ -295,21 +298,21 @@ impl<A: Allocator, J: Journal> Restorer<A, J> {
         Ok(list)
     }
 
-    /// Checks that crumb pages have no gaps, but for the rest of the current one.
-    fn crumb(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+    /// Checks that pages of small blocks have no gaps, but for the rest of the current one.
+    fn small_page(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
         let mut current = None;
-        if let Some((chunk, page, used)) = snapshot.crumb {
+        if let Some((chunk, page, used)) = snapshot.small_page {
             let row = self.heap.store.chunks().get(chunk).copied();
             let row = row.filter(|row| page < row.pages && (1..PAGE_GRANULES).contains(&used));
             let Some(row) = row else {
                 return SnapshotError::check(false, "the current page is there", chunk);
             };
             current = Some((row.first_page + page, used));
-            self.heap.crumb = Crumb { chunk, start: page * PAGE_GRANULES, used };
+            self.heap.small_page = SmallPage { chunk, start: page * PAGE_GRANULES, used };
         }
         let mut found = current.is_none();
         for (page, &state) in (0_u32..).zip(&self.pages) {
-            let Use::Crumb(owned) = state else { continue };
+            let Use::Small(owned) = state else { continue };
             let used = match current {
                 Some((current, used)) if current == page => {
                     found = true;
@@ -333,7 +336,7 @@ impl<A: Allocator, J: Journal> Restorer<A, J> {
             let len = self.unused_run(first);
             SnapshotError::check(len != 0, "a free run starts where pages are unused", first)?;
             self.pages[first as usize..(first + len) as usize].fill(Use::Free);
-            self.heap.runs.file(self.heap.store.lines_mut(), first, len);
+            self.heap.runs.insert(self.heap.store.lines_mut(), first, len);
         }
         for chunk in 0..self.heap.store.chunks().count() {
             let Some(&row) = self.heap.store.chunks().get(chunk) else { continue };

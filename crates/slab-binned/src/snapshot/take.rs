@@ -7,14 +7,14 @@ use alloc::vec::Vec;
 use allocator_api2::alloc::Allocator;
 
 use super::image::{BlockImage, ChunkImage, IndexImage, SNAPSHOT_VERSION, Snapshot};
-use crate::allocator::BinnedAllocator;
+use crate::allocator::BlockAllocator;
 use crate::bin::List;
 use crate::classes::{PAGE_BYTES, PAGE_GRANULES};
 use crate::error::BinnedError;
 use crate::journal::Journal;
 use crate::record::{NONE, Record};
 
-impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
+impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// Returns the whole state, to be kept or sent. *O*(indices + bytes of storage). Its memory comes
     /// from the global allocator.
     ///
@@ -52,7 +52,7 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
             indices: collect(indices)?,
             bins: Vec::new(),
             spare: self.listed(self.spare)?,
-            crumb: None,
+            small_page: None,
             free_runs: self.runs.in_levels(self.store.lines()).map_err(no_memory::<u32>)?,
             checksum: 0,
         };
@@ -71,9 +71,9 @@ impl<A: Allocator, J: Journal> BinnedAllocator<A, J> {
             snapshot.bins.try_reserve(1).map_err(|_| no_memory::<Vec<u32>>(1))?;
             snapshot.bins.push(bin);
         }
-        if self.crumb.rest() != 0 {
-            let page = self.crumb.start / PAGE_GRANULES;
-            snapshot.crumb = Some((self.crumb.chunk, page, self.crumb.used));
+        if self.small_page.remaining() != 0 {
+            let page = self.small_page.start / PAGE_GRANULES;
+            snapshot.small_page = Some((self.small_page.chunk, page, self.small_page.used));
         }
         snapshot.checksum = snapshot.computed_checksum();
         Ok(snapshot)

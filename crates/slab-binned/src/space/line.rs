@@ -1,6 +1,6 @@
-//! What is known about a page.
+//! The line of a page: what the page belongs to.
 
-/// What a page belongs to. Told by the first and the last line of a run; those between are stale.
+/// The use of a page. Told by the first and the last line of a run; those between are stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum Kind {
@@ -12,7 +12,7 @@ pub enum Kind {
     /// A run that was taken.
     Taken = 2,
     /// A page that is cut into small blocks.
-    Crumb = 3,
+    Small = 3,
 }
 
 /// The line of a page. All bytes zero is a valid line, an `Edge`.
@@ -21,8 +21,8 @@ pub enum Kind {
 ///
 /// - **L1 (ends)**: the first and the last line of every run tell its kind and, if it is free, its
 ///   length.
-/// - **L2 (linked)**: `left`, `right` and `level` are those of the tree in the first line of a free
-///   run. In the line of a crumb page `left` is for whoever owns the page.
+/// - **L2 (linked)**: `left`, `right` and `height` are those of the tree in the first line of a free
+///   run. In the line of a page of small blocks `left` is for whoever owns the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct Line {
@@ -33,8 +33,8 @@ pub struct Line {
     /// The subtree of larger runs; 0 for none.
     pub right: u32,
     /// Height of the subtree below, 1 for a leaf.
-    pub level: u8,
-    /// What the page belongs to.
+    pub height: u8,
+    /// The use of the page.
     pub kind: Kind,
 }
 

@@ -10,7 +10,7 @@ use super::{Kind, Line, Lines};
 ///
 /// # Invariants
 ///
-/// - **R1 (filed)**: exactly the free runs are in the tree.
+/// - **R1 (listed)**: exactly the free runs are in the tree.
 /// - **R2 (merged)**: no two free runs touch.
 /// - **R3 (counted)**: `free_pages` and `run_count` are theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,12 @@ pub struct Runs {
 impl Runs {
     pub const fn new() -> Self {
         Self { root: NONE, free_pages: 0, run_count: 0, steps: 0 }
+    }
+
+    /// Returns the numbers that a digest of the free runs is made of.
+    #[cfg(feature = "alloc")]
+    pub fn words(&self) -> [u32; 3] {
+        [self.root, self.free_pages, self.run_count]
     }
 
     /// Returns the pages of all free runs.
@@ -49,14 +55,14 @@ impl Runs {
         let before = self.visit(lines, |visit| visit.line(first - 1));
         if before.kind == Kind::Free {
             start -= before.len;
-            self.unfile(lines, start, before.len);
+            self.remove(lines, start, before.len);
         }
         let behind = self.visit(lines, |visit| visit.line(first + len));
         if behind.kind == Kind::Free {
-            self.unfile(lines, end, behind.len);
+            self.remove(lines, end, behind.len);
             end += behind.len;
         }
-        self.file(lines, start, end - start);
+        self.insert(lines, start, end - start);
     }
 
     /// Takes the shortest run that holds `len` pages, the lowest of several, and leaves what it has
@@ -72,9 +78,9 @@ impl Runs {
             self.mark_end(lines, first + len, rest, Kind::Free);
             self.free_pages -= len;
         } else {
-            self.unfile(lines, first, fit.len);
+            self.remove(lines, first, fit.len);
             if rest > 0 {
-                self.file(lines, first + len, rest);
+                self.insert(lines, first + len, rest);
             }
         }
         self.mark(lines, first, len, Kind::Taken);
@@ -103,12 +109,12 @@ impl Runs {
         })?;
         let before = skip(lines, run) as u32;
         let (first, behind) = (run + before, run_len - before - len);
-        self.unfile(lines, run, run_len);
+        self.remove(lines, run, run_len);
         if before > 0 {
-            self.file(lines, run, before);
+            self.insert(lines, run, before);
         }
         if behind > 0 {
-            self.file(lines, first + len, behind);
+            self.insert(lines, first + len, behind);
         }
         self.mark(lines, first, len, Kind::Taken);
         Some(first)
@@ -126,9 +132,9 @@ impl Runs {
         if behind.kind != Kind::Free || behind.len < new_len - len {
             return false;
         }
-        self.unfile(lines, first + len, behind.len);
+        self.remove(lines, first + len, behind.len);
         if behind.len > new_len - len {
-            self.file(lines, first + new_len, behind.len - (new_len - len));
+            self.insert(lines, first + new_len, behind.len - (new_len - len));
         }
         self.mark(lines, first, new_len, Kind::Taken);
         true
@@ -158,8 +164,8 @@ impl Runs {
         }
     }
 
-    /// Enters a run that touches no free one.
-    pub fn file(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
+    /// Inserts a run that touches no free one.
+    pub fn insert(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
         self.mark_end(lines, first, len, Kind::Free);
         let root = self.root;
         self.root = self.visit(lines, |visit| visit.insert(root, first, len));
@@ -167,7 +173,7 @@ impl Runs {
         self.run_count += 1;
     }
 
-    fn unfile(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
+    fn remove(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
         let root = self.root;
         self.root = self.visit(lines, |visit| visit.remove(root, first, len));
         self.free_pages -= len;
@@ -183,7 +189,7 @@ impl Runs {
 
     /// Takes a free run out of the tree as a whole, for a segment that is given back.
     pub fn withdraw(&mut self, lines: &mut impl Lines, first: u32, len: u32) {
-        self.unfile(lines, first, len);
+        self.remove(lines, first, len);
         self.mark(lines, first, len, Kind::Edge);
     }
 
@@ -206,11 +212,11 @@ impl Runs {
         Ok(runs)
     }
 
-    /// Walks the tree: order, levels, ends and counts.
+    /// Walks the tree: order, heights, ends and counts.
     ///
     /// # Errors
     ///
-    /// What is broken, and at which page.
+    /// The violated invariant, and the page.
     pub fn validate(&self, lines: &impl Lines) -> Result<(), (&'static str, u32)> {
         let mut sum = (0, 0);
         let mut last = (0, 0);
@@ -240,7 +246,7 @@ impl Runs {
 
 type Check<'a> = dyn FnMut(u32, Line) -> Result<(), (&'static str, u32)> + 'a;
 
-/// Visits a subtree in order and returns its level.
+/// Visits a subtree in order and returns its height.
 fn walk(lines: &impl Lines, root: u32, check: &mut Check<'_>) -> Result<u8, (&'static str, u32)> {
     if root == NONE {
         return Ok(0);
@@ -252,8 +258,8 @@ fn walk(lines: &impl Lines, root: u32, check: &mut Check<'_>) -> Result<u8, (&'s
     let left = walk(lines, line.left, check)?;
     check(root, line)?;
     let right = walk(lines, line.right, check)?;
-    let balanced = line.level == 1 + left.max(right) && left.abs_diff(right) <= 1;
-    if balanced { Ok(line.level) } else { Err(("the tree of free runs is balanced", root)) }
+    let balanced = line.height == 1 + left.max(right) && left.abs_diff(right) <= 1;
+    if balanced { Ok(line.height) } else { Err(("the tree of free runs is balanced", root)) }
 }
 
 #[cfg(test)]
@@ -364,7 +370,7 @@ mod tests {
                 _ => {}
             }
             runs.validate(&lines).unwrap();
-            let (height, steps) = (u64::from(lines[runs.root as usize].level), runs.take_steps());
+            let (height, steps) = (u64::from(lines[runs.root as usize].height), runs.take_steps());
             let most = 20 * (height + 2) + u64::from(runs.run_count());
             assert!(steps <= most, "{steps} steps in a tree {height} high");
             assert_eq!(runs.run_count() as usize, model.runs().len());

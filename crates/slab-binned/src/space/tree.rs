@@ -18,13 +18,13 @@ pub struct Visit<'a, L> {
     pub steps: u64,
 }
 
-/// The runs passed on the way down.
-struct Way {
+/// The runs passed on the path down.
+struct Path {
     runs: [u32; HEIGHT_MAX],
     len: usize,
 }
 
-impl Way {
+impl Path {
     fn new() -> Self {
         Self { runs: [NONE; HEIGHT_MAX], len: 0 }
     }
@@ -113,18 +113,18 @@ impl<L: Lines> Visit<'_, L> {
         len: u32,
         holds: impl Fn(&L, u32, u32) -> bool,
     ) -> Option<(u32, u32)> {
-        let (mut way, mut at) = (Way::new(), root);
+        let (mut path, mut at) = (Path::new(), root);
         loop {
             while at != NONE {
                 let line = self.line(at);
                 if line.len >= len {
-                    way.push(at);
+                    path.push(at);
                     at = line.left;
                 } else {
                     at = line.right;
                 }
             }
-            let first = way.pop()?;
+            let first = path.pop()?;
             let line = self.line(first);
             if holds(self.lines, first, line.len) {
                 return Some((first, line.len));
@@ -135,48 +135,48 @@ impl<L: Lines> Visit<'_, L> {
 
     /// Makes a run a node of the tree, writes its first line, and returns the new root.
     pub fn insert(&mut self, root: u32, run: u32, len: u32) -> u32 {
-        let (mut way, mut at) = (Way::new(), root);
+        let (mut path, mut at) = (Path::new(), root);
         while at != NONE {
             let line = self.line(at);
-            way.push(at);
+            path.push(at);
             at = line.child(Side::of((len, run), &line, at));
         }
         let (left, right) = (NONE, NONE);
-        self.set_line(run, Line { len, left, right, level: 1, kind: Kind::Free });
-        self.mend(root, way, (len, run), run)
+        self.set_line(run, Line { len, left, right, height: 1, kind: Kind::Free });
+        self.rebalance_up(root, path, (len, run), run)
     }
 
     /// Takes a run out and returns the new root. A run that is not there leaves the tree as it was.
     pub fn remove(&mut self, root: u32, run: u32, len: u32) -> u32 {
-        let (mut way, mut at) = (Way::new(), root);
+        let (mut path, mut at) = (Path::new(), root);
         while at != run {
             if at == NONE {
                 return root;
             }
             let line = self.line(at);
-            way.push(at);
+            path.push(at);
             at = line.child(Side::of((len, run), &line, at));
         }
         let line = self.line(run);
         if line.left == NONE || line.right == NONE {
-            return self.mend(root, way, (len, run), line.left.max(line.right));
+            return self.rebalance_up(root, path, (len, run), line.left.max(line.right));
         }
         // The next run in order takes its place.
-        let above = way.len.checked_sub(1).map_or(NONE, |last| way.runs[last]);
-        let place = way.len;
-        way.push(run);
-        let mut heir = line.right;
-        let mut heir_line = self.line(heir);
-        while heir_line.left != NONE {
-            way.push(heir);
-            heir = heir_line.left;
-            heir_line = self.line(heir);
+        let above = path.len.checked_sub(1).map_or(NONE, |last| path.runs[last]);
+        let place = path.len;
+        path.push(run);
+        let mut successor = line.right;
+        let mut successor_line = self.line(successor);
+        while successor_line.left != NONE {
+            path.push(successor);
+            successor = successor_line.left;
+            successor_line = self.line(successor);
         }
-        way.runs[place] = heir;
-        let Line { left, right, level, .. } = line;
-        self.set_line(heir, Line { left, right, level, ..heir_line });
-        let root = self.relink(root, above, run, heir);
-        self.mend(root, way, (heir_line.len, heir), heir_line.right)
+        path.runs[place] = successor;
+        let Line { left, right, height, .. } = line;
+        self.set_line(successor, Line { left, right, height, ..successor_line });
+        let root = self.relink(root, above, run, successor);
+        self.rebalance_up(root, path, (successor_line.len, successor), successor_line.right)
     }
 
     /// Puts a run in the place of another, between whose neighbours in order it is, and returns the new
@@ -198,14 +198,14 @@ impl<L: Lines> Visit<'_, L> {
         root
     }
 
-    /// Makes a subtree the child of the last run on a way, on the side of a key, restores the balance
+    /// Makes a subtree the child of the last run on a path, on the side of a key, restores the balance
     /// of all runs above whose height changes, and returns the new root.
-    fn mend(&mut self, root: u32, mut way: Way, key: (u32, u32), mut child: u32) -> u32 {
-        while let Some(at) = way.pop() {
+    fn rebalance_up(&mut self, root: u32, mut path: Path, key: (u32, u32), mut child: u32) -> u32 {
+        while let Some(at) = path.pop() {
             let line = self.line(at);
             let changed = line.with_child(Side::of(key, &line, at), child);
-            let (top, level) = self.balance(at, changed);
-            if (top, level) == (at, line.level) {
+            let (top, height) = self.rebalance(at, changed);
+            if (top, height) == (at, line.height) {
                 return root;
             }
             child = top;
@@ -213,44 +213,44 @@ impl<L: Lines> Visit<'_, L> {
         child
     }
 
-    /// Writes a run's line with its height, after lifting a child that is too high. Returns the top of
+    /// Writes a run's line with its height, after a rotation if a child is too high. Returns the top of
     /// the subtree and its height.
-    fn balance(&mut self, at: u32, line: Line) -> (u32, u8) {
-        let (left, right) = (self.level(line.left), self.level(line.right));
+    fn rebalance(&mut self, at: u32, line: Line) -> (u32, u8) {
+        let (left, right) = (self.height(line.left), self.height(line.right));
         let high = match (left, right) {
             _ if left > right + 1 => Side::Left,
             _ if right > left + 1 => Side::Right,
             _ => {
-                let level = 1 + left.max(right);
-                self.set_line(at, Line { level, ..line });
-                return (at, level);
+                let height = 1 + left.max(right);
+                self.set_line(at, Line { height, ..line });
+                return (at, height);
             }
         };
         let child = line.child(high);
         let child_line = self.line(child);
-        let outer = self.level(child_line.child(high));
-        if self.level(child_line.child(high.other())) <= outer {
-            return self.lift(at, line, high);
+        let outer = self.height(child_line.child(high));
+        if self.height(child_line.child(high.other())) <= outer {
+            return self.rotate(at, line, high);
         }
-        let (inner, _) = self.lift(child, child_line, high.other());
-        self.lift(at, line.with_child(high, inner), high)
+        let (inner, _) = self.rotate(child, child_line, high.other());
+        self.rotate(at, line.with_child(high, inner), high)
     }
 
     /// Makes the child on one side the parent. Returns it and its height.
-    fn lift(&mut self, at: u32, line: Line, side: Side) -> (u32, u8) {
+    fn rotate(&mut self, at: u32, line: Line, side: Side) -> (u32, u8) {
         let top = line.child(side);
         let top_line = self.line(top);
         let (inner, outer) = (top_line.child(side.other()), top_line.child(side));
         let line = line.with_child(side, inner);
-        let level = 1 + self.level(line.left).max(self.level(line.right));
-        self.set_line(at, Line { level, ..line });
-        let level = 1 + level.max(self.level(outer));
-        self.set_line(top, Line { level, ..top_line.with_child(side.other(), at) });
-        (top, level)
+        let height = 1 + self.height(line.left).max(self.height(line.right));
+        self.set_line(at, Line { height, ..line });
+        let height = 1 + height.max(self.height(outer));
+        self.set_line(top, Line { height, ..top_line.with_child(side.other(), at) });
+        (top, height)
     }
 
-    fn level(&mut self, run: u32) -> u8 {
-        if run == NONE { 0 } else { self.line(run).level }
+    fn height(&mut self, run: u32) -> u8 {
+        if run == NONE { 0 } else { self.line(run).height }
     }
 }
 

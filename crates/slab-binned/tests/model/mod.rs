@@ -13,7 +13,7 @@ pub const OP_BYTES: usize = 4;
 /// Freed ids that are remembered and have to stay refused.
 const FREED_MAX: usize = 64;
 
-/// What can be asked of an allocator. `nth` picks a live block, modulo their number.
+/// The operations of the language. `nth` picks a live block, modulo their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
     Alloc { size: usize, align: usize, zeroed: bool },
@@ -68,7 +68,7 @@ impl Op {
     }
 }
 
-/// What a program did.
+/// Counts of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Report {
     pub executed: usize,
@@ -102,7 +102,7 @@ struct Run {
 /// Runs operations and compares every answer; frees everything at the end.
 pub fn check(config: Config, ops: &[Op]) -> Report {
     let mut run = Run {
-        blocks: LoggedAllocator::tracked(config),
+        blocks: LoggedAllocator::with_config(config),
         live: Vec::new(),
         freed: Vec::new(),
         bytes: BTreeMap::new(),
@@ -149,23 +149,26 @@ impl Run {
                 let at = nth.checked_rem(self.live.len())?;
                 let bytes: Vec<u8> = (0..len).map(|at| (at * 7 + nth) as u8).collect();
                 let block = &mut self.live[at];
-                let outcome = self.blocks.write(block.id, &bytes);
-                if len > block.bytes.len() {
-                    let block_len = block.bytes.len();
+                let block_len = block.bytes.len();
+                let offset = if len.is_multiple_of(3) { 0 } else { nth % 300 };
+                let outcome = self.blocks.write_at(block.id, offset, &bytes);
+                if offset + len > block_len {
                     let (index, generation) = (block.id.index(), block.id.generation());
-                    let refusal = BinnedError::WriteTooLong { len, block_len, index, generation };
+                    let refusal =
+                        BinnedError::WriteTooLong { len, offset, block_len, index, generation };
                     assert_eq!(outcome, Err(refusal));
                     self.report.refused += 1;
                 } else {
                     assert_eq!(outcome, Ok(()));
-                    block.bytes[..len].copy_from_slice(&bytes);
+                    block.bytes[offset..offset + len].copy_from_slice(&bytes);
                 }
             }
             Op::Fill { nth } => {
                 let at = nth.checked_rem(self.live.len())?;
                 self.fill = self.fill.wrapping_add(37);
                 let block = &mut self.live[at];
-                self.blocks.get_mut(block.id).expect("live").fill(self.fill);
+                let fill = self.fill;
+                self.blocks.update(block.id, |bytes| bytes.fill(fill)).expect("live");
                 block.bytes.fill(self.fill);
             }
             Op::Trim => {
@@ -261,8 +264,8 @@ impl Run {
 
     fn refuse(&mut self, id: BlockId) {
         let before = self.blocks.fingerprint();
-        assert!(self.blocks.get(id).is_err());
-        assert!(self.blocks.get_mut(id).is_err());
+        assert!(self.blocks.get(id).is_none());
+        assert!(self.blocks.update(id, |_| ()).is_err());
         assert!(self.blocks.write(id, &[]).is_err());
         assert!(self.blocks.usable_size(id).is_err());
         let refusal = self.blocks.free(id).expect_err("not live");
@@ -290,9 +293,14 @@ impl Run {
         assert_eq!(restored.fingerprint(), self.blocks.fingerprint());
         assert_eq!(restored.steps_max(), self.blocks.steps_max());
         assert!(restored.metadata_bytes() + restored.storage_bytes() <= budget + 8192);
+        let clone = self.blocks.clone();
+        assert_eq!(clone.snapshot().as_ref(), Ok(&saved));
+        assert_eq!(clone.log(), self.blocks.log());
+        assert_eq!(clone.held_bytes(), self.blocks.held_bytes());
+        clone.validate().unwrap_or_else(|error| panic!("{error}"));
         self.replay();
-        self.blocks = restored;
-        let fresh = LoggedAllocator::tracked(self.blocks.config());
+        self.blocks = if self.report.restored.is_multiple_of(2) { restored } else { clone };
+        let fresh = LoggedAllocator::with_config(self.blocks.config());
         self.whole_log = self.blocks.log().start_fingerprint() == fresh.fingerprint();
         self.report.restored += 1;
     }
@@ -313,6 +321,7 @@ impl Run {
 
     fn check_counts(&self) {
         let blocks = &self.blocks;
+        assert_eq!((blocks.len(), blocks.is_empty()), (self.live.len(), self.live.is_empty()));
         assert_eq!(blocks.live_count(), self.live.len());
         assert_eq!(blocks.alloc_count() - blocks.free_count(), self.live.len() as u64);
         assert!(blocks.storage_bytes() <= blocks.config().cap().unwrap_or(usize::MAX));
@@ -326,6 +335,7 @@ impl Run {
         }
         let asked: usize = self.live.iter().map(|block| block.bytes.len()).sum();
         assert_eq!(self.blocks.occupancy().requested_bytes(), asked);
+        assert_eq!(self.blocks.occupancy().live_bytes(), self.blocks.used_bytes());
     }
 
     fn finish(mut self) -> Report {

@@ -1,12 +1,14 @@
-//! Doing again what a log says.
+//! Doing the operations of a log again.
 
 use allocator_api2::alloc::Allocator;
 use thiserror::Error;
 
-use super::{OpLog, Operation, Tracked};
-use crate::{BinnedAllocator, BinnedError, BlockId, Logged, LoggedAllocator};
+use crate::allocator::{BlockAllocator, LoggedAllocator};
+use crate::error::BinnedError;
+use crate::id::BlockId;
+use crate::journal::{OpLog, Operation, Tracked, WithLog};
 
-/// The reason for which a replay stopped. The allocator has done the operations before.
+/// The reason for which a replay stopped. The allocator has done the operations before it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReplayError {
@@ -81,7 +83,7 @@ impl OpLog {
     /// # Ok::<(), slab_binned::BinnedError>(())
     /// ```
     pub fn replay(&self) -> Result<LoggedAllocator, ReplayError> {
-        let mut fresh = BinnedAllocator::tracked(self.config);
+        let mut fresh = LoggedAllocator::with_config(self.config());
         self.replay_onto(&mut fresh)?;
         Ok(fresh)
     }
@@ -94,11 +96,11 @@ impl OpLog {
     /// As [`replay`](Self::replay), and [`ReplayError::Start`] if the allocator is elsewhere.
     pub fn replay_onto<A: Allocator, J: Tracked>(
         &self,
-        allocator: &mut BinnedAllocator<A, J>,
+        allocator: &mut BlockAllocator<A, J>,
     ) -> Result<(), ReplayError> {
-        if allocator.fingerprint() != self.start {
+        if allocator.fingerprint() != self.start_fingerprint() {
             let allocator = allocator.fingerprint();
-            return Err(ReplayError::Start { log: self.start, allocator });
+            return Err(ReplayError::Start { log: self.start_fingerprint(), allocator });
         }
         for (at, operation) in self.operations().enumerate() {
             let refused = |error| ReplayError::Refused { at, error };
@@ -110,7 +112,9 @@ impl OpLog {
                     }
                 }
                 Operation::Free { id } => allocator.free(id).map_err(refused)?,
-                Operation::Write { id, bytes } => allocator.write(id, bytes).map_err(refused)?,
+                Operation::Write { id, offset, bytes } => {
+                    allocator.write_at(id, offset, bytes).map_err(refused)?;
+                }
                 Operation::Trim { released_pages: expected } => {
                     let found = allocator.trim().map_err(refused)? / crate::classes::PAGE_BYTES;
                     if found != expected {
@@ -130,20 +134,20 @@ impl OpLog {
     }
 }
 
-impl<A: Allocator> BinnedAllocator<A, Logged> {
+impl<A: Allocator, J: WithLog> BlockAllocator<A, J> {
     /// Returns the operations since the log was last cleared or taken.
     pub fn log(&self) -> &OpLog {
-        self.journal().log()
+        self.journal().logged().log()
     }
 
     /// Forgets the operations; the fingerprint goes on. The memory of the last part of the log, for
     /// up to 1024 operations, is kept for the next ones.
     pub fn clear_log(&mut self) {
-        self.journal_mut().clear();
+        self.journal_mut().logged_mut().clear();
     }
 
     /// Returns the operations and forgets them, to be sent or stored.
     pub fn take_log(&mut self) -> OpLog {
-        self.journal_mut().take()
+        self.journal_mut().logged_mut().take()
     }
 }
