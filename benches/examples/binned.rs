@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use cjc_runtime::binned_alloc::BinnedAllocator as Seed;
 use slab_binned::{
-    BinnedAllocator, BlockAllocator, BlockId, FingerprintedAllocator, Global, Journal, LoggedAllocator,
+    BinnedAllocator, BlockAllocator, BlockId, FingerprintedAllocator, Global, Journal,
+    LoggedAllocator,
 };
 
 const LIVE: usize = 1000;

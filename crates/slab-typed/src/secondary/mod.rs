@@ -442,6 +442,6 @@ mod tests {
         map.insert(SlotHandle::live(0, 0), 1);
         map.validate().expect("the map is consistent");
         map.storage.damage();
-        assert_eq!(map.validate().expect_err("damaged").what, "the floor is even");
+        assert_eq!(map.validate().expect_err("damaged").invariant(), "the floor is even");
     }
 }

@@ -58,8 +58,8 @@ fn broken(what: &str, numbers: [usize; 2], damage: impl FnOnce(&mut Values)) {
     let mut values = filled();
     damage(&mut values);
     let found = values.validate().expect_err(what);
-    assert_eq!(found.what, what, "{found}");
-    assert_eq!([found.expected, found.found], numbers, "{found}");
+    assert_eq!(found.invariant(), what, "{found}");
+    assert_eq!([found.expected(), found.found()], numbers.map(|number| number as u64), "{found}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_slab_in_pieces_is_found() {
     let found = values.validate().expect_err("half a slab");
     // Else the storage would not release the chunk.
     values.directory.set_record(1, record);
-    assert_eq!(found.what, "a slab is held whole or not at all");
+    assert_eq!(found.invariant(), "a slab is held whole or not at all");
     broken("the number of held slabs", [3, 2], |values| values.held_slabs += 1);
 }
 
@@ -176,5 +176,5 @@ fn an_allocator_asks_its_storage() {
     values.allocate(1).expect("memory");
     values.validate().expect("the storage is consistent");
     values.storage.damage();
-    assert_eq!(values.validate().expect_err("damaged").what, "the floor is even");
+    assert_eq!(values.validate().expect_err("damaged").invariant(), "the floor is even");
 }
