@@ -219,7 +219,7 @@ impl RunBins {
         place: impl Fn(LineRef) -> Option<u32>,
     ) -> Option<LineRef> {
         let (head, skip) = self.find(len, sure_len, place)?;
-        // SAFETY: the run is free, and the caller vouches that it reaches far enough.
+        // SAFETY: the run is free, and the caller guarantees that it reaches far enough.
         Some(unsafe { self.carve(head, skip, len) })
     }
 
@@ -338,7 +338,7 @@ impl RunBins {
         let below = self.cached.get((len as usize).wrapping_sub(1)).copied();
         let depth = below.flatten().map_or(0, LineRef::depth);
         let Some(below) = below.filter(|_| depth < CACHED_DEPTH_MAX) else {
-            // SAFETY: the caller vouches for the run.
+            // SAFETY: the caller guarantees the run.
             return unsafe { self.release(head, len) };
         };
         head.set_cached(below, depth + 1);
