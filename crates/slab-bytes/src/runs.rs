@@ -351,6 +351,41 @@ impl RunBins {
         }
     }
 
+    /// Returns how many runs are cached.
+    pub fn cached_count(&self) -> u32 {
+        self.cached_count
+    }
+
+    /// Returns how many bins and stacks break B2 or the last two parts of B4: their bit is wrong, or a run of
+    /// another length is in them. Their lists must end.
+    pub fn misfiled_count(&self) -> usize {
+        let bins = (0..BIN_COUNT).filter(|&bin| {
+            let word = self.occupied[bin / u64::BITS as usize];
+            let marked = word >> (bin % u64::BITS as usize) & 1 == 1;
+            marked == self.bins[bin].is_empty()
+                || self.bins[bin].iter().any(|run| bin_of(run.len()) != bin)
+        });
+        let stacks = (1..=CACHED_LEN_MAX).filter(|&len| {
+            let top = self.cached[len as usize - 1];
+            let marked = self.cached_lens >> (len - 1) & 1 == 1;
+            let mut runs = core::iter::successors(top, |run| run.next());
+            marked != top.is_some() || runs.any(|run| run.len() != len)
+        });
+        bins.count() + stacks.count()
+    }
+
+    /// Marks no length as cached.
+    #[cfg(test)]
+    pub fn unmark_cached(&mut self) {
+        self.cached_lens = 0;
+    }
+
+    /// Counts one cached run too many.
+    #[cfg(test)]
+    pub fn miscount_cached_runs(&mut self) {
+        self.cached_count += 1;
+    }
+
     /// Counts one granule of the cache too many.
     #[cfg(test)]
     pub fn miscount_cached(&mut self) {

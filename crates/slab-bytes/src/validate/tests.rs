@@ -172,10 +172,10 @@ fn a_segment_that_miscounts_its_slots_is_found() {
 
 #[test]
 fn a_segment_that_its_class_knows_otherwise_is_found() {
-    broken("a class knows its front", [1, 0], |heap| {
+    broken("a class knows its active segment", [1, 0], |heap| {
         first(heap, Kind::Active).set_kind(Kind::Full)
     });
-    broken("a class knows its front", [0, 1], |heap| {
+    broken("a class knows its active segment", [0, 1], |heap| {
         first(heap, Kind::Full).set_kind(Kind::Active)
     });
     broken("only full segments are in no list", [0, 1], |heap| {
@@ -273,6 +273,12 @@ fn a_cache_or_frontier_that_is_wrong_is_found() {
     broken("a stack of cached runs knows its depth", [1, 2], |heap| {
         first(heap, Kind::Cached).edit(|line| line.class = 2);
     });
+    broken("exactly the cached runs are in the cache", [1, 2], |heap| {
+        let run = first(heap, Kind::Cached);
+        run.edit(|line| line.next = Some(run));
+    });
+    broken("cached runs and bins are filed by length", [0, 1], |heap| heap.runs.unmark_cached());
+    broken("cached runs are counted", [1, 2], |heap| heap.runs.miscount_cached_runs());
     broken("cached granules are counted", [9, 10], |heap| {
         heap.runs.miscount_cached();
     });
