@@ -16,10 +16,10 @@ type Heap = Locked<spin::Mutex<()>, SlabByteAllocator>;
 /// The kernel's `#[global_allocator]`; here a heap beside the host's.
 static HEAP: Heap = Locked::with_hook(SlabByteAllocator::new(), grow);
 
-/// What the kernel knows of a task.
+/// The kernel's record of a task.
 type Task = [u64; 25];
 
-/// Memory as a boot loader would report it; nobody else's, and for ever.
+/// Memory as a boot loader would report it. Nothing else uses it, and it stays valid until the program ends.
 fn memory(bytes: usize) -> Option<NonNull<[u8]>> {
     let layout = Layout::from_size_align(bytes, 4096).ok()?;
     // SAFETY: the size is not zero.
@@ -30,7 +30,7 @@ fn memory(bytes: usize) -> Option<NonNull<[u8]>> {
 /// Runs without the lock, when a request found nothing: a quarter of a mebibyte, or more if that is not enough.
 fn grow(heap: &Heap, layout: Layout) -> bool {
     let needed_bytes = layout.size().saturating_add(layout.align()).saturating_mul(2);
-    // SAFETY: the memory is nobody's and is never given back.
+    // SAFETY: nothing else uses the memory, and it is never given back.
     memory(needed_bytes.max(256 << 10))
         .is_some_and(|region| unsafe { heap.add_region(region) }.is_ok())
 }

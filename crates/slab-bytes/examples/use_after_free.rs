@@ -34,5 +34,5 @@ fn main() {
 
     // SAFETY: none: the block was freed.
     let stale = unsafe { number.read() }; // THE MISTAKE
-    println!("nobody noticed, and {stale} was read from a freed block");
+    println!("the mistake went unnoticed, and {stale} was read from a freed block");
 }

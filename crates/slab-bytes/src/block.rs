@@ -22,7 +22,7 @@ const fn canary(size: usize, offset: usize) -> u8 {
 /// write of one word too many.
 const CANARY_BYTES: usize = 8;
 
-/// What a layout takes.
+/// The slot or run that a layout needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fitting {
     Class(SizeClass),
@@ -40,7 +40,7 @@ pub const fn canary_bytes<M: Mode>() -> usize {
     if M::HARDENED { CANARY_BYTES } else { 0 }
 }
 
-/// Returns what a layout takes.
+/// Returns the slot or run that a layout needs.
 #[inline]
 pub fn fitting<M: Mode>(layout: Layout) -> Fitting {
     // A layout's size is at most `isize::MAX`, so the sum does not overflow.
@@ -108,12 +108,13 @@ pub fn run_sizes<M: Mode>(len: u32) -> Sizes {
     (least.saturating_sub(canary_bytes), granules_bytes - canary_bytes)
 }
 
-/// Returns whether blocks are dressed at all; in other builds the functions below are never called.
-pub const fn dressed<M: Mode>() -> bool {
+/// Returns whether this build watches the slack of blocks; other builds never call the functions below.
+pub const fn watches_slack<M: Mode>() -> bool {
     poison::is_active::<M>()
 }
 
-/// Makes a retired block of `usable_bytes` usable for `size` bytes, and poisons its slack.
+/// Unpoisons the first `size` bytes of a poisoned block of `usable_bytes`, and in `Hardened` mode writes the canary
+/// into the slack behind them.
 ///
 /// # Errors
 ///
@@ -121,14 +122,14 @@ pub const fn dressed<M: Mode>() -> bool {
 ///
 /// # Safety
 ///
-/// `block` is a retired block of this mode, of `usable_bytes >= size`, that nobody uses yet.
-pub unsafe fn dress<M: Mode>(
+/// `block` was poisoned in this mode, has `usable_bytes >= size`, and nothing uses it yet.
+pub unsafe fn unpoison_block<M: Mode>(
     block: NonNull<u8>,
     size: usize,
     usable_bytes: usize,
 ) -> Result<(), usize> {
-    // SAFETY: the caller promises a retired block.
-    if let Some(offset) = unsafe { poison::revive::<M>(block, usable_bytes) } {
+    // SAFETY: the caller guarantees a poisoned block.
+    if let Some(offset) = unsafe { poison::unpoison::<M>(block, usable_bytes) } {
         return Err(offset);
     }
     // SAFETY: the caller promises `usable_bytes`.
@@ -140,17 +141,17 @@ pub unsafe fn dress<M: Mode>(
 ///
 /// # Safety
 ///
-/// `block` has `usable_bytes`, at least those of a canary, and nobody uses it.
+/// `block` has `usable_bytes`, at least those of a canary, and nothing uses it.
 pub unsafe fn quarantine(block: NonNull<u8>, usable_bytes: usize) {
-    // SAFETY: within the block.
+    // SAFETY: the tail lies within the block.
     let tail = unsafe { block.add(usable_bytes - CANARY_BYTES) };
-    // SAFETY: the block is not in use.
+    // SAFETY: the caller guarantees that nothing uses the block.
     unsafe { tail.write_bytes(poison::FILL, CANARY_BYTES) };
-    // SAFETY: as above.
-    unsafe { poison::forbid(block, usable_bytes) };
+    // SAFETY: the caller guarantees that nothing uses the block.
+    unsafe { poison::deny_access(block, usable_bytes) };
 }
 
-/// What is wrong with the slack of a block that should be live.
+/// A fault in the slack of a block that should be live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slack {
     /// It is that of a block of this other size.
@@ -166,12 +167,12 @@ pub enum Slack {
 ///
 /// # Errors
 ///
-/// What is wrong, in [`Slack`].
+/// The fault, as a [`Slack`].
 ///
 /// # Safety
 ///
-/// `block` is a live block of `usable_bytes`, dressed for some size, or a quarantined one; `size` leaves
-/// room for a canary.
+/// `block` is a live block of `usable_bytes` whose canary was written for some size, or a quarantined one; `size`
+/// leaves room for a canary.
 pub unsafe fn check_slack<M: Mode>(
     block: NonNull<u8>,
     size: usize,
@@ -180,7 +181,7 @@ pub unsafe fn check_slack<M: Mode>(
     if !M::HARDENED {
         return Ok(());
     }
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: the caller guarantees a live or quarantined block of `usable_bytes`.
     match unsafe { size_told::<M>(block, usable_bytes) } {
         Some(told) if told == size => {}
         Some(other) => return Err(Slack::OfSize(other)),
@@ -191,24 +192,24 @@ pub unsafe fn check_slack<M: Mode>(
     let written = unsafe { slack_from(block, size, usable_bytes, written) };
     match written {
         None => Ok(()),
-        // SAFETY: as above.
+        // SAFETY: the caller guarantees a live or quarantined block of `usable_bytes`.
         Some(_) if unsafe { is_quarantined(block, usable_bytes) } => Err(Slack::Dead),
         Some(offset) => Err(Slack::Written(size + offset)),
     }
 }
 
-/// Returns the size that a block is dressed for, as the last bytes of its slack tell it: they are canary
-/// whatever the size is, so that no byte is read that may be the user's. `None` if they were overwritten, and
+/// Returns the size for which a block's canary was written, decoded from the last bytes of the slack. These
+/// belong to the canary at any size, so no byte of the user is read. Returns `None` if they were overwritten, and
 /// in other modes than `Hardened`.
 ///
 /// # Safety
 ///
-/// `block` is a live block of `usable_bytes`, dressed for some size, or a quarantined one.
+/// `block` is a live block of `usable_bytes` whose canary was written for some size, or a quarantined one.
 pub unsafe fn size_told<M: Mode>(block: NonNull<u8>, usable_bytes: usize) -> Option<usize> {
     if !M::HARDENED {
         return None;
     }
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: the caller guarantees a live or quarantined block of `usable_bytes`.
     let tail = unsafe { tail(block, usable_bytes) };
     // Blocks of runs are a granule smaller at most, borrowed slots a slot.
     let size_min = usable_bytes.saturating_sub(SLOT_BYTES_MAX);
@@ -221,7 +222,7 @@ pub unsafe fn size_told<M: Mode>(block: NonNull<u8>, usable_bytes: usize) -> Opt
 ///
 /// As [`size_told`].
 unsafe fn is_quarantined(block: NonNull<u8>, usable_bytes: usize) -> bool {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: the caller guarantees a live or quarantined block of `usable_bytes`.
     unsafe { tail(block, usable_bytes) == [poison::FILL; CANARY_BYTES] }
 }
 
@@ -239,7 +240,7 @@ unsafe fn tail(block: NonNull<u8>, usable_bytes: usize) -> [u8; CANARY_BYTES] {
 ///
 /// # Safety
 ///
-/// `block` has `usable_bytes`, and from `offset` on nobody uses them and they are initialised.
+/// `block` has `usable_bytes`, and the bytes from `offset` on are initialised and not in use.
 unsafe fn slack_from<T>(
     block: NonNull<u8>,
     offset: usize,
@@ -250,34 +251,34 @@ unsafe fn slack_from<T>(
     let slack = unsafe { block.add(offset) };
     let slack_bytes = usable_bytes - offset;
     // SAFETY: the slack is the block's.
-    unsafe { poison::permit(slack, slack_bytes) };
-    // SAFETY: the caller promises initialised bytes that nobody uses.
+    unsafe { poison::allow_access(slack, slack_bytes) };
+    // SAFETY: the caller guarantees initialised bytes that are not in use.
     let found = look(unsafe { core::slice::from_raw_parts(slack.as_ptr(), slack_bytes) });
-    // SAFETY: as above.
-    unsafe { poison::forbid(slack, slack_bytes) };
+    // SAFETY: the slack is the block's, and not in use.
+    unsafe { poison::deny_access(slack, slack_bytes) };
     found
 }
 
-/// Unpoisons a block's slack, before the block is retired or dressed anew.
+/// Unpoisons a block's slack, before the whole block is poisoned or the slack is rewritten.
 ///
 /// # Safety
 ///
-/// `block` is a live block, dressed for `size` of `usable_bytes`.
-pub unsafe fn undress(block: NonNull<u8>, size: usize, usable_bytes: usize) {
+/// `block` is a live block of `usable_bytes` whose slack starts at `size`.
+pub unsafe fn unpoison_slack(block: NonNull<u8>, size: usize, usable_bytes: usize) {
     // SAFETY: `size <= usable_bytes`, within the block.
     let slack = unsafe { block.add(size) };
     // SAFETY: the slack is the block's.
-    unsafe { poison::permit(slack, usable_bytes - size) };
+    unsafe { poison::allow_access(slack, usable_bytes - size) };
 }
 
-/// Dresses a block, undressed before, for a new size; usable bytes that it lost are retired, and those
-/// that it gained were made usable.
+/// Rewrites and poisons the slack of a block for a new size. Bytes that the block lost are poisoned; those
+/// that it gained are usable already.
 ///
 /// # Safety
 ///
-/// `block` is a live block that was undressed at `old_usable` bytes; it has `new_usable >= size`
+/// `block` is a live block of formerly `old_usable` bytes whose slack is unpoisoned; it has `new_usable >= size`
 /// bytes now, all of them usable.
-pub unsafe fn redress<M: Mode>(
+pub unsafe fn rewrite_slack<M: Mode>(
     block: NonNull<u8>,
     size: usize,
     old_usable: usize,
@@ -287,7 +288,7 @@ pub unsafe fn redress<M: Mode>(
         // SAFETY: within the block as it was.
         let lost = unsafe { block.add(new_usable) };
         // SAFETY: the block gave these bytes up.
-        unsafe { poison::retire::<M>(lost, old_usable - new_usable) };
+        unsafe { poison::poison::<M>(lost, old_usable - new_usable) };
     }
     // SAFETY: the block has `new_usable` bytes.
     unsafe { watch_slack::<M>(block, size, new_usable) };
@@ -297,19 +298,19 @@ pub unsafe fn redress<M: Mode>(
 ///
 /// # Safety
 ///
-/// `block` has `usable_bytes >= size`, and nobody uses what lies behind `size`.
+/// `block` has `usable_bytes >= size`, and the bytes behind `size` are not in use.
 unsafe fn watch_slack<M: Mode>(block: NonNull<u8>, size: usize, usable_bytes: usize) {
     // SAFETY: within the block.
     let slack = unsafe { block.add(size) };
     if M::HARDENED {
-        // SAFETY: the slack is the block's; nobody else has a reference to it.
+        // SAFETY: the slack is the block's; no other reference to it exists.
         let bytes = unsafe { core::slice::from_raw_parts_mut(slack.as_ptr(), usable_bytes - size) };
         for (offset, byte) in bytes.iter_mut().enumerate() {
             *byte = canary(size, offset);
         }
     }
     // SAFETY: the slack is the block's.
-    unsafe { poison::forbid(slack, usable_bytes - size) };
+    unsafe { poison::deny_access(slack, usable_bytes - size) };
 }
 
 /// Returns the last bytes of the canary behind `size` bytes of a block of `usable_bytes`.

@@ -215,7 +215,7 @@ pub const fn granules_for(size: usize) -> Option<u32> {
     if granules > u32::MAX as usize / 2 {
         return None;
     }
-    // A zero-sized block needs an address of its own.
+    // A zero-sized block needs its own address.
     Some(if granules == 0 { 1 } else { granules as u32 })
 }
 

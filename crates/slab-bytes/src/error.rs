@@ -1,4 +1,4 @@
-//! What can be wrong with the heap itself. What can be wrong with a free is a
+//! The error of a damaged heap. A refused free is reported as a
 //! [`Fault`](slab_traits::Fault).
 
 use thiserror::Error;
@@ -12,8 +12,8 @@ pub struct Inconsistency {
     pub(crate) what: &'static str,
     /// Where it is broken; 0 for a statistic.
     pub(crate) address: usize,
-    /// What it says.
+    /// The value that the invariant requires.
     pub(crate) expected: usize,
-    /// What is the case.
+    /// The value that was found.
     pub(crate) found: usize,
 }

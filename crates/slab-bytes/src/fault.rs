@@ -63,7 +63,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             };
         };
         let (head, in_run) = Self::line_over(&view, offset);
-        // What a line outside of segments says of its head may be out of date.
+        // The `back` of a line outside segments may be out of date.
         if head.kind().is_segment() && in_run < head.len() as usize * GRANULE_BYTES {
             return self.fault_in_segment(address, layout, head, in_run);
         }
@@ -129,7 +129,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if slot >= head.slots().count() {
             return Fault::NotLive { address };
         }
-        let held = head.kind() == Kind::Front && self.fronts[class].holds(slot);
+        let held = head.kind() == Kind::Active && self.class_states[class].holds(slot);
         let live = !held && head.live().contains(slot);
         let in_slot = in_run - slot as usize * block_bytes;
         match (live, in_slot) {

@@ -1,6 +1,6 @@
 //! Frees: from an address to the slot or run of a block, and from there to the list where it belongs now.
 //! `fault` says what is wrong with a free that is refused.
-#![expect(unsafe_code, reason = "walks lines from an address, and retires raw memory")]
+#![expect(unsafe_code, reason = "walks lines from an address, and poisons raw memory")]
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -27,15 +27,15 @@ pub(crate) struct Found {
 pub(crate) enum Place {
     /// A slot of the segment with this head.
     Slot { head: LineRef, class: SizeClass, slot: u32 },
-    /// A run of its own.
+    /// A run.
     Run { head: LineRef, len: u32 },
 }
 
-/// What the fast path of a free leaves to do.
+/// The work that the fast path of a free leaves.
 enum Left {
     Nothing,
     /// The slot is freed; the segment with this head belongs to another list now.
-    Settle(LineRef),
+    Relist(LineRef),
     /// Everything: the block is a run, or refused.
     Run,
     /// Everything: the block lies in another region, or is refused.
@@ -81,7 +81,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Callers do it in a tail call, so that the fast path needs no stack frame.
     #[inline(always)]
     fn free_fast(&mut self, address: usize, layout: Layout) -> Left {
-        if block::dressed::<M>() {
+        if block::watches_slack::<M>() {
             return Left::All;
         }
         let Some(offset) = self.regions.hot().offset_of(address) else { return Left::All };
@@ -90,22 +90,22 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if !kind.is_segment() {
             return Left::Run;
         }
-        let front = self.fronts.of_line(head.class_index());
-        if M::CHECKED && !front.takes(layout.size(), layout.align()) {
+        let state = self.class_states.of_line(head.class_index());
+        if M::CHECKED && !state.takes(layout.size(), layout.align()) {
             return Left::All;
         }
         // A slot beyond the segment's last is not live (H4): the slot count is not needed.
-        let Some(slot) = front.slot_at(offset) else { return Left::All };
+        let Some(slot) = state.slot_at(offset) else { return Left::All };
         let mut live = head.live();
-        let is_front = kind == Kind::Front;
-        if M::CHECKED && is_front && front.holds(slot) || !live.remove(slot) {
+        let is_active = kind == Kind::Active;
+        if M::CHECKED && is_active && state.holds(slot) || !live.remove(slot) {
             return Left::All;
         }
         head.set_live(live);
-        self.freed_bytes = self.freed_bytes.wrapping_add(front.slot_bytes());
-        // The front finds the slot when it runs out, and keeps its segment if it is unused.
-        if !is_front && (kind == Kind::Full || live.is_empty()) {
-            return Left::Settle(head);
+        self.freed_bytes = self.freed_bytes.wrapping_add(state.slot_bytes());
+        // The class finds the slot when it runs out of held ones, and keeps its active segment although it is unused.
+        if !is_active && (kind == Kind::Full || live.is_empty()) {
+            return Left::Relist(head);
         }
         Left::Nothing
     }
@@ -119,10 +119,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     pub(crate) unsafe fn free_or_count(&mut self, address: usize, layout: Layout) {
         match self.free_fast(address, layout) {
             Left::Nothing => {}
-            Left::Settle(head) => self.settle(head),
-            // SAFETY: the caller's promise is the same.
+            Left::Relist(head) => self.relist(head),
+            // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
             Left::Run => unsafe { self.free_run_or_count(address, layout) },
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
             Left::All => unsafe { self.free_slow_or_count(address, layout) },
         }
     }
@@ -144,7 +144,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 return unsafe { self.runs.give_back(head, len) };
             }
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
         unsafe { self.free_slow_or_count(address, layout) };
     }
 
@@ -156,7 +156,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     #[cold]
     #[inline(never)]
     unsafe fn free_slow_or_count(&mut self, address: usize, layout: Layout) {
-        // SAFETY: the caller's promise is the same. A refusal is counted and its fault stored.
+        // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too. A refusal is counted and its fault stored.
         let _ = unsafe { self.free_slow(address, layout) };
     }
 
@@ -173,7 +173,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             if M::CHECKED {
                 let starts = slot as usize * class.slot_bytes() == in_run;
                 let exists = slot < head.slots().count() && head.live().contains(slot);
-                let held = kind == Kind::Front && self.fronts[class].holds(slot);
+                let held = kind == Kind::Active && self.class_states[class].holds(slot);
                 let borrowed = head.slots().borrowed();
                 let fits = block::fits_class::<M>(layout, address, class, borrowed);
                 if !(starts && exists && !held && fits) {
@@ -227,18 +227,18 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     ///
     /// # Safety
     ///
-    /// If `block` is the address of a live block of this heap, nobody uses that block any more. In
+    /// If `block` is the address of a live block of this heap, that block is not used any more. In
     /// `Unchecked` mode it is such an address, and `layout` is the block's.
     #[inline]
     pub unsafe fn try_free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), Fault> {
         let address = block.addr().get();
         match self.free_fast(address, layout) {
             Left::Nothing => Ok(()),
-            Left::Settle(head) => {
-                self.settle(head);
+            Left::Relist(head) => {
+                self.relist(head);
                 Ok(())
             }
-            // SAFETY: the caller's promise is the same.
+            // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
             Left::Run | Left::All => unsafe { self.free_slow(address, layout) },
         }
     }
@@ -259,11 +259,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             }
         };
         let usable_bytes = place.usable_bytes();
-        if block::dressed::<M>() {
-            // SAFETY: the live block found, dressed for this layout, whose slack is as it was left.
-            unsafe { block::undress(block, layout.size(), usable_bytes) };
+        if block::watches_slack::<M>() {
+            // SAFETY: the live block found, whose slack is intact and starts at this size.
+            unsafe { block::unpoison_slack(block, layout.size(), usable_bytes) };
             // SAFETY: the caller has given up the block.
-            unsafe { poison::retire::<M>(block, usable_bytes) };
+            unsafe { poison::poison::<M>(block, usable_bytes) };
         }
         self.freed_bytes = self.freed_bytes.wrapping_add(usable_bytes);
         match place {
@@ -271,7 +271,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 let mut live = head.live();
                 live.remove(slot);
                 head.set_live(live);
-                self.settle(head);
+                self.relist(head);
             }
             // SAFETY: the run is a block's, which has just ended.
             Place::Run { head, len } => unsafe { self.runs.give_back(head, len) },
@@ -281,28 +281,28 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     /// Puts a segment, a slot of which was freed, where it belongs now.
     #[inline(never)]
-    fn settle(&mut self, head: LineRef) {
+    fn relist(&mut self, head: LineRef) {
         let kind = head.kind();
-        let front = self.fronts.of_line(head.class_index());
+        let state = self.class_states.of_line(head.class_index());
         match (kind, head.live().is_empty()) {
             (Kind::Full, false) => {
                 head.set_kind(Kind::Partial);
-                front.partial.push(head);
+                state.partial.push(head);
             }
             (Kind::Full | Kind::Partial, true) => {
                 if kind == Kind::Partial {
-                    front.partial.remove(head);
+                    state.partial.remove(head);
                 }
-                if front.spare.is_none() {
+                if state.spare.is_none() {
                     head.set_kind(Kind::Spare);
                     // Every slot is vacant, so that none is borrowed any more.
                     head.edit(|line| line.slots = line.slots.without_borrowed());
-                    front.spare = Some(head);
+                    state.spare = Some(head);
                     self.spare_granules += head.len() as usize;
                     return;
                 }
-                front.segment_count -= 1;
-                // SAFETY: no slot of the segment is live, and no list or front knows it any more.
+                state.segment_count -= 1;
+                // SAFETY: no slot of the segment is live, and no list or class refers to it any more.
                 unsafe { self.runs.give_back(head, head.len()) };
             }
             _ => {}

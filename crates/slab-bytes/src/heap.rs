@@ -1,4 +1,4 @@
-//! The heap: the way of a block from its class's front to the user and back to its segment.
+//! The heap: allocation from the state of a class, and growth of a class or of the memory in use.
 #![expect(unsafe_code, reason = "hands out raw memory, and implements an unsafe trait")]
 
 use core::alloc::Layout;
@@ -10,7 +10,7 @@ use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, Fault, 
 
 use crate::block::{self, Fitting};
 use crate::class::{GRANULE_BYTES, SizeClass};
-use crate::front::{Front, Fronts};
+use crate::class_state::{ClassState, ClassStates};
 use crate::line::{Kind, Line, LineRef};
 use crate::region::RegionRef;
 use crate::region_set::RegionSet;
@@ -42,7 +42,7 @@ const RECLAIM_SHARE: usize = 16;
 /// |---|---|---|
 /// | `alloc`, `dealloc` to 4096 bytes | *O*(1) | looks at no user memory |
 /// | larger blocks | *O*(1) | |
-/// | any of them before `NoMemory` | *O*(classes) | returns unused segments, then looks at 128 free runs at most |
+/// | any of them before `NoMemory`, or when fresh memory is taken | *O*(classes + regions) | returns unused segments, then looks at 128 free runs at most |
 /// | `dealloc` with many regions | *O*(log regions) expected | *O*(1) in the region used last |
 /// | `Hardened`, any | + *O*(block size) | fills and inspects blocks |
 ///
@@ -66,13 +66,13 @@ const RECLAIM_SHARE: usize = 16;
 ///
 /// // SAFETY: `block` is live, came from `heap` with `layout`, and is not used again.
 /// unsafe { heap.try_free(block, layout) }.expect("it is live");
-/// // SAFETY: nobody uses the block; that it is freed twice is what the heap is to find.
+/// // SAFETY: the block is not in use; the heap detects the second free.
 /// unsafe { heap.try_free(block, layout) }.expect_err("it was freed already");
 /// # Ok::<(), slab_traits::RegionError>(())
 /// ```
 #[derive(Debug)]
 pub struct SlabByteAllocator<M: Mode = Checked, const PAGE: usize = 4096> {
-    pub(crate) fronts: Fronts,
+    pub(crate) class_states: ClassStates,
     pub(crate) runs: RunBins,
     pub(crate) regions: RegionSet,
     pub(crate) total_bytes: usize,
@@ -101,7 +101,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     pub const fn new() -> Self {
         const { assert!(PAGE.is_power_of_two() && PAGE >= GRANULE_BYTES) };
         Self {
-            fronts: Fronts::new(),
+            class_states: ClassStates::new(),
             runs: RunBins::new(),
             regions: RegionSet::new(),
             total_bytes: 0,
@@ -116,21 +116,21 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         }
     }
 
-    // Allocation. What happens to a block afterwards is in `free` and `resize`.
+    // Allocation. `free` and `resize` are modules of their subjects.
 
-    /// Returns a block as it lies in its slot or run. What is not the front's business is called last
-    /// and returns in registers, so that the way through a front needs no stack frame.
+    /// Returns a block without writing its slack. Slow paths are tail calls that return in registers, so that the
+    /// fast path needs no stack frame.
     #[inline]
     fn alloc_block(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         match block::fitting::<M>(layout) {
             Fitting::Class(class) => {
-                let front = &mut self.fronts[class];
-                if front.is_exhausted() {
-                    front.regain();
+                let state = &mut self.class_states[class];
+                if state.is_exhausted() {
+                    state.regain();
                 }
-                match front.take() {
+                match state.take() {
                     Some(slot) => {
-                        let slot_bytes = front.slot_bytes();
+                        let slot_bytes = state.slot_bytes();
                         self.allocated_bytes = self.allocated_bytes.wrapping_add(slot_bytes);
                         Ok(slot)
                     }
@@ -142,27 +142,27 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         }
     }
 
-    /// Finds the class a slot in its partial segments when its front holds none. *O*(1).
+    /// Takes a slot from a partial segment of a class that holds none. *O*(1).
     ///
     /// A program that frees blocks all over its segments comes here for every second block.
     #[inline(never)]
     fn alloc_slot_partial(&mut self, class: SizeClass, align: usize) -> AllocResult<NonNull<u8>> {
-        let front = &mut self.fronts[class];
-        let Some(segment) = front.partial.pop() else { return self.alloc_slot_slow(class, align) };
+        let state = &mut self.class_states[class];
+        let Some(segment) = state.partial.pop() else { return self.alloc_slot_slow(class, align) };
         let Some(granule) = self.regions.hot().granule_of(segment) else {
-            front.partial.push(segment);
+            state.partial.push(segment);
             return self.alloc_slot_slow(class, align);
         };
         // SAFETY: a granule of the region used last.
         let start = unsafe { self.regions.hot().granule_start(granule) };
         // SAFETY: the segment is of this class, starts there, and is in no list.
-        unsafe { front.adopt(segment, start) };
-        let slot = front.take().ok_or(AllocError::NoMemory)?;
-        self.allocated_bytes = self.allocated_bytes.wrapping_add(front.slot_bytes());
+        unsafe { state.adopt(segment, start) };
+        let slot = state.take().ok_or(AllocError::NoMemory)?;
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(state.slot_bytes());
         Ok(slot)
     }
 
-    /// Finds the class a slot when neither its front nor a partial segment of the region used last has one.
+    /// Takes a slot when the class holds none and has no partial segment in the region used last.
     #[cold]
     #[inline(never)]
     fn alloc_slot_slow(&mut self, class: SizeClass, align: usize) -> AllocResult<NonNull<u8>> {
@@ -173,30 +173,30 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             let mut larger = class.larger().filter(|larger| larger.keeps_align(align));
             larger.find(|&larger| self.refill(larger)).ok_or(AllocError::NoMemory)?
         };
-        let front = &mut self.fronts[serving];
+        let state = &mut self.class_states[serving];
         if serving != class
-            && let Some(segment) = front.segment
+            && let Some(segment) = state.active
         {
             segment.note_borrowed();
         }
-        let slot = front.take().ok_or(AllocError::NoMemory)?;
-        self.allocated_bytes = self.allocated_bytes.wrapping_add(front.slot_bytes());
+        let slot = state.take().ok_or(AllocError::NoMemory)?;
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(state.slot_bytes());
         Ok(slot)
     }
 
-    /// Gets the front a slot from the segments that the class has: from the front's own, which frees
-    /// have been filling meanwhile, else from a partial one. *O*(1).
+    /// Makes the class hold a vacant slot of its segments, if one has any: of the active segment, where slots were
+    /// freed meanwhile, else of a partial or the spare one. *O*(1).
     fn refill(&mut self, class: SizeClass) -> bool {
-        let front = &mut self.fronts[class];
-        if front.is_exhausted() {
-            front.regain();
+        let state = &mut self.class_states[class];
+        if state.is_exhausted() {
+            state.regain();
         }
-        if !front.is_exhausted() {
+        if !state.is_exhausted() {
             return true;
         }
-        let segment = match front.partial.pop() {
+        let segment = match state.partial.pop() {
             Some(partial) => partial,
-            None => match front.spare.take() {
+            None => match state.spare.take() {
                 Some(spare) => {
                     self.spare_granules -= spare.len() as usize;
                     spare
@@ -210,20 +210,20 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     /// Gives the class a further segment, as long as suits it, or shorter. *O*(classes).
     ///
-    /// What is kept for later is returned before a shorter segment is taken, and at once in a heap that is
-    /// mostly idle: what was freed long ago must not divide the memory.
+    /// Spare segments and cached runs are made free before a shorter segment is taken, and at once in a heap that
+    /// is mostly idle: idle memory must not divide the free memory.
     fn grow(&mut self, class: SizeClass) -> bool {
         if self.idle_bytes() > self.used_bytes() {
             self.reclaim();
         }
-        let wished = class.segment_granules(self.fronts[class].segment_count);
+        let wished = class.segment_granules(self.class_states[class].segment_count);
         self.carve_segment(class, wished)
             || self.reclaim() > 0 && self.carve_segment(class, wished)
             || self.carve_segment(class, class.segment_granules(0))
             || self.carve_segment(class, class.segment_granules_min())
     }
 
-    /// Returns the bytes that lie in segments and kept runs and in no live block.
+    /// Returns the bytes that lie in segments and cached runs, but in no live block.
     fn idle_bytes(&self) -> usize {
         let held = self.granules_in_use() - self.runs.free_granules();
         held * GRANULE_BYTES - self.used_bytes()
@@ -239,17 +239,17 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             let line = unsafe { head.forward(back as usize) };
             line.set(Line { back: back as u8, ..Line::default() });
         }
-        self.fronts[class].segment_count += 1;
+        self.class_states[class].segment_count += 1;
         self.adopt(class, head);
         true
     }
 
-    /// Makes a segment of the class, which is in no list and has vacant slots, its front.
+    /// Makes a segment of the class, which is in no list and has vacant slots, the active one.
     fn adopt(&mut self, class: SizeClass, segment: LineRef) {
         let start = self.start_of(segment);
-        let front = &mut self.fronts[class];
+        let state = &mut self.class_states[class];
         // SAFETY: the segment is of this class, starts there, and is in no list.
-        unsafe { front.adopt(segment, start) };
+        unsafe { state.adopt(segment, start) };
     }
 
     #[inline(never)]
@@ -275,18 +275,18 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         Ok(self.start_of(head))
     }
 
-    /// Returns a block dressed for its layout.
+    /// Returns a block whose slack is poisoned, with the canary in it in `Hardened` mode.
     ///
     /// # Errors
     ///
     /// As [`alloc`](ByteAllocator::alloc), which is the same.
     #[cold]
     #[inline(never)]
-    fn alloc_dressed(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
+    fn alloc_watched(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         let block = self.alloc_block(layout)?;
         let usable_bytes = self.usable_bytes_at(block.addr().get()).unwrap_or(layout.size());
-        // SAFETY: the block is retired, of so many bytes, and ours until it is returned.
-        match unsafe { block::dress::<M>(block, layout.size(), usable_bytes) } {
+        // SAFETY: the block is poisoned, has so many bytes, and is ours until it is returned.
+        match unsafe { block::unpoison_block::<M>(block, layout.size(), usable_bytes) } {
             Ok(()) => Ok(block),
             Err(offset) => Err(self.quarantine(block, usable_bytes, offset)),
         }
@@ -306,7 +306,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         self.store(Fault::WrittenAfterFree { address, block_bytes, offset }).into()
     }
 
-    /// Returns everything that is kept in an empty heap, so that it serves what a fresh one serves.
+    /// Makes all cached memory of an empty heap free, so that it serves what a fresh one serves.
     pub(crate) fn reclaim_if_empty(&mut self) {
         if self.used_bytes() == 0 {
             self.reclaim();
@@ -382,13 +382,13 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     pub(crate) fn advance(&mut self, region: RegionRef, more: u32) {
         // SAFETY: the callers pass a region of the set and at most its fresh granules, and never zero.
         let head = unsafe { self.regions.advance(region, more) };
-        if block::dressed::<M>() {
+        if block::watches_slack::<M>() {
             let start = self.start_of(head);
             let bytes = more as usize * GRANULE_BYTES;
             // SAFETY: the granules are the region's.
-            unsafe { poison::permit(start, bytes) };
+            unsafe { poison::allow_access(start, bytes) };
             // SAFETY: the granules are the region's, and were never handed out.
-            unsafe { poison::retire::<M>(start, bytes) };
+            unsafe { poison::poison::<M>(start, bytes) };
         }
         // SAFETY: the granules are a run that is in no use and in no list yet.
         unsafe { self.runs.release(head, more) };
@@ -441,17 +441,17 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         unsafe { view.granule_start(granule) }
     }
 
-    /// Returns every unused segment that a class has kept for its next allocation, and every run kept
-    /// for the next of its length, to the free runs, where any class and any large block can have
+    /// Returns every unused segment of a class and every cached run
+    /// to the free runs, where any class and any large block can have
     /// them, and returns how many bytes that were. *O*(classes).
     ///
     /// An allocation that finds no memory does this by itself before it gives up.
     pub fn reclaim(&mut self) -> usize {
         let mut reclaimed_bytes = 0;
-        for front in self.fronts.iter_mut() {
-            while let Some(head) = front.abandon_unused() {
+        for state in self.class_states.iter_mut() {
+            while let Some(head) = state.abandon_unused() {
                 let len = head.len();
-                // SAFETY: no slot of the segment is live, and the front has just forgotten it.
+                // SAFETY: no slot of the segment is live, and the class has just given it up.
                 unsafe { self.runs.release(head, len) };
                 reclaimed_bytes += len as usize * GRANULE_BYTES;
             }
@@ -477,11 +477,12 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let before = |region: RegionRef| unsafe { self.runs.free_before(region.frontier()) };
         let fresh = self.regions.fresh().map(|region| before(region) + region.fresh_count());
         let longest = self.runs.longest().max(fresh.max().unwrap_or(0)) as usize * GRANULE_BYTES;
-        let has_slot = |front: &&Front| {
-            let own = front.segment.is_some_and(|segment| !segment.vacant().is_empty());
-            own || !front.is_exhausted() || !front.partial.is_empty() || front.spare.is_some()
+        let has_slot = |state: &&ClassState| {
+            let own = state.active.is_some_and(|segment| !segment.vacant().is_empty());
+            own || !state.is_exhausted() || !state.partial.is_empty() || state.spare.is_some()
         };
-        let slot = self.fronts.iter().filter(has_slot).last().map_or(0, Front::slot_bytes);
+        let slot =
+            self.class_states.iter().filter(has_slot).last().map_or(0, ClassState::slot_bytes);
         longest.max(slot).saturating_sub(block::canary_bytes::<M>())
     }
 }
@@ -503,12 +504,12 @@ impl<M: Mode, const PAGE: usize> BaseAllocator for SlabByteAllocator<M, PAGE> {
             let (other_start, other_size) = (other.start(), other.size());
             return Err(RegionError::Overlap { start, size, other_start, other_size });
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller guarantees the contract of `add_region`, which is that of `create`.
         let region = unsafe { RegionRef::create(memory) }?;
         let (first, granule_count) = (region.granules(), region.granule_count());
         let usable_bytes = granule_count as usize * GRANULE_BYTES;
         // SAFETY: the granules are the region's, and none is handed out before `advance` permits it.
-        unsafe { poison::forbid(first, usable_bytes) };
+        unsafe { poison::deny_access(first, usable_bytes) };
         self.regions.insert(region);
         self.total_bytes += size;
         self.granule_total += granule_count as usize;
@@ -519,7 +520,7 @@ impl<M: Mode, const PAGE: usize> BaseAllocator for SlabByteAllocator<M, PAGE> {
 }
 
 // SAFETY: a block is a slot of a segment or a run of granules, and both are handed out once: a slot
-// leaves its segment's word and its front's word when it is taken (F1, H4), a run leaves the bins
+// leaves its segment's word and its class's word when it is taken (F1, H4), a run leaves the bins
 // when it is carved (B1). Slots and runs keep the alignment they are chosen for, lie in granules of
 // the regions (G2), and none moves.
 unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, PAGE> {
@@ -532,7 +533,11 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     /// after it was freed: it is never handed out, counts as used, and the next request gets other memory.
     #[inline]
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
-        if block::dressed::<M>() { self.alloc_dressed(layout) } else { self.alloc_block(layout) }
+        if block::watches_slack::<M>() {
+            self.alloc_watched(layout)
+        } else {
+            self.alloc_block(layout)
+        }
     }
 
     /// Takes a block back; see [`try_free`](Self::try_free). A refused free changes nothing but
@@ -574,7 +579,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
         old: Layout,
         new: Layout,
     ) -> AllocResult<NonNull<u8>> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller guarantees the contract of `resize_in_place`, which is that of `resize`.
         unsafe { self.resize(block.addr().get(), old, new, Keep::WhereItBelongs) }
     }
 
@@ -603,7 +608,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     /// Returns the bytes of the slot or run in which the block lies, which may be a larger class's;
     /// in builds that watch the slack, the block's own. *O*(log regions) expected.
     unsafe fn usable_size(&self, block: NonNull<u8>, layout: Layout) -> usize {
-        if block::dressed::<M>() {
+        if block::watches_slack::<M>() {
             return layout.size();
         }
         self.usable_bytes_at(block.addr().get()).unwrap_or(layout.size())
@@ -613,7 +618,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     /// numbers. The safety contract is the one of `try_free`.
     #[inline]
     unsafe fn try_dealloc(&mut self, block: NonNull<u8>, layout: Layout) -> AllocResult {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller guarantees the contract of `try_free`.
         unsafe { self.try_free(block, layout) }.map_err(AllocError::from)
     }
 

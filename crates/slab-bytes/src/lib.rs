@@ -20,10 +20,10 @@
 //! Granules that were never needed are *fresh*: they follow the region's *frontier*, and their lines are not
 //! initialised yet. A request that no free run serves moves the frontier.
 //!
-//! **An allocation** finds its class in a table and takes a bit from the class's *front*: a word of
-//! slots that the front has taken over from a segment. When the word is empty the front takes over
-//! what was freed in its segment meanwhile, else a segment of the class that has vacant slots,
-//! else a fresh one.
+//! **An allocation** finds its class in a table and takes a bit from a word of vacant slots that the class *holds*.
+//! They belong to the class's *active segment*. When the word is empty, the class takes hold of the slots that were
+//! freed in the active segment meanwhile, else makes another segment the active one: one with vacant slots, or a
+//! new one.
 //!
 //! **A free** goes from the address to the region (the one used last, else a search), to the line,
 //! to the segment's head, to the slot: by a multiplication that fails for a pointer into a slot.
@@ -32,9 +32,9 @@
 //! *cached* whole for the next request of its length; the cache is bounded in runs and in granules. Cached runs
 //! are merged before many fresh granules are taken into use, and when memory is short.
 //!
-//! **When memory is short** everything that is kept is returned, then segments are made as small as
+//! **When memory is short** spare segments and cached runs are made free, then segments are made as small as
 //! can be, then a block borrows a slot of a larger class; only then the answer is `NoMemory`. A block that
-//! shrinks stays where it is then. An empty heap returns what it keeps before it serves a request.
+//! shrinks stays where it is then. An empty heap makes all of its memory free before it serves a request.
 //!
 //! **A fault** is a refused request or damaged memory: a [`Fault`], which is stored for
 //! [`take_fault`](slab_traits::ByteAllocator::take_fault). No method panics for a mistake of the program.
@@ -49,10 +49,10 @@ extern crate std;
 
 mod block;
 mod class;
+mod class_state;
 mod error;
 mod fault;
 mod free;
-mod front;
 mod heap;
 mod line;
 mod pages;

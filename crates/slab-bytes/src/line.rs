@@ -8,7 +8,7 @@ use slab_core::{LiveWord, VacantWord};
 
 use crate::class::SizeClass;
 
-/// What a line says of its granule.
+/// The part that a granule has in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum Kind {
@@ -24,22 +24,22 @@ pub enum Kind {
     Free,
     /// The last granule of a free run of two or more.
     FreeEnd,
-    /// The first granule of a block that is a run of its own.
+    /// The first granule of a block that is a whole run.
     Block,
     /// The first granule of such a block that was shrunk to a size of a class and stays a run.
     Borrowed,
     /// The first granule of a run handed out as pages.
     Pages,
-    /// The first granule of a freed run that is kept whole for the next request of its length; to its
+    /// The first granule of a freed run that is cached whole for the next request of its length; to its
     /// neighbours it is not free.
     Cached,
-    /// The first granule of a segment that is the front of its class.
-    Front,
+    /// The first granule of the active segment of a class.
+    Active,
     /// The first granule of a segment with live and vacant slots, in its class's list.
     Partial,
     /// The first granule of a segment without vacant slots, in no list.
     Full,
-    /// The first granule of a segment without live slots that its class keeps for when it grows.
+    /// The first granule of a segment without live slots that its class has in reserve.
     Spare,
 }
 
@@ -48,7 +48,7 @@ impl Kind {
     #[inline]
     pub const fn is_segment(self) -> bool {
         // They are the last kinds, which takes one comparison.
-        self as u8 >= Self::Front as u8
+        self as u8 >= Self::Active as u8
     }
 
     /// Returns whether this is the first granule of a run of any use, or of none.
@@ -72,12 +72,12 @@ impl Kind {
 /// - **H3 (back)**: every line inside a segment says how far back its head lies; a line that is a
 ///   head or an end has `back == 0`.
 /// - **H4 (slots)**: in a segment, `live` has bits below the slot count only; a bit is set exactly
-///   while its slot is live or held by the class's front. A `Partial` segment has some bits set, but
+///   while its slot is live or held by the class. A `Partial` segment has some bits set, but
 ///   not all; a `Full` one has all, a `Spare` one none.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Line {
-    /// Segments: slots that are live, or held by the front.
+    /// Segments: slots that are live, or held by the class.
     pub live: LiveWord,
     /// `Free`: the next run of the bin. `Cached`: the next of the stack. `Partial`: the next in the class's list.
     pub next: Option<LineRef>,
@@ -237,7 +237,7 @@ impl LineRef {
         unsafe { (*self.0.as_ptr()).slots }
     }
 
-    /// Returns which of the segment's slots are live or held by the front.
+    /// Returns which of the segment's slots are live or held by the class.
     #[inline]
     pub fn live(self) -> LiveWord {
         // SAFETY: valid and initialised by R1.
@@ -249,7 +249,7 @@ impl LineRef {
         self.edit(|line| line.slots = line.slots.with_borrowed());
     }
 
-    /// Returns the segment's slots that are neither live nor held by the front.
+    /// Returns the segment's slots that are neither live nor held by the class.
     #[inline]
     pub fn vacant(self) -> VacantWord {
         self.live().vacant(self.slots().count())
@@ -282,7 +282,7 @@ impl LineRef {
     /// The initialised part of the line array reaches that far, its closing `Edge` or `Frontier` included.
     #[inline]
     pub unsafe fn forward(self, count: usize) -> Self {
-        // SAFETY: the caller vouches for the array, so R1 holds for the result.
+        // SAFETY: the caller guarantees the array, so R1 holds for the result.
         Self(unsafe { self.0.add(count) })
     }
 
@@ -293,9 +293,9 @@ impl LineRef {
     /// The line array, initialised or not, has these lines, and nothing is known of them that a zeroed line
     /// does not say.
     pub unsafe fn initialise(self, range: core::ops::Range<usize>) {
-        // SAFETY: the caller vouches for the array.
+        // SAFETY: the caller guarantees the array.
         let first = unsafe { self.0.add(range.start) };
-        // SAFETY: the caller vouches for the array, which is valid for writes by R1; a zeroed line is valid.
+        // SAFETY: the caller guarantees the array, which is valid for writes by R1; a zeroed line is valid.
         unsafe { first.write_bytes(0, range.len()) };
     }
 
@@ -306,7 +306,7 @@ impl LineRef {
     /// The line array reaches that far, its opening `Edge` included.
     #[inline]
     pub unsafe fn backward(self, count: u32) -> Self {
-        // SAFETY: the caller vouches for the array, so R1 holds for the result.
+        // SAFETY: the caller guarantees the array, so R1 holds for the result.
         Self(unsafe { self.0.sub(count as usize) })
     }
 }

@@ -28,10 +28,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// [`AllocError::Damaged`] if the memory was written after it was freed; it is never handed out then.
     fn hand_out(&mut self, head: LineRef, len: u32) -> AllocResult<NonNull<u8>> {
         let run = self.start_of(head);
-        if block::dressed::<M>() {
+        if block::watches_slack::<M>() {
             let bytes = len as usize * GRANULE_BYTES;
-            // SAFETY: the run was free, hence retired, and is ours until it is returned.
-            if let Err(offset) = unsafe { block::dress::<M>(run, bytes, bytes) } {
+            // SAFETY: the run was free, hence poisoned, and is ours until it is returned.
+            if let Err(offset) = unsafe { block::unpoison_block::<M>(run, bytes, bytes) } {
                 // Pages have no canary, by which a free of quarantined memory is refused.
                 head.set_kind(Kind::Block);
                 return Err(self.quarantine(run, bytes, offset));
@@ -120,10 +120,10 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
             return Err(self.refuse_pages(address, count));
         }
         let bytes = len as usize * GRANULE_BYTES;
-        if block::dressed::<M>() {
+        if block::watches_slack::<M>() {
             let own = self.start_of(head);
             // SAFETY: the caller has given up the run.
-            unsafe { slab_core::poison::retire::<M>(own, bytes) };
+            unsafe { slab_core::poison::poison::<M>(own, bytes) };
         }
         self.freed_bytes = self.freed_bytes.wrapping_add(bytes);
         // SAFETY: the run was one of pages, which has just ended.

@@ -141,16 +141,16 @@ impl RegionRef {
             let required = Plan::bytes_required(address);
             return Err(RegionError::TooSmall { start: address, size, required });
         };
-        // SAFETY: the plan lies within the `size` bytes that the caller vouches for.
+        // SAFETY: the plan lies within the `size` bytes that the caller guarantees.
         let granules = unsafe { start.add(plan.granules) };
-        // SAFETY: as above.
+        // SAFETY: the header lies within the plan.
         let header = unsafe { start.add(plan.header) }.cast::<Region>();
         // SAFETY: the lines follow the header, still within the plan.
         let edge = unsafe { header.add(1) }.cast::<Line>();
         // SAFETY: the plan counts two lines more than granules, and the header's alignment, of which
         // its size is a multiple, serves a line too. A zeroed line is a valid one.
         unsafe { edge.write_bytes(0, 2) };
-        // SAFETY: R1 holds for the two lines just initialised: the caller vouches for the region.
+        // SAFETY: R1 holds for the two lines just initialised: the caller guarantees the region.
         let opening = unsafe { LineRef::new(edge) };
         opening.set_kind(Kind::Edge);
         // SAFETY: the second of the two lines.

@@ -1,5 +1,5 @@
 //! All regions of an allocator, found by address: a treap whose links lie in the region headers,
-//! so that any number of regions takes no memory of its own, and the region used last, which
+//! so that any number of regions takes no further memory, and the region used last, which
 //! answers most look-ups.
 #![expect(unsafe_code, reason = "takes fresh granules of a region into use")]
 

@@ -1,5 +1,5 @@
 //! Blocks that change their size where they lie.
-#![expect(unsafe_code, reason = "walks lines of a run, and dresses raw memory")]
+#![expect(unsafe_code, reason = "walks lines of a run, and poisons raw memory")]
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -67,35 +67,35 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 // SAFETY: `head` is the head of a block of `len` granules.
                 unsafe { self.lengthen(&found, head, len, new_len) }?;
                 head.set_kind(if is_run { Kind::Block } else { Kind::Borrowed });
-                // SAFETY: the block has `new_len` granules at least; it is dressed for `old`.
-                unsafe { self.redress(&found, old, new, new_len as usize * GRANULE_BYTES) };
+                // SAFETY: the block has `new_len` granules at least; its slack starts at `old.size()`.
+                unsafe { self.rewrite_slack(&found, old, new, new_len as usize * GRANULE_BYTES) };
                 if new_len < len {
-                    // SAFETY: what lies behind the new end of the block was its own and is retired.
+                    // SAFETY: what lies behind the new end of the block was its own and is poisoned.
                     unsafe { self.shorten(head, len, new_len) };
                 }
                 return Ok(found.block);
             }
         }
-        // SAFETY: the block is dressed for `old`, and keeps its slot.
-        unsafe { self.redress(&found, old, new, found.place.usable_bytes()) };
+        // SAFETY: the block's slack starts at `old.size()`, and it keeps its slot.
+        unsafe { self.rewrite_slack(&found, old, new, found.place.usable_bytes()) };
         Ok(found.block)
     }
 
-    /// In builds that dress blocks, dresses one for a new size and for the usable bytes it has now.
+    /// In builds that watch the slack, rewrites that of a block for a new size and the usable bytes it has now.
     ///
     /// # Safety
     ///
-    /// The block is live and dressed for `old`; it has `new_bytes` usable bytes now, of which those beyond
+    /// The block is live and its slack starts at `old.size()`; it has `new_bytes` usable bytes now, of which those beyond
     /// its former ones are usable already, and `new` fits them.
-    unsafe fn redress(&mut self, found: &Found, old: Layout, new: Layout, new_bytes: usize) {
-        if !block::dressed::<M>() {
+    unsafe fn rewrite_slack(&mut self, found: &Found, old: Layout, new: Layout, new_bytes: usize) {
+        if !block::watches_slack::<M>() {
             return;
         }
         let old_bytes = found.place.usable_bytes();
-        // SAFETY: the block is dressed for `old`.
-        unsafe { block::undress(found.block, old.size(), old_bytes) };
-        // SAFETY: the block was just undressed, and has `new_bytes`.
-        unsafe { block::redress::<M>(found.block, new.size(), old_bytes, new_bytes) };
+        // SAFETY: the block's slack starts at `old.size()`.
+        unsafe { block::unpoison_slack(found.block, old.size(), old_bytes) };
+        // SAFETY: the block's slack was just unpoisoned, and has `new_bytes`.
+        unsafe { block::rewrite_slack::<M>(found.block, new.size(), old_bytes, new_bytes) };
     }
 
     /// Gives a block the granules behind it, if it is to be longer.
@@ -129,12 +129,12 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if !unsafe { self.runs.extend(head, len, more) } {
             return Err(AllocError::NoMemory);
         }
-        if block::dressed::<M>() {
+        if block::watches_slack::<M>() {
             let bytes = more as usize * GRANULE_BYTES;
             // SAFETY: the granules gained follow those of the block.
             let gained = unsafe { found.block.add(len as usize * GRANULE_BYTES) };
-            // SAFETY: they were free, hence retired.
-            if let Err(offset) = unsafe { block::dress::<M>(gained, bytes, bytes) } {
+            // SAFETY: they were free, hence poisoned.
+            if let Err(offset) = unsafe { block::unpoison_block::<M>(gained, bytes, bytes) } {
                 self.occupy(behind, more, Kind::Block);
                 return Err(self.quarantine(gained, bytes, offset));
             }
@@ -149,7 +149,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// # Safety
     ///
     /// `head` is the head of a run of `len` granules that is not free, `0 < new_len < len`, and what
-    /// lies behind `new_len` granules is retired and in no use.
+    /// lies behind `new_len` granules is poisoned and in no use.
     unsafe fn shorten(&mut self, head: LineRef, len: u32, new_len: u32) {
         // SAFETY: within the run.
         let tail = unsafe { head.forward(new_len as usize) };

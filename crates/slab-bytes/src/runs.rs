@@ -219,7 +219,7 @@ impl RunBins {
         place: impl Fn(LineRef) -> Option<u32>,
     ) -> Option<LineRef> {
         let (head, skip) = self.find(len, sure_len, place)?;
-        // SAFETY: the run is free, and the caller vouches that it reaches far enough.
+        // SAFETY: the run is free, and the caller guarantees that it reaches far enough.
         Some(unsafe { self.carve(head, skip, len) })
     }
 
@@ -338,7 +338,7 @@ impl RunBins {
         let below = self.cached.get((len as usize).wrapping_sub(1)).copied();
         let depth = below.flatten().map_or(0, LineRef::depth);
         let Some(below) = below.filter(|_| depth < CACHED_DEPTH_MAX) else {
-            // SAFETY: the caller vouches for the run.
+            // SAFETY: the caller guarantees the run.
             return unsafe { self.release(head, len) };
         };
         head.set_cached(below, depth + 1);
@@ -349,6 +349,41 @@ impl RunBins {
         if self.is_cache_full() {
             self.evict(len);
         }
+    }
+
+    /// Returns how many runs are cached.
+    pub fn cached_count(&self) -> u32 {
+        self.cached_count
+    }
+
+    /// Returns how many bins and stacks break B2 or the last two parts of B4: their bit is wrong, or a run of
+    /// another length is in them. Their lists must end.
+    pub fn misfiled_count(&self) -> usize {
+        let bins = (0..BIN_COUNT).filter(|&bin| {
+            let word = self.occupied[bin / u64::BITS as usize];
+            let marked = word >> (bin % u64::BITS as usize) & 1 == 1;
+            marked == self.bins[bin].is_empty()
+                || self.bins[bin].iter().any(|run| bin_of(run.len()) != bin)
+        });
+        let stacks = (1..=CACHED_LEN_MAX).filter(|&len| {
+            let top = self.cached[len as usize - 1];
+            let marked = self.cached_lens >> (len - 1) & 1 == 1;
+            let mut runs = core::iter::successors(top, |run| run.next());
+            marked != top.is_some() || runs.any(|run| run.len() != len)
+        });
+        bins.count() + stacks.count()
+    }
+
+    /// Marks no length as cached.
+    #[cfg(test)]
+    pub fn unmark_cached(&mut self) {
+        self.cached_lens = 0;
+    }
+
+    /// Counts one cached run too many.
+    #[cfg(test)]
+    pub fn miscount_cached_runs(&mut self) {
+        self.cached_count += 1;
     }
 
     /// Counts one granule of the cache too many.

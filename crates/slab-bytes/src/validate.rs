@@ -10,7 +10,7 @@ use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, Line, LineRef};
 use crate::region::{RegionRef, View};
 
-/// What a walk over the regions has found.
+/// The counts of a walk over the regions.
 #[derive(Debug, Default)]
 struct Census {
     live_bytes: usize,
@@ -52,7 +52,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         });
         outcome?;
         for class in SizeClass::all() {
-            self.check_front(class, &census)?;
+            self.check_class(class, &census)?;
         }
         self.check_bins(&census)?;
         self.check_statistics(&census)
@@ -114,43 +114,43 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     ) -> Result<(), Inconsistency> {
         let at = head.addr();
         let class = SizeClass::at(usize::from(line.class));
-        let front = &self.fronts[class];
+        let state = &self.class_states[class];
         let slot_count = class.slot_count(line.len);
         let counted = line.slots.count() as usize;
         expect("a segment has the slots of its length", at, slot_count as usize, counted)?;
         let vacant_count = head.vacant().len();
         let known = (line.live.len() + vacant_count) as usize;
         expect("no slot beyond the last is live", at, slot_count as usize, known)?;
-        let is_front = front.segment == Some(head);
+        let is_active = state.active == Some(head);
         expect(
-            "a class knows its front",
+            "a class knows its active segment",
             at,
-            usize::from(is_front),
-            usize::from(line.kind == Kind::Front),
+            usize::from(is_active),
+            usize::from(line.kind == Kind::Active),
         )?;
         let full = line.live.len() == slot_count;
         expect(
             "only full segments are in no list",
             at,
-            usize::from(full && !is_front),
+            usize::from(full && !is_active),
             usize::from(line.kind == Kind::Full),
         )?;
-        let held = if is_front { front.held() } else { VacantWord::default() };
+        let held = if is_active { state.held() } else { VacantWord::default() };
         let live_count = line.live.without(held).len();
         expect(
-            "the front holds what the segment thinks live",
+            "slots that a class holds count as live",
             at,
             (line.live.len() - held.len()) as usize,
             live_count as usize,
         )?;
-        let is_spare = front.spare == Some(head);
+        let is_spare = state.spare == Some(head);
         expect(
             "a class knows its spare segment",
             at,
             usize::from(is_spare),
             usize::from(line.kind == Kind::Spare),
         )?;
-        let idle = !is_front && live_count == 0;
+        let idle = !is_active && live_count == 0;
         expect("a class keeps one spare segment", at, usize::from(is_spare), usize::from(idle))?;
         census.live_bytes += live_count as usize * class.slot_bytes();
         census.segments[class.index()] += 1;
@@ -158,18 +158,18 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         Ok(())
     }
 
-    fn check_front(&self, class: SizeClass, census: &Census) -> Result<(), Inconsistency> {
-        let front = &self.fronts[class];
+    fn check_class(&self, class: SizeClass, census: &Census) -> Result<(), Inconsistency> {
+        let state = &self.class_states[class];
         let segments = census.segments[class.index()] as usize;
         expect(
             "a class knows its segments",
             class.slot_bytes(),
             segments,
-            front.segment_count as usize,
+            state.segment_count as usize,
         )?;
         let mut listed = 0;
         let mut previous = None;
-        for segment in front.partial.iter().take(segments + 1) {
+        for segment in state.partial.iter().take(segments + 1) {
             let line = segment.get();
             expect("lists link both ways", segment.addr(), 1, usize::from(line.prev == previous))?;
             let own = line.kind == Kind::Partial && usize::from(line.class) == class.index();
@@ -187,14 +187,19 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let listed_granules: usize =
             self.runs.iter().take(census.free_runs).map(|head| head.get().len as usize).sum();
         expect("listed runs are free", 0, census.free_granules, listed_granules)?;
-        let kept = self.runs.iter_cached().filter(|run| run.kind() == Kind::Cached).count();
-        expect("exactly the cached runs are in the cache", 0, census.cached_runs, kept)?;
-        for run in self.runs.iter_cached().take(census.cached_runs) {
+        // The bound ends the walk over a stack that a damaged link made a circle.
+        let listed = || self.runs.iter_cached().take(census.cached_runs + 1);
+        let cached = listed().filter(|run| run.kind() == Kind::Cached).count();
+        expect("exactly the cached runs are in the cache", 0, census.cached_runs, cached)?;
+        expect("only cached runs are in the cache", 0, cached, listed().count())?;
+        expect("cached runs are counted", 0, cached, self.runs.cached_count() as usize)?;
+        for run in self.runs.iter_cached() {
             let below = run.next().map_or(0, LineRef::depth);
             let (expected, found) = (usize::from(below) + 1, usize::from(run.depth()));
             expect("a stack of cached runs knows its depth", run.addr(), expected, found)?;
         }
-        expect("free granules are counted", 0, census.free_granules, self.runs.free_granules())
+        expect("free granules are counted", 0, census.free_granules, self.runs.free_granules())?;
+        expect("cached runs and bins are filed by length", 0, 0, self.runs.misfiled_count())
     }
 
     fn check_statistics(&self, census: &Census) -> Result<(), Inconsistency> {
@@ -202,13 +207,13 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         expect("granules", 0, census.granules, self.granule_total)?;
         let cached: usize = self.runs.iter_cached().map(|run| run.len() as usize).sum();
         expect("cached granules are counted", 0, cached, self.runs.cached_granules())?;
-        let spare = self.fronts.iter().filter_map(|front| front.spare);
+        let spare = self.class_states.iter().filter_map(|state| state.spare);
         let spare: usize = spare.map(|segment| segment.len() as usize).sum();
         expect("spare granules are counted", 0, spare, self.spare_granules)?;
         let (fresh, counted) = (census.fresh_granules, self.regions.fresh_granules());
         expect("fresh granules are counted", 0, fresh, counted)?;
-        let listed = self.regions.fresh().filter(|region| region.fresh_count() > 0);
-        let listed = listed.take(census.fresh_regions + 1).count();
+        let listed = self.regions.fresh().take(census.fresh_regions + 1);
+        let listed = listed.filter(|region| region.fresh_count() > 0).count();
         expect(
             "exactly the regions with fresh granules are listed",
             0,

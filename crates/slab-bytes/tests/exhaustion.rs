@@ -8,7 +8,7 @@ use slab_bytes::SlabByteAllocator;
 use slab_core::{Checked, Hardened, Unchecked};
 use slab_testkit::{Subject, exhaust};
 
-#[expect(unsafe_code, reason = "vouches for the heap under test")]
+#[expect(unsafe_code, reason = "guarantees the regions of the heap under test")]
 mod subject;
 
 use subject::Heap;

@@ -72,7 +72,7 @@ fn a_pointer_into_fresh_memory_is_no_live_block() {
 
 #[test]
 fn all_of_a_region_can_be_had_from_one_end_to_the_other() {
-    let kib = if cfg!(miri) { 40 } else { 300 };
+    let kib = if cfg!(miri) { 24 } else { 300 };
     for size in [KIB, 3 * KIB, 7 * KIB] {
         let arena = Arena::new(kib * KIB, 0);
         let mut heap = heap_over(&arena);
@@ -132,8 +132,9 @@ fn cached_runs_are_used_before_fresh_memory() {
     let mut heap = heap_over(&arena);
     let anchor = heap.alloc(bytes(100)).expect("room");
     let mut highest = 0;
+    let step = if cfg!(miri) { 9 } else { 1 };
     for round in 0..3 {
-        for granules in 5..60 {
+        for granules in (5..60).step_by(step) {
             let layout = bytes((granules + round) * KIB);
             let block = heap.alloc(layout).expect("room");
             highest = highest.max(block.addr().get() + layout.size() - anchor.addr().get());

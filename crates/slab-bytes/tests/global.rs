@@ -35,7 +35,7 @@ fn more_memory(heap: &Heap, _: Layout) -> bool {
     // SAFETY: a multiple of the part's size below the array's.
     let part = unsafe { start.add(given) };
     let region = NonNull::slice_from_raw_parts(NonNull::new(part).unwrap(), REGION_BYTES);
-    // SAFETY: no part is given twice while the total grows, and nobody else names the array; should
+    // SAFETY: no part is given twice while the total grows, and nothing else names the array; should
     // two threads come here at once, the heap refuses the second as overlapping.
     unsafe { heap.add_region(region) }.is_ok() || heap.total_bytes() > given
 }

@@ -1,4 +1,4 @@
-//! What users of the seed systems and of rivals rely on, and what went wrong there.
+//! Behaviour that users of the published systems and of rivals rely on, and the bugs that those had.
 #![expect(unsafe_code, reason = "uses raw memory")]
 
 use std::alloc::Layout;
@@ -34,7 +34,7 @@ impl<M: Mode> Fixture<M> {
 
     fn try_add(&mut self, size: usize) -> Result<(), RegionError> {
         let region = NonNull::slice_from_raw_parts(self.arena.region().cast(), size);
-        // SAFETY: the arena is dropped after the heap and used by nobody else.
+        // SAFETY: the arena is dropped after the heap and used through it alone.
         unsafe { self.heap.add_region(region) }
     }
 
@@ -142,7 +142,7 @@ fn sizes_and_alignments_at_the_edges_are_served_or_refused() {
     let mut fixture: Fixture = Fixture::new(64 * KIB, 3);
     let one = fixture.alloc(bytes(0));
     let other = fixture.alloc(bytes(0));
-    assert_ne!(one, other, "empty blocks have addresses of their own");
+    assert_ne!(one, other, "empty blocks have their own addresses");
     fixture.free(one, bytes(0)).expect("live");
     fixture.free(other, bytes(0)).expect("live");
 
@@ -238,13 +238,13 @@ fn misuse_is_found_with_numbers_and_changes_nothing() {
     assert_eq!(fixture.free(block, small), Err(wrong));
     fixture.free(block, large).expect("live");
     let twice = Fault::DoubleFree { address, block_bytes: 9 * KIB };
-    assert_eq!(fixture.free(block, large), Err(twice), "the run is kept");
+    assert_eq!(fixture.free(block, large), Err(twice), "the run is cached");
     fixture.heap.reclaim();
     assert_eq!(fixture.free(block, large), Err(twice), "the run is free, and longer");
     assert_eq!(AllocError::from(twice), AllocError::NotAllocated);
 }
 
-/// What lies further behind the start of a large block is not looked for.
+/// A pointer is traced back to the start of its block over one mebibyte at most.
 #[test]
 #[cfg_attr(miri, ignore = "slow, and the same as in shorter blocks")]
 fn a_pointer_far_into_a_large_block_is_refused_too() {
@@ -261,7 +261,7 @@ fn a_pointer_far_into_a_large_block_is_refused_too() {
     fixture.free(block, layout).expect("live");
 }
 
-/// A freed slot that the front has taken in again, but not handed out, is free too.
+/// A freed slot that the class holds again, but has not handed out, is free too.
 #[test]
 fn a_double_free_is_found_wherever_the_slot_waits() {
     let mut fixture: Fixture = Fixture::new(16 * KIB, 0);
@@ -270,7 +270,7 @@ fn a_double_free_is_found_wherever_the_slot_waits() {
     for &block in &first[..4] {
         fixture.free(block, layout).expect("live");
     }
-    // The front is empty now: the next block makes it take in the four freed slots.
+    // The class holds no slot now: the next block makes it take hold of the four freed ones.
     let again = fixture.alloc(layout);
     assert_eq!(again, first[0]);
     for &block in &first[1..4] {
@@ -289,7 +289,7 @@ fn dealloc_refuses_misuse_counts_it_and_keeps_the_fault() {
         assert_eq!(fixture.heap.take_fault(), None);
         // SAFETY: a checked heap refuses what is not live.
         unsafe { fixture.heap.dealloc(block, bytes(9000)) };
-        // SAFETY: as above.
+        // SAFETY: a checked heap refuses what is not live.
         let refused = unsafe { fixture.heap.try_dealloc(block, bytes(9000)) };
         assert_eq!(refused, Err(AllocError::NotAllocated));
         assert_eq!(fixture.heap.refused_frees(), 2);
@@ -314,7 +314,7 @@ fn writing_to_freed_blocks_damages_nothing() {
         let count = blocks.len();
         for &block in &blocks {
             fixture.free(block, layout).expect("live");
-            // SAFETY: still inside the arena, which nobody else uses; a bug that users have.
+            // SAFETY: still inside the arena, which nothing else uses; a bug that users have.
             unsafe { block.write_bytes(value, 48) };
         }
         fixture.heap.validate().expect("user memory holds no bookkeeping");
@@ -342,9 +342,9 @@ fn hardened_finds_a_write_after_free_before_the_memory_is_handed_out() {
         fixture.free(block, layout).expect("live");
         // SAFETY: still inside the arena; a bug that users have.
         let stale = unsafe { block.add(5) };
-        // SAFETY: as above; the sanitizer is told to let it pass.
-        unsafe { slab_core::poison::permit(stale, 1) };
-        // SAFETY: as above.
+        // SAFETY: the byte lies in the arena; the sanitizer must let the write pass.
+        unsafe { slab_core::poison::allow_access(stale, 1) };
+        // SAFETY: the byte lies in the arena.
         unsafe { stale.write(1) };
         let (mut served, mut damaged) = (Vec::new(), 0);
         loop {
@@ -379,9 +379,9 @@ fn hardened_finds_an_overrun_and_a_wrong_size_of_the_same_class() {
         let address = block.addr().get();
         // SAFETY: a write to the byte behind the block, inside the arena.
         let behind = unsafe { block.add(size) };
-        // SAFETY: as above.
+        // SAFETY: the byte lies in the arena and holds a canary.
         let canary = unsafe { behind.read() };
-        // SAFETY: as above.
+        // SAFETY: the byte lies in the arena.
         unsafe { behind.write(!canary) };
         let overrun = Fault::WrittenPastEnd { address, size, offset: size };
         assert_eq!(fixture.free(block, bytes(size)), Err(overrun));
@@ -389,7 +389,7 @@ fn hardened_finds_an_overrun_and_a_wrong_size_of_the_same_class() {
         let resized = unsafe { fixture.heap.realloc(block, bytes(size), size / 2) };
         assert_eq!(resized, Err(AllocError::Damaged));
         assert_eq!(fixture.heap.take_fault(), Some(overrun));
-        // SAFETY: as above.
+        // SAFETY: the byte lies in the arena.
         unsafe { behind.write(canary) };
         for other in [size + 1, size - 1, size / 2, 2 * size] {
             let wrong = Fault::WrongLayout {
@@ -515,7 +515,7 @@ fn many_regions_work_as_one_heap() {
     let arenas: Vec<Arena> = (0..count).map(|nth| Arena::new(3000, nth * 8 % 4096)).collect();
     let mut heap: SlabByteAllocator = SlabByteAllocator::new();
     for arena in &arenas {
-        // SAFETY: the arenas outlive the heap and are used by nobody else.
+        // SAFETY: the arenas outlive the heap and are used through it alone.
         unsafe { heap.add_region(arena.region()) }.expect("large enough");
     }
     assert_eq!(heap.total_bytes(), count * 3000);
@@ -549,7 +549,7 @@ fn bookkeeping_stays_within_its_bound() {
 fn a_moved_heap_keeps_its_blocks() {
     let arena = Arena::new(16 * KIB, 0);
     let mut heap: SlabByteAllocator = SlabByteAllocator::new();
-    // SAFETY: the arena outlives the heap and is used by nobody else.
+    // SAFETY: the arena outlives the heap and is used through it alone.
     unsafe { heap.add_region(arena.region()) }.expect("large enough");
     let block = heap.alloc(bytes(100)).expect("room");
     let mut moved = Box::new(heap);

@@ -6,7 +6,7 @@ use slab_bytes::SlabByteAllocator;
 use slab_core::{Checked, Hardened, Mode, Unchecked};
 use slab_testkit::history;
 
-#[expect(unsafe_code, reason = "vouches for the heap under test")]
+#[expect(unsafe_code, reason = "guarantees the regions of the heap under test")]
 mod subject;
 
 use subject::Heap;

@@ -21,7 +21,7 @@ fn bytes(size: usize) -> Layout {
 
 /// The layout of the blocks that are misused: 112 bytes in every mode.
 const SMALL: usize = 100;
-/// One that is a run of its own.
+/// One that is a whole run.
 const LARGE: usize = 9000;
 
 /// Returns whether an error is the one documented for a misuse.
@@ -53,7 +53,7 @@ impl<M: Mode> Fixture<M> {
     fn new() -> Self {
         let arena = Arena::new(REGION_BYTES, 0);
         let mut heap = SlabByteAllocator::new();
-        // SAFETY: the arena is dropped after the heap and used by nobody else.
+        // SAFETY: the arena is dropped after the heap and used through it alone.
         unsafe { heap.add_region(arena.region()) }.expect("large enough");
         Self { heap, arena }
     }
@@ -72,7 +72,7 @@ fn refused_and_nothing_changed<M: Mode>(misuse: Misuse, size: usize) {
         |block, layout| unsafe { heap.borrow_mut().try_free(block, layout) }.expect("live"),
     );
     let used = fixture.heap.used_bytes();
-    // SAFETY: the heap refuses what is no live block's, and nobody uses what is.
+    // SAFETY: the heap refuses an address of no live block, and a live block is not used again.
     let outcome = unsafe { fixture.heap.try_free(pointer, layout) };
     fixture.heap.validate().expect("consistent whatever was passed");
     if misuse == Misuse::DoubleFreeAfterReuse {
@@ -105,7 +105,7 @@ fn every_wrong_free_is_refused_by_name() {
     }
 }
 
-/// What an unchecked heap still promises.
+/// Promises that an unchecked heap still keeps.
 #[test]
 fn unchecked_refuses_what_lies_in_no_region_and_in_no_large_block() {
     for (misuse, size) in [
@@ -152,7 +152,7 @@ fn an_overflow_into_the_neighbour_is_found_on_free_in_hardened_mode() {
     }
 }
 
-/// `Checked` does not look at user memory. What is written there damages other users, never the heap.
+/// `Checked` does not look at user memory. Writes there damage other users, never the heap.
 #[test]
 #[cfg(not(any(miri, slab_sanitizer = "address")))]
 fn wrong_writes_never_damage_the_bookkeeping() {
@@ -174,9 +174,9 @@ fn wrong_writes_never_damage_the_bookkeeping() {
 fn poke(block: NonNull<u8>, offset: usize) {
     // SAFETY: within the region. The sanitizer would report it, and is told to let it pass.
     let byte = unsafe { block.add(offset) };
-    // SAFETY: as above.
-    unsafe { slab_core::poison::permit(byte, 1) };
-    // SAFETY: as above.
+    // SAFETY: the byte lies within the region.
+    unsafe { slab_core::poison::allow_access(byte, 1) };
+    // SAFETY: the byte lies within the region.
     unsafe { byte.write(0x5A) };
 }
 
@@ -184,8 +184,8 @@ fn poke(block: NonNull<u8>, offset: usize) {
 fn flip(block: NonNull<u8>, offset: usize) {
     // SAFETY: within the region.
     let byte = unsafe { block.add(offset) };
-    // SAFETY: as above.
-    unsafe { slab_core::poison::permit(byte, 1) };
+    // SAFETY: the byte lies within the region.
+    unsafe { slab_core::poison::allow_access(byte, 1) };
     // SAFETY: a canary is initialised.
     let before = unsafe { byte.read() };
     // SAFETY: none: this is the mistake.
@@ -205,7 +205,7 @@ type Shared<M> = Locked<spin::Mutex<()>, SlabByteAllocator<M>>;
 fn shared<M: Mode>() -> (Shared<M>, NonNull<[u8]>) {
     let heap = Locked::new(SlabByteAllocator::new());
     let region = NonNull::from(Box::leak(vec![0; REGION_BYTES].into_boxed_slice()));
-    // SAFETY: leaked memory that nobody else uses.
+    // SAFETY: leaked memory that nothing else uses.
     unsafe { heap.add_region(region) }.expect("large enough");
     (heap, region)
 }

@@ -54,9 +54,9 @@ fn pages_and_bytes_share_one_heap() {
     // SAFETY: a checked heap refuses what does not fit.
     let as_bytes = unsafe { heap.try_dealloc(run, Layout::new::<[u8; 4 * PAGE]>()) };
     assert_eq!(as_bytes, Err(AllocError::NotAllocated));
-    // SAFETY: as above.
+    // SAFETY: a checked heap refuses what does not fit.
     assert_eq!(unsafe { heap.dealloc_pages(run, 3) }, Err(AllocError::InvalidParam));
-    // SAFETY: as above.
+    // SAFETY: a checked heap refuses what does not fit.
     assert_eq!(unsafe { heap.dealloc_pages(block, 1) }, Err(AllocError::NotAllocated));
     // SAFETY: live, and forgotten here.
     unsafe { heap.dealloc_pages(run, 4) }.expect("live");

@@ -51,7 +51,7 @@ fn shrink_in_a_full_heap<M: Mode>(old: Layout, new: Layout) {
     for offset in 0..old.size() {
         // SAFETY: within the block.
         let byte = unsafe { block.add(offset) };
-        // SAFETY: as above.
+        // SAFETY: the byte lies within the block.
         unsafe { byte.write(pattern(offset)) };
     }
     // SAFETY: live, with this layout, and only the result is used afterwards.
@@ -72,7 +72,7 @@ fn shrink_in_a_full_heap<M: Mode>(old: Layout, new: Layout) {
     let half = layout(new.size() / 2, new.align());
     // SAFETY: live, with this layout.
     let smaller = unsafe { heap.shrink(shrunk, new, half) }.expect("a shrink never fails");
-    // SAFETY: as above.
+    // SAFETY: live, with layout `half`.
     let (block, now) = match unsafe { heap.grow(smaller, half, old) } {
         Ok(block) => (block, old),
         Err(AllocError::NoMemory) => (smaller, half),
@@ -297,8 +297,8 @@ fn a_block_does_not_grow_into_memory_that_was_written_after_it_was_freed() {
     unsafe { heap.try_free(behind, short) }.expect("live");
     // SAFETY: within the arena.
     let stale = unsafe { behind.add(1500) };
-    // SAFETY: as above; the sanitizer is told to let it pass.
-    unsafe { slab_core::poison::permit(stale, 1) };
+    // SAFETY: the byte lies in the arena; the sanitizer must let the write pass.
+    unsafe { slab_core::poison::allow_access(stale, 1) };
     // SAFETY: the mistake.
     unsafe { stale.write(1) };
     let used = heap.used_bytes();

@@ -62,9 +62,9 @@ fn bookkeeping_is_aligned_behind_the_granules_too() {
     }
 }
 
-/// A slot lent by a larger class need not be aligned as that class's slots are.
+/// A slot borrowed from a larger class need not be aligned as that class's slots are.
 #[test]
-fn a_lent_block_that_is_realigned_in_place_can_be_freed() {
+fn a_borrowed_slot_that_is_realigned_in_place_can_be_freed() {
     fn run<M: Mode>(lender: usize) {
         let arena = Arena::new(3 * KIB, 0);
         let mut heap = heap_over::<M>(&arena);
@@ -73,12 +73,12 @@ fn a_lent_block_that_is_realigned_in_place_can_be_freed() {
         for spare in filled.into_iter().take(5) {
             free(&mut heap, spare, layout(lender, 16));
             let (old, new) = (layout(56, 8), layout(56, 64));
-            let lent = heap.alloc(old).expect("one slot is free");
+            let borrowed = heap.alloc(old).expect("one slot is free");
             // SAFETY: live, with this layout.
-            if let Ok(kept) = unsafe { heap.grow(lent, old, new) } {
+            if let Ok(kept) = unsafe { heap.grow(borrowed, old, new) } {
                 free(&mut heap, kept, new);
             } else {
-                free(&mut heap, lent, old);
+                free(&mut heap, borrowed, old);
             }
             heap.alloc(layout(lender, 16)).expect("the slot is free again");
         }
@@ -105,7 +105,7 @@ fn the_largest_free_block_counts_kept_runs_and_slots() {
     let block = heap.alloc(layout(whole, 1)).expect("the largest");
     assert_eq!(heap.largest_free(), 0);
     free(&mut heap, block, layout(whole, 1));
-    assert_eq!(heap.largest_free(), whole, "the run is kept");
+    assert_eq!(heap.largest_free(), whole, "the run is cached");
 
     heap.reclaim();
     let large = layout(4 * KIB, 1);
@@ -121,7 +121,7 @@ fn the_largest_free_block_counts_kept_runs_and_slots() {
     assert!(heap.largest_free() >= 4 * KIB, "{}", heap.largest_free());
 }
 
-/// The vacant slots of a new segment are all in the front, and the segment itself knows of none.
+/// The class holds all vacant slots of a new segment, which itself counts them as live.
 #[test]
 fn the_largest_free_block_counts_what_only_the_front_holds() {
     let arena = Arena::new(16 * KIB, 0);
@@ -142,13 +142,13 @@ fn reclaim_says_how_many_bytes_it_returned() {
         let block = heap.alloc(layout(size, 1)).expect("room");
         free(&mut heap, block, layout(size, 1));
     }
-    // A segment of one granule, and two runs that are kept.
+    // A segment of one granule, and two runs that are cached.
     assert_eq!(heap.reclaim(), (1 + 9 + 11) * KIB);
     assert_eq!(heap.reclaim(), 0);
     assert_eq!(heap.largest_free(), whole);
 }
 
-/// What `Checked` does not watch it lends out in whole slots.
+/// `Checked` does not watch the slack, so that a block may use its whole slot.
 #[test]
 #[cfg(not(any(miri, slab_sanitizer = "address", slab_sanitizer = "memory")))]
 fn the_usable_size_is_that_of_the_slot() {

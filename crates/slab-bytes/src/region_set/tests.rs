@@ -17,7 +17,7 @@ fn depth_of(regions: &[NonNull<[u8]>]) -> usize {
     }
     let mut set = RegionSet::new();
     for &region in regions {
-        // SAFETY: the arena outlives the set and is used by nobody else.
+        // SAFETY: the arena outlives the set and is used through it alone.
         set.insert(unsafe { RegionRef::create(region) }.expect("large enough"));
     }
     for &region in regions {

@@ -1,4 +1,4 @@
-//! What only the inside can break: `validate` has to see it, and say which promise it was.
+//! Damage that only code inside the crate can do: `validate` detects it and names the invariant.
 #![expect(unsafe_code, reason = "gives a region away")]
 
 use core::alloc::Layout;
@@ -20,7 +20,7 @@ const LARGE: Layout = Layout::new::<[u8; 9 << 10]>();
 fn with_heap(action: impl FnOnce(&mut Heap)) {
     let arena = Arena::new(256 << 10, 0);
     let mut heap = Heap::new();
-    // SAFETY: the arena outlives the heap and is used by nobody else.
+    // SAFETY: the arena outlives the heap and is used through it alone.
     unsafe { heap.add_region(arena.region()) }.expect("large enough");
     let large = [(); 4].map(|()| heap.alloc(LARGE).expect("room"));
     let small = [(); 40].map(|()| heap.alloc(SMALL).expect("room"));
@@ -57,7 +57,7 @@ fn first(heap: &Heap, kind: Kind) -> LineRef {
 /// Returns the partial segment of four slots.
 fn newest_partial(heap: &Heap) -> LineRef {
     let class = SizeClass::of(512, 1).expect("a class");
-    heap.fronts[class].partial.first().expect("two are partial")
+    heap.class_states[class].partial.first().expect("two are partial")
 }
 
 /// Returns a line of the run that begins at `head`.
@@ -93,7 +93,7 @@ fn a_heap_has_lines_of_every_kind() {
         for kind in [Kind::Inside, Kind::Free, Kind::FreeEnd, Kind::Block, Kind::Pages] {
             first(heap, kind);
         }
-        for kind in [Kind::Cached, Kind::Front, Kind::Partial, Kind::Full, Kind::Spare] {
+        for kind in [Kind::Cached, Kind::Active, Kind::Partial, Kind::Full, Kind::Spare] {
             first(heap, kind);
         }
     });
@@ -144,8 +144,8 @@ fn a_line_inside_a_run_that_says_otherwise_is_found() {
     }
     for behind in [1, 3] {
         broken("a line in a segment knows its head", [behind, behind + 1], |heap| {
-            let front = first(heap, Kind::Front);
-            line_of(heap, front, behind).edit(|line| line.back += 1);
+            let active = first(heap, Kind::Active);
+            line_of(heap, active, behind).edit(|line| line.back += 1);
         });
     }
 }
@@ -161,19 +161,23 @@ fn a_segment_that_miscounts_its_slots_is_found() {
         beyond.fill(5);
         partial.set_live(beyond);
     });
-    broken("the front holds what the segment thinks live", [3, 4], |heap| {
-        let front = &heap.fronts[SizeClass::of(512, 1).expect("a class")];
-        let (held, front) = (front.held(), front.segment.expect("it has a segment"));
-        let mut live = front.live();
+    broken("slots that a class holds count as live", [3, 4], |heap| {
+        let state = &heap.class_states[SizeClass::of(512, 1).expect("a class")];
+        let (held, active) = (state.held(), state.active.expect("it has a segment"));
+        let mut live = active.live();
         assert!(live.remove((0..8).find(|&slot| held.contains(slot)).expect("four are held")));
-        front.set_live(live);
+        active.set_live(live);
     });
 }
 
 #[test]
 fn a_segment_that_its_class_knows_otherwise_is_found() {
-    broken("a class knows its front", [1, 0], |heap| first(heap, Kind::Front).set_kind(Kind::Full));
-    broken("a class knows its front", [0, 1], |heap| first(heap, Kind::Full).set_kind(Kind::Front));
+    broken("a class knows its active segment", [1, 0], |heap| {
+        first(heap, Kind::Active).set_kind(Kind::Full)
+    });
+    broken("a class knows its active segment", [0, 1], |heap| {
+        first(heap, Kind::Full).set_kind(Kind::Active)
+    });
     broken("only full segments are in no list", [0, 1], |heap| {
         first(heap, Kind::Partial).set_kind(Kind::Full);
     });
@@ -199,9 +203,11 @@ fn a_segment_that_its_class_knows_otherwise_is_found() {
 #[test]
 fn a_class_that_miscounts_its_segments_is_found() {
     let class = SizeClass::of(512, 1).expect("a class");
-    broken("a class knows its segments", [9, 10], |heap| heap.fronts[class].segment_count += 1);
+    broken("a class knows its segments", [9, 10], |heap| {
+        heap.class_states[class].segment_count += 1
+    });
     broken("lists link both ways", [1, 0], |heap| {
-        let mut partial = heap.fronts[class].partial.iter();
+        let mut partial = heap.class_states[class].partial.iter();
         let [newer, older] = [(); 2].map(|()| partial.next().expect("two are partial"));
         older.edit(|line| line.prev = Some(older));
         assert_ne!(newer, older);
@@ -210,13 +216,13 @@ fn a_class_that_miscounts_its_segments_is_found() {
         // The block of 4096 bytes is its class's only one, and its segment full.
         let other = SizeClass::of(4096, 1).expect("a class");
         let full = first(heap, Kind::Full);
-        heap.fronts[other].partial.push(full);
+        heap.class_states[other].partial.push(full);
     });
     broken("exactly the partial segments are listed", [2, 0], |heap| {
-        heap.fronts[class].partial = LineList::EMPTY;
+        heap.class_states[class].partial = LineList::EMPTY;
     });
     broken("exactly the partial segments are listed", [2, 1], |heap| {
-        let mut partial = heap.fronts[class].partial.iter();
+        let mut partial = heap.class_states[class].partial.iter();
         partial.next().expect("two are partial").edit(|line| line.next = None);
     });
 }
@@ -267,6 +273,12 @@ fn a_cache_or_frontier_that_is_wrong_is_found() {
     broken("a stack of cached runs knows its depth", [1, 2], |heap| {
         first(heap, Kind::Cached).edit(|line| line.class = 2);
     });
+    broken("exactly the cached runs are in the cache", [1, 2], |heap| {
+        let run = first(heap, Kind::Cached);
+        run.edit(|line| line.next = Some(run));
+    });
+    broken("cached runs and bins are filed by length", [0, 1], |heap| heap.runs.unmark_cached());
+    broken("cached runs are counted", [1, 2], |heap| heap.runs.miscount_cached_runs());
     broken("cached granules are counted", [9, 10], |heap| {
         heap.runs.miscount_cached();
     });

@@ -133,7 +133,7 @@ impl Container {
     }
 }
 
-/// What a program does wrong.
+/// A mistake of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     /// A wrong free.
@@ -154,7 +154,7 @@ impl Mistake {
         frees.chain([Self::GrowDead]).chain(found.to_vec())
     }
 
-    /// What the program says of it.
+    /// The program's report of it.
     fn name(self) -> &'static str {
         match self {
             Self::Free(Misuse::DoubleFree | Misuse::DoubleFreeAfterReuse) => "double free of block",
@@ -227,9 +227,9 @@ impl Mistake {
 fn flip(block: NonNull<u8>, offset: usize) {
     // SAFETY: within the region.
     let byte = unsafe { block.add(offset) };
-    // SAFETY: as above. A sanitizer would report it, and is told to let it pass.
-    unsafe { slab_core::poison::permit(byte, 1) };
-    // SAFETY: as above, and a hardened heap has initialised it.
+    // SAFETY: the byte lies within the region. The sanitizer must let the access pass.
+    unsafe { slab_core::poison::allow_access(byte, 1) };
+    // SAFETY: the byte lies within the region, and a hardened heap has initialised it.
     let before = unsafe { byte.read() };
     // SAFETY: none: the mistake.
     unsafe { byte.write(!before) };
@@ -237,7 +237,7 @@ fn flip(block: NonNull<u8>, offset: usize) {
 
 /// Runs as the test, or as the program that makes one mistake.
 pub fn run<M: Mode>(global: Place<M>, named: Place<M>, test_region: NonNull<[u8]>) {
-    // SAFETY: a static array of its own.
+    // SAFETY: a static array that no other heap has.
     unsafe { named.heap.add_region(named.region) }.expect("large enough");
     match child::cell_unhooked() {
         Some(cell) => act_out(&cell, global, named),
@@ -265,7 +265,7 @@ fn act_out<M: Mode>(cell: &str, global: Place<M>, named: Place<M>) {
 }
 
 fn test<M: Mode>(global: Place<M>, test_region: NonNull<[u8]>) {
-    // SAFETY: a static array of its own.
+    // SAFETY: a static array that no other heap has.
     unsafe { global.heap.add_region(test_region) }.expect("large enough");
     // SAFETY: there is one thread yet.
     unsafe { env::remove_var(BACKTRACE) };
@@ -309,7 +309,7 @@ macro_rules! whole_program {
             #[global_allocator]
             static HEAP: Heap<$mode> =
                 Locked::with_hook(SlabByteAllocator::new(), |heap, _layout| {
-                    // SAFETY: nobody else names `ARENA`, and giving it twice is refused.
+                    // SAFETY: nothing else names `ARENA`, and giving it twice is refused.
                     unsafe { heap.add_region(region(&raw mut ARENA)) }.is_ok()
                 });
 

@@ -1,6 +1,5 @@
-//! The front of a class: the slots that the next allocations get, held in one word, and the
-//! segments of the class that have slots left. With it lies all that a hot path asks of the class,
-//! in one cache line.
+//! The state of a size class: the vacant slots that the next allocations get, in one word, and the segments of the
+//! class that have further vacant slots. All that a hot path reads of a class lies in one cache line.
 #![expect(unsafe_code, reason = "turns a slot number into a pointer")]
 
 use core::ops::{Index, IndexMut};
@@ -12,7 +11,8 @@ use slab_core::layout::ExactDivisor;
 use crate::class::SizeClass;
 use crate::line::{Kind, LineList, LineRef};
 
-/// Where a class allocates from.
+/// The state of a class. It *holds* vacant slots of the *active segment*: the segment counts them as live, and the
+/// next allocations get them.
 ///
 /// # Invariants
 ///
@@ -22,10 +22,11 @@ use crate::line::{Kind, LineList, LineRef};
 ///   `Spare`, and neither is in a list; `partial` holds exactly those of kind `Partial`.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub struct Front {
+pub struct ClassState {
     vacant: VacantWord,
     start: NonNull<u8>,
-    pub segment: Option<LineRef>,
+    /// The active segment.
+    pub active: Option<LineRef>,
     pub partial: LineList,
     pub spare: Option<LineRef>,
     divisor: ExactDivisor,
@@ -38,15 +39,15 @@ pub struct Front {
     size_count: u16,
 }
 
-impl Front {
-    /// Returns a front without a segment.
+impl ClassState {
+    /// Returns the state of a class without segments.
     pub const fn new(class: SizeClass) -> Self {
         let slot_bytes = class.slot_bytes() as u32;
         let size_min = class.size_min(1) as u16;
         Self {
             vacant: VacantWord::new(0),
             start: NonNull::dangling(),
-            segment: None,
+            active: None,
             partial: LineList::EMPTY,
             spare: None,
             divisor: ExactDivisor::new(slot_bytes).unwrap(),
@@ -78,7 +79,7 @@ impl Front {
         }
     }
 
-    /// Takes a slot that the front holds. *O*(1).
+    /// Takes a slot that the class holds. *O*(1).
     #[inline]
     pub fn take(&mut self) -> Option<NonNull<u8>> {
         let slot = self.vacant.take()?;
@@ -86,59 +87,58 @@ impl Front {
         Some(unsafe { self.start.add(slot as usize * self.slot_bytes()) })
     }
 
-    /// Returns whether the front holds this slot of its segment.
+    /// Returns whether the class holds this slot of its active segment.
     #[inline]
     pub const fn holds(&self, slot: u32) -> bool {
         self.vacant.contains(slot)
     }
 
-    /// Returns the slots that the front holds.
+    /// Returns the slots that the class holds.
     pub const fn held(&self) -> VacantWord {
         self.vacant
     }
 
-    /// Returns whether the front holds no slot.
+    /// Returns whether the class holds no slot.
     #[inline]
     pub const fn is_exhausted(&self) -> bool {
         self.vacant.is_empty()
     }
 
-    /// Moves the slots that were freed in the front's own segment into the front, which held none.
+    /// Takes hold of the slots that were freed in the active segment. The class held none before.
     /// *O*(1).
     #[inline]
     pub fn regain(&mut self) {
-        let Some(segment) = self.segment else { return };
+        let Some(segment) = self.active else { return };
         let mut live = segment.live();
         self.vacant = live.fill(segment.slots().count());
         segment.set_live(live);
     }
 
-    /// Moves the vacant slots of a segment into the front, which held none. A segment that was the
-    /// front before is full now.
+    /// Makes a segment the active one and takes hold of its vacant slots. The class held none before, so the
+    /// former active segment is full.
     ///
     /// # Safety
     ///
     /// `segment` is a segment of this class that starts at `start`, in no list.
     pub unsafe fn adopt(&mut self, segment: LineRef, start: NonNull<u8>) {
         debug_assert!(self.is_exhausted());
-        if let Some(old) = self.segment.replace(segment) {
+        if let Some(old) = self.active.replace(segment) {
             old.set_kind(Kind::Full);
         }
         self.vacant = segment.edit(|line| {
-            line.kind = Kind::Front;
+            line.kind = Kind::Active;
             line.live.fill(line.slots.count())
         });
         self.start = start;
     }
 
-    /// Gives up a segment without live slots, if the front keeps one: the spare one first, else its
-    /// own, if that is unused.
+    /// Gives up a segment without live slots, if the class has one: the spare one, else the active one.
     pub fn abandon_unused(&mut self) -> Option<LineRef> {
         let unused = |segment: &mut LineRef| segment.live().without(self.vacant).is_empty();
         let abandoned = match self.spare.take() {
             Some(spare) => spare,
             None => {
-                let own = self.segment.take_if(unused)?;
+                let own = self.active.take_if(unused)?;
                 self.vacant = VacantWord::default();
                 own
             }
@@ -148,54 +148,54 @@ impl Front {
     }
 }
 
-/// The fronts of all classes. An index from a line is masked instead of checked: the table is a
+/// The states of all classes. An index from a line is masked instead of checked: the table is a
 /// power of two long.
 #[derive(Debug)]
-pub struct Fronts([Front; Self::LEN]);
+pub struct ClassStates([ClassState; Self::LEN]);
 
-impl Fronts {
+impl ClassStates {
     const LEN: usize = SizeClass::COUNT.next_power_of_two();
 
-    /// Returns fronts without segments. Those beyond the last class stay unused.
+    /// Returns states without segments. Those beyond the last class stay unused.
     pub const fn new() -> Self {
-        let mut fronts = [const { Front::new(SizeClass::SMALLEST) }; Self::LEN];
+        let mut states = [const { ClassState::new(SizeClass::SMALLEST) }; Self::LEN];
         let mut index = 0;
         while index < SizeClass::COUNT {
-            fronts[index] = Front::new(SizeClass::at(index));
+            states[index] = ClassState::new(SizeClass::at(index));
             index += 1;
         }
-        Self(fronts)
+        Self(states)
     }
 
-    /// Returns the front of the class that a line names.
+    /// Returns the state of the class that a line names.
     #[inline]
-    pub fn of_line(&mut self, class_index: usize) -> &mut Front {
+    pub fn of_line(&mut self, class_index: usize) -> &mut ClassState {
         &mut self.0[class_index % Self::LEN]
     }
 
-    /// Returns the fronts, smallest class first.
-    pub fn iter(&self) -> impl Iterator<Item = &Front> {
+    /// Returns the states, smallest class first.
+    pub fn iter(&self) -> impl Iterator<Item = &ClassState> {
         self.0[..SizeClass::COUNT].iter()
     }
 
-    /// Returns the fronts, smallest class first.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Front> {
+    /// Returns the states, smallest class first.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut ClassState> {
         self.0[..SizeClass::COUNT].iter_mut()
     }
 }
 
-impl Index<SizeClass> for Fronts {
-    type Output = Front;
+impl Index<SizeClass> for ClassStates {
+    type Output = ClassState;
 
     #[inline]
-    fn index(&self, class: SizeClass) -> &Front {
+    fn index(&self, class: SizeClass) -> &ClassState {
         &self.0[class.index() % Self::LEN]
     }
 }
 
-impl IndexMut<SizeClass> for Fronts {
+impl IndexMut<SizeClass> for ClassStates {
     #[inline]
-    fn index_mut(&mut self, class: SizeClass) -> &mut Front {
+    fn index_mut(&mut self, class: SizeClass) -> &mut ClassState {
         &mut self.0[class.index() % Self::LEN]
     }
 }
@@ -207,13 +207,13 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
-    fn a_front_takes_what_its_class_serves_and_nothing_else() {
-        let fronts = Fronts::new();
+    fn a_class_state_takes_what_its_class_serves_and_nothing_else() {
+        let states = ClassStates::new();
         let mut taken = 0;
         for align in (0..12).map(|log2| 1usize << log2) {
             for size in (0..4200).chain([usize::MAX, usize::MAX - align + 1]) {
                 for class in SizeClass::all() {
-                    let takes = fronts[class].takes(size, align);
+                    let takes = states[class].takes(size, align);
                     assert_eq!(takes, SizeClass::of(size, align) == Some(class), "{size} {align}");
                     taken += usize::from(takes);
                 }
