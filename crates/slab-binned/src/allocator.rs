@@ -209,7 +209,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// ```
     /// # let mut blocks = slab_binned::BinnedAllocator::new();
     /// let id = blocks.alloc_aligned(100, 256)?;
-    /// assert!(blocks.get(id)?.as_ptr().addr().is_multiple_of(256));
+    /// assert!(blocks.try_get(id)?.as_ptr().addr().is_multiple_of(256));
     /// # Ok::<(), slab_binned::BinnedError>(())
     /// ```
     pub fn alloc_aligned(&mut self, size: usize, align: usize) -> Result<BlockId, BinnedError> {

@@ -79,7 +79,7 @@ impl OpLog {
     /// blocks.write(id, b"again")?;
     /// let replayed = blocks.log().replay().expect("the same operations");
     /// assert_eq!(replayed.fingerprint(), blocks.fingerprint());
-    /// assert_eq!(replayed.get(id), Ok(&b"again"[..]));
+    /// assert_eq!(replayed.get(id), Some(&b"again"[..]));
     /// # Ok::<(), slab_binned::BinnedError>(())
     /// ```
     pub fn replay(&self) -> Result<LoggedAllocator, ReplayError> {

@@ -108,12 +108,6 @@ pub unsafe fn allow_access(block: NonNull<u8>, size: usize) {
     unsafe { tool::allow_access(block, size) };
 }
 
-#[doc(hidden)]
-pub use former::*;
-
-/// The former names, until the crates above use the present ones.
-mod former;
-
 /// The calls of the tool that watches this build.
 #[cfg_attr(miri, path = "poison/miri.rs")]
 #[cfg_attr(all(not(miri), slab_sanitizer = "address"), path = "poison/address.rs")]

@@ -179,9 +179,9 @@ impl BinnedByteAllocator {
         // SAFETY: every block has 16 bytes at least.
         let behind = unsafe { start.add(LINK_BYTES) };
         // SAFETY: the block is dead and its bytes lie in the pages.
-        unsafe { poison::retire::<Checked>(behind, bytes - LINK_BYTES) };
+        unsafe { poison::poison::<Checked>(behind, bytes - LINK_BYTES) };
         // SAFETY: the block is dead and its bytes lie in the pages; the link will be written into the first.
-        unsafe { poison::permit(start, LINK_BYTES) };
+        unsafe { poison::allow_access(start, LINK_BYTES) };
     }
 
     /// Makes the bytes of a block usable that is about to be handed out.
@@ -193,7 +193,7 @@ impl BinnedByteAllocator {
         let Some(start) = self.regions.start_of(granule) else { return };
         // SAFETY: the block's bytes lie in the pages; all were retired when they were freed, or never
         // handed out. `Checked` inspects nothing.
-        unsafe { poison::revive::<Checked>(start, bytes) };
+        unsafe { poison::unpoison::<Checked>(start, bytes) };
     }
 
     /// Takes a block back or says what is wrong. *O*(1); *O*(log free runs) for a block of more than
@@ -343,7 +343,7 @@ impl BaseAllocator for BinnedByteAllocator {
             self.regions.start_of(region.first_page * (PAGE_BYTES / GRANULE_BYTES) as u32)
         {
             // SAFETY: the pages are the region's, and no block lies in them yet.
-            unsafe { poison::retire::<Checked>(first, page_bytes) };
+            unsafe { poison::poison::<Checked>(first, page_bytes) };
         }
         self.runs.release(&mut self.regions, region.first_page, region.page_count);
         self.total_bytes += memory.len();

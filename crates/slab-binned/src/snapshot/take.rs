@@ -34,7 +34,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// blocks.free(id)?;
     ///
     /// let mut restored = FingerprintedAllocator::restore(&saved, 1 << 20).expect("256 KiB and more");
-    /// assert_eq!(restored.get(id)?, b"saved\0\0\0");
+    /// assert_eq!(restored.try_get(id)?, b"saved\0\0\0");
     /// restored.free(id)?;
     /// assert_eq!(restored.fingerprint(), blocks.fingerprint());
     /// # Ok::<(), slab_binned::BinnedError>(())
