@@ -1,4 +1,4 @@
-//! What a rollback costs beside a full snapshot: `cargo bench -p slab-benches --bench binned_rollback [-- [ROUNDS]]`.
+//! The cost of a rollback beside a full snapshot: `cargo bench -p slab-benches --bench binned_rollback [-- [ROUNDS]]`.
 //!
 //! Each heap holds 64 MiB in blocks of mixed sizes. A round changes one per cent of the bytes, by writes to whole
 //! pages or to scattered blocks. It is timed how long it takes
