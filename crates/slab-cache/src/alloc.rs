@@ -4,7 +4,8 @@
 use core::ptr::NonNull;
 
 #[cfg(feature = "std")]
-use slab_core::{Mode, OnDrop};
+use slab_core::Mode;
+use slab_core::OnDrop;
 
 use crate::config::Config;
 use crate::error::{CacheError, report, report_any};
