@@ -12,7 +12,7 @@ mod subject;
 
 use subject::Heap;
 
-const OP_COUNT: usize = if cfg!(miri) { 100 } else { 20_000 };
+const OP_COUNT: usize = if cfg!(miri) { 150 } else { 20_000 };
 
 #[test]
 fn a_long_program_agrees_with_the_model() {
