@@ -75,10 +75,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         })
     }
 
-    /// Takes a block back if it is a slot in the region used last and nothing is unusual, and says what is left
-    /// to do.
+    /// Frees a block if it is a slot in the region used last and needs no slow path. Returns the work that
+    /// remains.
     ///
-    /// Callers do it in a tail call, so that the fast path needs no stack frame.
+    /// Callers do that work in a tail call, so that the fast path needs no stack frame.
     #[inline(always)]
     fn free_fast(&mut self, address: usize, layout: Layout) -> Left {
         if block::watches_slack::<M>() {
