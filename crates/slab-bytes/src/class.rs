@@ -117,10 +117,15 @@ impl SizeClass {
     /// first, so that a small heap is not spread over empty slots, and about twice as long each time
     /// the class has grown by as much again; of a length, where it is long enough, that slots fill to
     /// the last byte.
+    #[inline]
     pub const fn segment_granules(self, segment_count: u32) -> u32 {
-        let doublings = (segment_count / 2 + 1).ilog2();
-        let shortest = SHORTEST_TIDY[self.index()] as u32;
-        let mut granules = shortest;
+        let doublings = (segment_count / 2 + 1).ilog2() as usize;
+        let last = SEGMENT_GRANULES[0].len() - 1;
+        SEGMENT_GRANULES[self.index()][if doublings < last { doublings } else { last }] as u32
+    }
+
+    const fn segment_granules_after(self, doublings: usize) -> u32 {
+        let mut granules = SHORTEST_TIDY[self.index()] as u32;
         let mut doubled = 0;
         while doubled < doublings && self.fits_one_word(self.filled(granules * 2)) {
             granules *= 2;
@@ -208,6 +213,21 @@ const SHORTEST_TIDY: [u8; SizeClass::COUNT] = {
     table
 };
 
+/// For each class, the granules of a segment after no doubling, one, and so on; none doubles oftener.
+const SEGMENT_GRANULES: [[u8; SEGMENT_GRANULES_MAX.ilog2() as usize + 1]; SizeClass::COUNT] = {
+    let mut table = [[0; SEGMENT_GRANULES_MAX.ilog2() as usize + 1]; SizeClass::COUNT];
+    let mut index = 0;
+    while index < SizeClass::COUNT {
+        let mut doublings = 0;
+        while doublings < table[index].len() {
+            table[index][doublings] = SizeClass::at(index).segment_granules_after(doublings) as u8;
+            doublings += 1;
+        }
+        index += 1;
+    }
+    table
+};
+
 /// Returns how many granules hold `size` bytes, or `None` if no region could.
 #[inline]
 pub const fn granules_for(size: usize) -> Option<u32> {
@@ -222,6 +242,7 @@ pub const fn granules_for(size: usize) -> Option<u32> {
 const _: () = {
     assert!(SizeClass::slot_bytes_of(SizeClass::COUNT - 1) == SLOT_BYTES_MAX);
     assert!(SLOT_BYTES_MAX / GRANULE_BYTES <= SEGMENT_GRANULES_MAX as usize);
+    assert!(SEGMENT_GRANULES_MAX as usize * GRANULE_BYTES <= u16::MAX as usize);
 };
 
 #[cfg(test)]

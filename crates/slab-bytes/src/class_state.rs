@@ -1,5 +1,5 @@
-//! The state of a size class: the vacant slots that the next allocations get, in one word, and the segments of the
-//! class that have further vacant slots. All that a hot path reads of a class lies in one cache line.
+//! The state of a size class: the segment whose vacant slots the next allocations get, and the other segments of the
+//! class that have vacant slots. All that a hot path reads of a class lies in one cache line.
 #![expect(unsafe_code, reason = "turns a slot number into a pointer")]
 
 use core::ops::{Index, IndexMut};
@@ -11,19 +11,18 @@ use slab_core::layout::ExactDivisor;
 use crate::class::SizeClass;
 use crate::line::{Kind, LineList, LineRef};
 
-/// The state of a class. It *holds* vacant slots of the *active segment*: the segment counts them as live, and the
-/// next allocations get them.
+/// The state of a class. Allocations get vacant slots of the *active segment*.
 ///
 /// # Invariants
 ///
-/// - **F1 (held)**: `vacant` holds slots of `segment`, a segment of this class that starts at
-///   `start`; to the segment itself they are live.
-/// - **F2 (kinds)**: `segment` is the class's only one of kind `Front`, `spare` the only one of kind
+/// - **F1 (active)**: `active` is a segment of this class that starts at `start` and has the slots `slots`.
+/// - **F2 (kinds)**: `active` is the class's only segment of kind `Active`, `spare` the only one of kind
 ///   `Spare`, and neither is in a list; `partial` holds exactly those of kind `Partial`.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct ClassState {
-    vacant: VacantWord,
+    /// All slots of the active segment.
+    slots: VacantWord,
     start: NonNull<u8>,
     /// The active segment.
     pub active: Option<LineRef>,
@@ -45,7 +44,7 @@ impl ClassState {
         let slot_bytes = class.slot_bytes() as u32;
         let size_min = class.size_min(1) as u16;
         Self {
-            vacant: VacantWord::new(0),
+            slots: VacantWord::new(0),
             start: NonNull::dangling(),
             active: None,
             partial: LineList::EMPTY,
@@ -67,7 +66,8 @@ impl ClassState {
     /// Returns the slot that starts `offset` bytes into a segment, if one can.
     #[inline]
     pub const fn slot_at(&self, offset: usize) -> Option<u32> {
-        self.divisor.index_below(offset as u32, VacantWord::SLOT_COUNT_MAX)
+        // A segment is shorter than 64 KiB.
+        self.divisor.index_of(offset as u16)
     }
 
     /// Returns whether this is the class for blocks of `size` bytes at `align`.
@@ -79,69 +79,43 @@ impl ClassState {
         }
     }
 
-    /// Takes a slot that the class holds. *O*(1).
+    /// Takes a slot of the active segment. *O*(1).
     #[inline]
     pub fn take(&mut self) -> Option<NonNull<u8>> {
-        let slot = self.vacant.take()?;
+        let segment = self.active?;
+        let mut live = segment.live();
+        let slot = live.take(self.slots)?;
+        segment.set_live(live);
         // SAFETY: by F1 the slot lies in the segment that starts here.
         Some(unsafe { self.start.add(slot as usize * self.slot_bytes()) })
     }
 
-    /// Returns whether the class holds this slot of its active segment.
-    #[inline]
-    pub const fn holds(&self, slot: u32) -> bool {
-        self.vacant.contains(slot)
+    /// Returns whether the active segment has a vacant slot.
+    pub fn has_vacant(&self) -> bool {
+        self.active.is_some_and(|segment| !segment.vacant().is_empty())
     }
 
-    /// Returns the slots that the class holds.
-    pub const fn held(&self) -> VacantWord {
-        self.vacant
-    }
-
-    /// Returns whether the class holds no slot.
-    #[inline]
-    pub const fn is_exhausted(&self) -> bool {
-        self.vacant.is_empty()
-    }
-
-    /// Takes hold of the slots that were freed in the active segment. The class held none before.
-    /// *O*(1).
-    #[inline]
-    pub fn regain(&mut self) {
-        let Some(segment) = self.active else { return };
-        let mut live = segment.live();
-        self.vacant = live.fill(segment.slots().count());
-        segment.set_live(live);
-    }
-
-    /// Makes a segment the active one and takes hold of its vacant slots. The class held none before, so the
-    /// former active segment is full.
+    /// Makes a segment the active one. The former active segment is full.
     ///
     /// # Safety
     ///
     /// `segment` is a segment of this class that starts at `start`, in no list.
     pub unsafe fn adopt(&mut self, segment: LineRef, start: NonNull<u8>) {
-        debug_assert!(self.is_exhausted());
+        debug_assert!(!self.has_vacant());
         if let Some(old) = self.active.replace(segment) {
             old.set_kind(Kind::Full);
         }
-        self.vacant = segment.edit(|line| {
-            line.kind = Kind::Active;
-            line.live.fill(line.slots.count())
-        });
+        segment.set_kind(Kind::Active);
+        self.slots = VacantWord::new(segment.slots().count());
         self.start = start;
     }
 
     /// Gives up a segment without live slots, if the class has one: the spare one, else the active one.
     pub fn abandon_unused(&mut self) -> Option<LineRef> {
-        let unused = |segment: &mut LineRef| segment.live().without(self.vacant).is_empty();
+        let unused = |segment: &mut LineRef| segment.live().is_empty();
         let abandoned = match self.spare.take() {
             Some(spare) => spare,
-            None => {
-                let own = self.active.take_if(unused)?;
-                self.vacant = VacantWord::default();
-                own
-            }
+            None => self.active.take_if(unused)?,
         };
         self.segment_count -= 1;
         Some(abandoned)

@@ -129,8 +129,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if slot >= head.slots().count() {
             return Fault::NotLive { address };
         }
-        let held = head.kind() == Kind::Active && self.class_states[class].holds(slot);
-        let live = !held && head.live().contains(slot);
+        let live = head.live().contains(slot);
         let in_slot = in_run - slot as usize * block_bytes;
         match (live, in_slot) {
             (false, 0) => Fault::DoubleFree { address, block_bytes },

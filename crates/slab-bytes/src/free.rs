@@ -36,8 +36,8 @@ enum Left {
     Nothing,
     /// The slot is freed; the segment with this head belongs to another list now.
     Relist(LineRef),
-    /// Everything: the block is a run, or refused.
-    Run,
+    /// Everything: the block is a run with this head, so many bytes behind which the address lies, or refused.
+    Run(LineRef, usize),
     /// Everything: the block lies in another region, or is refused.
     All,
 }
@@ -88,7 +88,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let (head, offset) = Self::line_over(self.regions.hot(), offset);
         let kind = head.kind();
         if !kind.is_segment() {
-            return Left::Run;
+            return Left::Run(head, offset);
         }
         let state = self.class_states.of_line(head.class_index());
         if M::CHECKED && !state.takes(layout.size(), layout.align()) {
@@ -97,14 +97,13 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         // A slot beyond the segment's last is not live (H4): the slot count is not needed.
         let Some(slot) = state.slot_at(offset) else { return Left::All };
         let mut live = head.live();
-        let is_active = kind == Kind::Active;
-        if M::CHECKED && is_active && state.holds(slot) || !live.remove(slot) {
+        if !live.remove(slot) {
             return Left::All;
         }
         head.set_live(live);
         self.freed_bytes = self.freed_bytes.wrapping_add(state.slot_bytes());
-        // The class finds the slot when it runs out of held ones, and keeps its active segment although it is unused.
-        if !is_active && (kind == Kind::Full || live.is_empty()) {
+        // A class keeps its active segment although it is unused.
+        if kind != Kind::Active && (kind == Kind::Full || live.is_empty()) {
             return Left::Relist(head);
         }
         Left::Nothing
@@ -121,7 +120,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             Left::Nothing => {}
             Left::Relist(head) => self.relist(head),
             // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
-            Left::Run => unsafe { self.free_run_or_count(address, layout) },
+            Left::Run(head, offset) => unsafe {
+                self.free_run_or_count(address, layout, head, offset)
+            },
             // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
             Left::All => unsafe { self.free_slow_or_count(address, layout) },
         }
@@ -133,16 +134,19 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     ///
     /// As [`try_free`](Self::try_free).
     #[inline(never)]
-    unsafe fn free_run_or_count(&mut self, address: usize, layout: Layout) {
-        if let Some(offset) = self.regions.hot().offset_of(address) {
-            let (head, offset) = Self::line_over(self.regions.hot(), offset);
-            let len = head.len();
-            let whole = head.kind() == Kind::Block && offset == 0;
-            if whole && (!M::CHECKED || block::fits_run::<M>(layout, address, len)) {
-                self.freed_bytes = self.freed_bytes.wrapping_add(len as usize * GRANULE_BYTES);
-                // SAFETY: the run is a block's, which has just ended.
-                return unsafe { self.runs.give_back(head, len) };
-            }
+    unsafe fn free_run_or_count(
+        &mut self,
+        address: usize,
+        layout: Layout,
+        head: LineRef,
+        offset: usize,
+    ) {
+        let len = head.len();
+        let whole = head.kind() == Kind::Block && offset == 0;
+        if whole && (!M::CHECKED || block::fits_run::<M>(layout, address, len)) {
+            self.freed_bytes = self.freed_bytes.wrapping_add(len as usize * GRANULE_BYTES);
+            // SAFETY: the run is a block's, which has just ended.
+            return unsafe { self.runs.give_back(head, len) };
         }
         // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
         unsafe { self.free_slow_or_count(address, layout) };
@@ -173,10 +177,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             if M::CHECKED {
                 let starts = slot as usize * class.slot_bytes() == in_run;
                 let exists = slot < head.slots().count() && head.live().contains(slot);
-                let held = kind == Kind::Active && self.class_states[class].holds(slot);
                 let borrowed = head.slots().borrowed();
                 let fits = block::fits_class::<M>(layout, address, class, borrowed);
-                if !(starts && exists && !held && fits) {
+                if !(starts && exists && fits) {
                     return None;
                 }
             }
@@ -239,7 +242,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 Ok(())
             }
             // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
-            Left::Run | Left::All => unsafe { self.free_slow(address, layout) },
+            Left::Run(..) | Left::All => unsafe { self.free_slow(address, layout) },
         }
     }
 

@@ -125,9 +125,6 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         match block::fitting::<M>(layout) {
             Fitting::Class(class) => {
                 let state = &mut self.class_states[class];
-                if state.is_exhausted() {
-                    state.regain();
-                }
                 match state.take() {
                     Some(slot) => {
                         let slot_bytes = state.slot_bytes();
@@ -142,7 +139,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         }
     }
 
-    /// Takes a slot from a partial segment of a class that holds none. *O*(1).
+    /// Takes a slot from a partial segment of a class whose active segment is full. *O*(1).
     ///
     /// A program that frees blocks all over its segments comes here for every second block.
     #[inline(never)]
@@ -162,7 +159,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         Ok(slot)
     }
 
-    /// Takes a slot when the class holds none and has no partial segment in the region used last.
+    /// Takes a slot when the active segment is full and the class has no partial segment in the region used last.
     #[cold]
     #[inline(never)]
     fn alloc_slot_slow(&mut self, class: SizeClass, align: usize) -> AllocResult<NonNull<u8>> {
@@ -184,14 +181,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         Ok(slot)
     }
 
-    /// Makes the class hold a vacant slot of its segments, if one has any: of the active segment, where slots were
-    /// freed meanwhile, else of a partial or the spare one. *O*(1).
+    /// Makes a segment of the class with a vacant slot the active one, if there is any: the one that it is, a
+    /// partial one or the spare one. *O*(1).
     fn refill(&mut self, class: SizeClass) -> bool {
         let state = &mut self.class_states[class];
-        if state.is_exhausted() {
-            state.regain();
-        }
-        if !state.is_exhausted() {
+        if state.has_vacant() {
             return true;
         }
         let segment = match state.partial.pop() {
@@ -235,9 +229,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         };
         head.set(Line::segment(class, len));
         for back in 1..len {
+            // By H2 the line is `Inside` already.
             // SAFETY: within the run just taken.
-            let line = unsafe { head.forward(back as usize) };
-            line.set(Line { back: back as u8, ..Line::default() });
+            unsafe { head.forward(back as usize) }.set_back(back as u8);
         }
         self.class_states[class].segment_count += 1;
         self.adopt(class, head);
@@ -252,26 +246,59 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         unsafe { state.adopt(segment, start) };
     }
 
+    /// Returns a block that is a run. The cache serves most requests, and this needs no stack frame for them.
     #[inline(never)]
     fn alloc_run(&mut self, len: u32, align: usize) -> AllocResult<NonNull<u8>> {
-        if align > GRANULE_BYTES {
-            self.reclaim_if_empty();
-        } else {
-            if !self.runs.is_alone(len)
-                && self.used_bytes() == 0
-                && !self.runs.find_alone(len, self.granules_in_use())
-            {
-                self.reclaim();
-            }
-            if let Some(head) = self.runs.take_cached(len) {
-                // All else that a head says is true of it already.
-                head.set_kind(Kind::Block);
-                self.allocated_bytes =
-                    self.allocated_bytes.wrapping_add(len as usize * GRANULE_BYTES);
-                return Ok(self.start_of(head));
-            }
+        let is_idle = self.used_bytes() == 0 && !self.runs.is_alone(len);
+        if align > GRANULE_BYTES || is_idle {
+            return self.alloc_run_slow(len, align);
+        }
+        let Some(head) = self.runs.take_cached(len) else { return self.alloc_run_free(len, align) };
+        // All else that a head says is true of it already.
+        head.set_kind(Kind::Block);
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(len as usize * GRANULE_BYTES);
+        self.block_at(head)
+    }
+
+    /// Returns a block that is a run, of the free ones.
+    #[inline(never)]
+    fn alloc_run_free(&mut self, len: u32, align: usize) -> AllocResult<NonNull<u8>> {
+        let Some(head) = self.runs.take_free(len) else { return self.alloc_run_slow(len, align) };
+        self.occupy(head, len, Kind::Block);
+        self.block_at(head)
+    }
+
+    /// Returns a block that is a run, in an empty heap, at any alignment, or after more memory was made free.
+    #[cold]
+    #[inline(never)]
+    fn alloc_run_slow(&mut self, len: u32, align: usize) -> AllocResult<NonNull<u8>> {
+        if self.used_bytes() == 0
+            && (align > GRANULE_BYTES || !self.runs.find_alone(len, self.granules_in_use()))
+        {
+            self.reclaim();
+        }
+        let cached = if align > GRANULE_BYTES { None } else { self.runs.take_cached(len) };
+        if let Some(head) = cached {
+            self.occupy(head, len, Kind::Block);
+            return self.block_at(head);
         }
         let head = self.take_run(len, align, Kind::Block).ok_or(AllocError::NoMemory)?;
+        self.block_at(head)
+    }
+
+    /// Returns the block that starts at the granule of a line.
+    #[inline(always)]
+    fn block_at(&self, head: LineRef) -> AllocResult<NonNull<u8>> {
+        match self.regions.hot().granule_of(head) {
+            // SAFETY: a granule of the region used last.
+            Some(granule) => Ok(unsafe { self.regions.hot().granule_start(granule) }),
+            None => self.block_elsewhere(head),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn block_elsewhere(&self, head: LineRef) -> AllocResult<NonNull<u8>> {
         Ok(self.start_of(head))
     }
 
@@ -314,6 +341,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     /// Takes a run of granules, if need be after returning unused segments.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn take_run(&mut self, len: u32, align: usize, kind: Kind) -> Option<LineRef> {
         let mut head = self.find_run(len, align);
         if head.is_none() && self.reclaim() > 0 {
@@ -324,8 +353,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     /// Makes a run just carved the head of a block or of pages.
+    #[inline]
     pub(crate) fn occupy(&mut self, head: LineRef, len: u32, kind: Kind) {
-        head.set(Line { len, kind, ..Line::default() });
+        head.set_head(kind, len);
         self.allocated_bytes = self.allocated_bytes.wrapping_add(len as usize * GRANULE_BYTES);
     }
 
@@ -415,7 +445,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Carves a run out of the free ones.
     fn carve_run(&mut self, len: u32, align: usize) -> Option<LineRef> {
         if align <= GRANULE_BYTES {
-            return self.runs.take(len);
+            return self.runs.take_free(len);
         }
         let slack = u32::try_from(align / GRANULE_BYTES - 1).ok()?;
         let sure_len = len.checked_add(slack)?;
@@ -478,8 +508,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let fresh = self.regions.fresh().map(|region| before(region) + region.fresh_count());
         let longest = self.runs.longest().max(fresh.max().unwrap_or(0)) as usize * GRANULE_BYTES;
         let has_slot = |state: &&ClassState| {
-            let own = state.active.is_some_and(|segment| !segment.vacant().is_empty());
-            own || !state.is_exhausted() || !state.partial.is_empty() || state.spare.is_some()
+            state.has_vacant() || !state.partial.is_empty() || state.spare.is_some()
         };
         let slot =
             self.class_states.iter().filter(has_slot).last().map_or(0, ClassState::slot_bytes);
@@ -520,7 +549,7 @@ impl<M: Mode, const PAGE: usize> BaseAllocator for SlabByteAllocator<M, PAGE> {
 }
 
 // SAFETY: a block is a slot of a segment or a run of granules, and both are handed out once: a slot
-// leaves its segment's word and its class's word when it is taken (F1, H4), a run leaves the bins
+// is vacant in its segment's word until it is taken (H4), a run leaves the bins
 // when it is carved (B1). Slots and runs keep the alignment they are chosen for, lie in granules of
 // the regions (G2), and none moves.
 unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, PAGE> {

@@ -20,10 +20,8 @@
 //! Granules that were never needed are *fresh*: they follow the region's *frontier*, and their lines are not
 //! initialised yet. A request that no free run serves moves the frontier.
 //!
-//! **An allocation** finds its class in a table and takes a bit from a word of vacant slots that the class *holds*.
-//! They belong to the class's *active segment*. When the word is empty, the class takes hold of the slots that were
-//! freed in the active segment meanwhile, else makes another segment the active one: one with vacant slots, or a
-//! new one.
+//! **An allocation** finds its class in a table and takes the lowest vacant slot of the class's *active segment*. When
+//! that is full, the class makes another segment the active one: one with vacant slots, or a new one.
 //!
 //! **A free** goes from the address to the region (the one used last, else a search), to the line,
 //! to the segment's head, to the slot: by a multiplication that fails for a pointer into a slot.

@@ -72,12 +72,12 @@ impl Kind {
 /// - **H3 (back)**: every line inside a segment says how far back its head lies; a line that is a
 ///   head or an end has `back == 0`.
 /// - **H4 (slots)**: in a segment, `live` has bits below the slot count only; a bit is set exactly
-///   while its slot is live or held by the class. A `Partial` segment has some bits set, but
+///   while its slot is live. A `Partial` segment has some bits set, but
 ///   not all; a `Full` one has all, a `Spare` one none.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Line {
-    /// Segments: slots that are live, or held by the class.
+    /// Segments: slots that are live.
     pub live: LiveWord,
     /// `Free`: the next run of the bin. `Cached`: the next of the stack. `Partial`: the next in the class's list.
     pub next: Option<LineRef>,
@@ -86,7 +86,7 @@ pub struct Line {
     /// Heads and `FreeEnd`: granules of the run.
     pub len: u32,
     pub kind: Kind,
-    /// Segments: index of the [`SizeClass`]. `Cached`: how many runs the stack has from this one down.
+    /// Segments: index of the [`SizeClass`]. `Free`: the run's bin. `Cached`: how many runs the stack has from this one down.
     pub class: u8,
     /// Segments: how many slots there are, and whether a smaller class borrowed one.
     pub slots: Slots,
@@ -189,6 +189,34 @@ impl LineRef {
         change(line)
     }
 
+    /// Makes the line the head of a run of `len` granules.
+    #[inline]
+    pub fn set_head(self, kind: Kind, len: u32) {
+        self.edit(|line| (line.len, line.kind, line.back) = (len, kind, 0));
+    }
+
+    /// Makes the line the head of a free run that belongs into a bin.
+    #[inline]
+    pub fn set_free(self, len: u32, bin: usize) {
+        let class = bin as u8;
+        self.edit(|line| {
+            (line.len, line.kind, line.class, line.back) = (len, Kind::Free, class, 0);
+        });
+    }
+
+    /// Returns the bin of a free run.
+    #[inline]
+    pub fn bin(self) -> usize {
+        self.class_index()
+    }
+
+    /// Makes the line one inside a segment.
+    #[inline]
+    pub fn set_back(self, back: u8) {
+        // SAFETY: valid for writes by R1.
+        unsafe { (*self.0.as_ptr()).back = back };
+    }
+
     /// Returns the line's kind.
     #[inline]
     pub fn kind(self) -> Kind {
@@ -237,7 +265,7 @@ impl LineRef {
         unsafe { (*self.0.as_ptr()).slots }
     }
 
-    /// Returns which of the segment's slots are live or held by the class.
+    /// Returns which of the segment's slots are live.
     #[inline]
     pub fn live(self) -> LiveWord {
         // SAFETY: valid and initialised by R1.
@@ -249,7 +277,7 @@ impl LineRef {
         self.edit(|line| line.slots = line.slots.with_borrowed());
     }
 
-    /// Returns the segment's slots that are neither live nor held by the class.
+    /// Returns the segment's slots that are not live.
     #[inline]
     pub fn vacant(self) -> VacantWord {
         self.live().vacant(self.slots().count())
@@ -362,6 +390,20 @@ impl LineList {
         }
         if let Some(next) = next {
             next.edit(|next| next.prev = prev);
+        }
+    }
+
+    /// Puts a line that is in no list into the place of one that is in this list. *O*(1).
+    #[inline]
+    pub fn replace(&mut self, line: LineRef, with: LineRef) {
+        let (prev, next) = line.edit(|line| (line.prev, line.next));
+        with.edit(|with| (with.prev, with.next) = (prev, next));
+        match prev {
+            Some(prev) => prev.edit(|prev| prev.next = Some(with)),
+            None => self.first = Some(with),
+        }
+        if let Some(next) = next {
+            next.edit(|next| next.prev = Some(with));
         }
     }
 

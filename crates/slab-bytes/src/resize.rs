@@ -8,7 +8,7 @@ use slab_core::Mode;
 use slab_traits::{AllocError, AllocResult};
 
 use crate::block::{self, Fitting};
-use crate::class::GRANULE_BYTES;
+use crate::class::{GRANULE_BYTES, SizeClass};
 use crate::free::{Found, Place};
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
@@ -40,6 +40,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         new: Layout,
         keep: Keep,
     ) -> AllocResult<NonNull<u8>> {
+        if keep == Keep::WhereItBelongs
+            && let Some((block, stays)) = self.find_slot_fast(address, old, new)
+        {
+            return if stays { Ok(block) } else { Err(AllocError::NoMemory) };
+        }
         let found = match self.find_intact(address, old) {
             Ok(found) => found,
             Err(fault) => return Err(self.store(fault).into()),
@@ -79,6 +84,34 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         // SAFETY: the block's slack starts at `old.size()`, and it keeps its slot.
         unsafe { self.rewrite_slack(&found, old, new, found.place.usable_bytes()) };
         Ok(found.block)
+    }
+
+    /// Finds the live slot of a layout at an address in the region used last, and returns whether a block of
+    /// layout `new` belongs there. `None` says nothing.
+    #[inline]
+    fn find_slot_fast(
+        &self,
+        address: usize,
+        old: Layout,
+        new: Layout,
+    ) -> Option<(NonNull<u8>, bool)> {
+        if block::watches_slack::<M>() {
+            return None;
+        }
+        let view = self.regions.hot();
+        let offset = view.offset_of(address)?;
+        let (head, in_segment) = Self::line_over(view, offset);
+        if !head.kind().is_segment() {
+            return None;
+        }
+        let state = &self.class_states[SizeClass::at(head.class_index())];
+        let slot = state.slot_at(in_segment)?;
+        if !head.live().contains(slot) || !state.takes(old.size(), old.align()) {
+            return None;
+        }
+        // SAFETY: the offset lies in a granule of this region.
+        let block = unsafe { view.pointer(offset) };
+        Some((block, state.takes(new.size(), new.align())))
     }
 
     /// In builds that watch the slack, rewrites that of a block for a new size and the usable bytes it has now.

@@ -7,7 +7,7 @@
 //! with their neighbours when the bound is reached or memory is short.
 #![expect(unsafe_code, reason = "walks from line to line within a run")]
 
-use crate::line::{Kind, Line, LineList, LineRef};
+use crate::line::{Kind, LineList, LineRef};
 
 /// Lengths up to this have a bin each, so that a request finds the shortest run that serves it, and
 /// none is refused for runs that were not looked at.
@@ -28,6 +28,7 @@ const FAR_LEN_MAX: u32 = 8;
 
 /// Bins: one for each short length, then four per doubling up to `u32::MAX`.
 const BIN_COUNT: usize = bin_of(u32::MAX) + 1;
+const _: () = assert!(BIN_COUNT <= u8::MAX as usize, "a line names its bin in a byte");
 const WORD_COUNT: usize = BIN_COUNT.div_ceil(u64::BITS as usize);
 
 /// Granules of the longest cached run: longer ones are rare, and keeping one from its neighbours costs
@@ -47,6 +48,7 @@ const CACHED_GRANULES_MIN: usize = 64;
 const CACHED_SHARE: usize = 8;
 
 /// Returns the bin that holds runs of this length.
+#[inline]
 const fn bin_of(len: u32) -> usize {
     if len <= EXACT_LEN_MAX {
         return len as usize;
@@ -67,7 +69,7 @@ const fn bin_at_least(len: u32) -> usize {
 ///
 /// # Invariants
 ///
-/// - **B1 (linked)**: exactly the lines of kind `Free` are linked, each in the bin of its length.
+/// - **B1 (linked)**: exactly the lines of kind `Free` are linked, each in the bin of its length, which it names.
 /// - **B2 (marked)**: a bit of `occupied` is set exactly if its bin is not empty.
 /// - **B3 (coalesced)**: no two free runs of a region touch.
 /// - **B4 (cached)**: exactly the lines of kind `Cached` are in `cached`, linked by `next`, each in the stack
@@ -175,11 +177,6 @@ impl RunBins {
         self.cached.get((len as usize).wrapping_sub(1)).copied().flatten()
     }
 
-    /// Takes a run of `len` granules. *O*(1); before `None` is returned [`SCAN_MAX`] runs are looked at.
-    pub fn take(&mut self, len: u32) -> Option<LineRef> {
-        self.take_cached(len).or_else(|| self.take_free(len))
-    }
-
     /// Takes the cached run of `len` granules that was freed last; its kind still is `Cached`. *O*(1).
     #[inline]
     pub fn take_cached(&mut self, len: u32) -> Option<LineRef> {
@@ -194,12 +191,20 @@ impl RunBins {
         Some(run)
     }
 
-    fn take_free(&mut self, len: u32) -> Option<LineRef> {
-        let head = self.find(len, len, |head| (head.len() >= len).then_some(0))?.0;
+    /// Takes a run of `len` granules out of the free ones. *O*(1); before `None` is returned [`SCAN_MAX`] runs are
+    /// looked at.
+    #[inline]
+    pub fn take_free(&mut self, len: u32) -> Option<LineRef> {
+        let head = if len <= EXACT_LEN_MAX {
+            // Every run of these bins is long enough.
+            self.bins[self.occupied_from(len as usize)?].first()?
+        } else {
+            self.find(len, len, |head| (head.len() >= len).then_some(0))?.0
+        };
+        let run_len = head.len();
         // SAFETY: at worst the closing edge.
-        let behind = unsafe { head.forward(head.len() as usize) };
-        let far = len <= FAR_LEN_MAX && behind.kind() != Kind::Frontier;
-        let skip = if far { head.len() - len } else { 0 };
+        let ends_fresh = || unsafe { head.forward(run_len as usize) }.kind() == Kind::Frontier;
+        let skip = if len <= FAR_LEN_MAX && !ends_fresh() { run_len - len } else { 0 };
         // SAFETY: the run found is free and long enough.
         Some(unsafe { self.carve(head, skip, len) })
     }
@@ -259,13 +264,15 @@ impl RunBins {
     }
 
     /// Returns the first occupied bin from `bin` on.
+    #[inline]
     fn occupied_from(&self, bin: usize) -> Option<usize> {
-        let first_word = bin / u64::BITS as usize;
-        (first_word..WORD_COUNT).find_map(|word| {
-            let below = if word == first_word { bin % u64::BITS as usize } else { 0 };
-            let bits = self.occupied[word] & (u64::MAX << below);
-            (bits != 0).then(|| word * u64::BITS as usize + bits.trailing_zeros() as usize)
-        })
+        let mut word = bin / u64::BITS as usize;
+        let mut bits = self.occupied.get(word)? & (u64::MAX << (bin % u64::BITS as usize));
+        while bits == 0 {
+            word += 1;
+            bits = *self.occupied.get(word)?;
+        }
+        Some(word * u64::BITS as usize + bits.trailing_zeros() as usize)
     }
 
     /// Cuts `len` granules out of a free run, `skip` behind its head, and returns the first line,
@@ -274,28 +281,34 @@ impl RunBins {
     /// # Safety
     ///
     /// `head` is the head of a free run of at least `skip + len` granules, and `len > 0`.
+    #[inline]
     pub unsafe fn carve(&mut self, head: LineRef, skip: u32, len: u32) -> LineRef {
         let run_len = head.len();
         debug_assert!(head.kind() == Kind::Free && skip + len <= run_len && len > 0);
-        self.unlink(head);
         self.free_granules -= len as usize;
         self.alone_len = 0;
+        let rest = run_len - skip - len;
         // SAFETY: within the run.
         let first = unsafe { head.forward(skip as usize) };
-        // SAFETY: within the run.
-        let last = unsafe { first.forward((len - 1) as usize) };
-        // H2: neither end may go on saying that it is free.
-        last.set(Line::default());
-        first.set(Line::default());
-        if skip > 0 {
-            // SAFETY: the run's first `skip` granules are free, and what touches them is not.
-            unsafe { self.link(head, skip) };
+        // SAFETY: within the run, or the line behind its last one.
+        let behind = unsafe { first.forward(len as usize) };
+        match (skip, rest) {
+            (0, 0) => self.unlink(head),
+            // SAFETY: the last `rest` granules of the run stay free.
+            (0, _) => unsafe { self.relink(head, behind, rest) },
+            // SAFETY: the first `skip` granules of the run stay free.
+            (_, 0) => unsafe { self.relink(head, head, skip) },
+            _ => {
+                // SAFETY: the first `skip` granules of the run stay free.
+                unsafe { self.relink(head, head, skip) };
+                // SAFETY: the last `rest` granules of the run stay free, and what touches them is not.
+                unsafe { self.link(behind, rest) };
+            }
         }
-        if let rest @ 1.. = run_len - skip - len {
-            // SAFETY: the line behind `last` is within the run.
-            let behind = unsafe { last.forward(1) };
-            // SAFETY: the run's last `rest` granules are free, and what touches them is not.
-            unsafe { self.link(behind, rest) };
+        if rest == 0 {
+            // H2: the end of a run of another use does not say that it is free.
+            // SAFETY: within the run.
+            unsafe { behind.backward(1) }.set_kind(Kind::Inside);
         }
         first
     }
@@ -313,7 +326,7 @@ impl RunBins {
             return false;
         }
         // SAFETY: a free run of at least `more`.
-        unsafe { self.carve(behind, 0, more) };
+        unsafe { self.carve(behind, 0, more) }.set_kind(Kind::Inside);
         true
     }
 
@@ -362,8 +375,8 @@ impl RunBins {
         let bins = (0..BIN_COUNT).filter(|&bin| {
             let word = self.occupied[bin / u64::BITS as usize];
             let marked = word >> (bin % u64::BITS as usize) & 1 == 1;
-            marked == self.bins[bin].is_empty()
-                || self.bins[bin].iter().any(|run| bin_of(run.len()) != bin)
+            let misfiled = |run: LineRef| bin_of(run.len()) != bin || run.bin() != bin;
+            marked == self.bins[bin].is_empty() || self.bins[bin].iter().any(misfiled)
         });
         let stacks = (1..=CACHED_LEN_MAX).filter(|&len| {
             let top = self.cached[len as usize - 1];
@@ -432,28 +445,34 @@ impl RunBins {
     /// head has just been made shorter; the run's granules are in no use.
     pub unsafe fn release(&mut self, head: LineRef, len: u32) {
         self.free_granules += len as usize;
-        let (mut first, mut merged_len) = (head, len);
         // SAFETY: at worst the closing edge.
         let behind = unsafe { head.forward(len as usize) };
-        if behind.kind() == Kind::Free {
-            self.unlink(behind);
-            merged_len += behind.len();
-            behind.set(Line::default());
-        }
         // SAFETY: at worst the opening edge.
         let before = unsafe { head.backward(1) };
+        let behind_len = if behind.kind() == Kind::Free { behind.len() } else { 0 };
         // By H2, a head just before another head is a run of one granule.
         if matches!(before.kind(), Kind::Free | Kind::FreeEnd) {
-            let previous_len = before.len();
+            let before_len = before.len();
             // SAFETY: by H2 the run that ends there is that long.
-            first = unsafe { before.backward(previous_len - 1) };
-            self.unlink(first);
-            head.set(Line::default());
-            before.set(Line::default());
-            merged_len += previous_len;
+            let first = unsafe { before.backward(before_len - 1) };
+            if behind_len > 0 {
+                self.unlink(behind);
+                behind.set_kind(Kind::Inside);
+            }
+            head.set_kind(Kind::Inside);
+            if before_len > 1 {
+                before.set_kind(Kind::Inside);
+            }
+            // SAFETY: the merged run is free, and by B3 nothing that touches it still is.
+            unsafe { self.relink(first, first, before_len + len + behind_len) };
+        } else if behind_len > 0 {
+            behind.set_kind(Kind::Inside);
+            // SAFETY: the merged run is free, and by B3 nothing that touches it still is.
+            unsafe { self.relink(behind, head, len + behind_len) };
+        } else {
+            // SAFETY: the granules are free, and nothing that touches them is.
+            unsafe { self.link(head, len) };
         }
-        // SAFETY: the merged run is free, and by B3 nothing that touches it still is.
-        unsafe { self.link(first, merged_len) };
     }
 
     /// Writes both ends of a free run and links it.
@@ -462,23 +481,55 @@ impl RunBins {
     ///
     /// The granules are free, nothing that touches them is, and `first` is in no list.
     unsafe fn link(&mut self, first: LineRef, len: u32) {
-        if len > 1 {
-            // SAFETY: within the run.
-            let last = unsafe { first.forward((len - 1) as usize) };
-            last.set(Line { len, kind: Kind::FreeEnd, ..Line::default() });
-        }
-        first.set(Line { len, kind: Kind::Free, ..Line::default() });
         let bin = bin_of(len);
+        // SAFETY: the caller guarantees a free run.
+        unsafe { mark(first, len, bin) };
         self.bins[bin].push(first);
         self.occupied[bin / u64::BITS as usize] |= 1 << (bin % u64::BITS as usize);
     }
 
+    /// Makes a free run one that starts at `first` and has `len` granules: writes both its ends, and links it in its place.
+    ///
+    /// # Safety
+    ///
+    /// `old` is a linked run; the granules from `first` on are free, nothing that touches them is, and `first`
+    /// is `old` or in no list.
+    #[inline]
+    unsafe fn relink(&mut self, old: LineRef, first: LineRef, len: u32) {
+        let bin = bin_of(len);
+        if bin != old.bin() {
+            self.unlink(old);
+            // SAFETY: the caller guarantees a free run, which is in no list now.
+            return unsafe { self.link(first, len) };
+        }
+        if first != old {
+            self.bins[bin].replace(old, first);
+        }
+        // SAFETY: the caller guarantees a free run.
+        unsafe { mark(first, len, bin) };
+    }
+
     fn unlink(&mut self, head: LineRef) {
-        let bin = bin_of(head.len());
+        let bin = head.bin();
         self.bins[bin].remove(head);
         if self.bins[bin].is_empty() {
             self.occupied[bin / u64::BITS as usize] &= !(1 << (bin % u64::BITS as usize));
         }
+    }
+}
+
+/// Writes both ends of a free run.
+///
+/// # Safety
+///
+/// The `len` granules from `first` on are free.
+#[inline]
+unsafe fn mark(first: LineRef, len: u32, bin: usize) {
+    first.set_free(len, bin);
+    if len > 1 {
+        // SAFETY: within the run.
+        let last = unsafe { first.forward((len - 1) as usize) };
+        last.set_head(Kind::FreeEnd, len);
     }
 }
 

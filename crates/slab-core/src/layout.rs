@@ -89,13 +89,13 @@ impl Reciprocal {
     }
 }
 
-/// Exact division by a slot size that is known at run time: one multiplication and one rotation compute the
-/// quotient and also show whether the division is exact.
+/// Exact division of small offsets by a slot size: one multiplication computes the quotient and also shows
+/// whether the division is exact.
 ///
-/// Let `divisor = odd · 2ᵏ`. A multiple of the divisor, times the inverse of `odd` modulo 2³², is
-/// `quotient · 2ᵏ`; rotated right by `k` it is the quotient. This mapping is a bijection on 32 bits. The
-/// multiples have exactly the results up to `(2³² - 1) / divisor`, so any other offset has a larger
-/// result.
+/// Let `factor` be 2³² / `divisor`, rounded up. The upper half of `offset · factor` is the quotient. The lower
+/// half is below `factor` exactly if nothing remains, as long as offset and divisor are small: rounding up adds less
+/// than `divisor` for each unit of the quotient, which is less than `offset + divisor` in all, and each
+/// unit of the remainder adds `factor`.
 ///
 /// # Examples
 ///
@@ -103,42 +103,28 @@ impl Reciprocal {
 /// use slab_core::layout::ExactDivisor;
 ///
 /// const BY_48: ExactDivisor = ExactDivisor::new(48).unwrap();
-/// assert_eq!(BY_48.index_below(96, 64), Some(2));
-/// assert_eq!(BY_48.index_below(100, 64), None);
-/// assert_eq!(BY_48.index_below(64 * 48, 64), None);
+/// assert_eq!(BY_48.index_of(96), Some(2));
+/// assert_eq!(BY_48.index_of(100), None);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExactDivisor {
-    inverse: u32,
-    twos: u32,
+    factor: u32,
 }
 
 impl ExactDivisor {
-    /// Prepares division by `divisor`, or returns `None` if it is zero.
+    /// Prepares division by `divisor`, or returns `None` if it is below 2 or above 32,768.
     pub const fn new(divisor: u32) -> Option<Self> {
-        if divisor == 0 {
+        if divisor < 2 || divisor > 1 << 15 {
             return None;
         }
-        let twos = divisor.trailing_zeros();
-        let odd = divisor >> twos;
-        // Newton's iteration doubles the number of correct low bits; `odd` itself has three.
-        let mut inverse = odd;
-        let mut correct_bits = 3;
-        while correct_bits < u32::BITS {
-            inverse = inverse.wrapping_mul(2u32.wrapping_sub(odd.wrapping_mul(inverse)));
-            correct_bits *= 2;
-        }
-        Some(Self { inverse, twos })
+        Some(Self { factor: (u32::MAX / divisor) + 1 })
     }
 
-    /// Returns `offset / divisor` if `offset` is a multiple of the divisor and the quotient is below `count`.
-    /// *O*(1).
-    ///
-    /// `count · divisor` must be at most 2³²; with a larger count an offset that is not a multiple may pass.
+    /// Returns `offset / divisor` if `offset` is a multiple of the divisor. *O*(1).
     #[inline]
-    pub const fn index_below(self, offset: u32, count: u32) -> Option<u32> {
-        let index = offset.wrapping_mul(self.inverse).rotate_right(self.twos);
-        if index < count { Some(index) } else { None }
+    pub const fn index_of(self, offset: u16) -> Option<u32> {
+        let product = offset as u64 * self.factor as u64;
+        if (product as u32) < self.factor { Some((product >> 32) as u32) } else { None }
     }
 }
 
@@ -176,15 +162,16 @@ mod tests {
 
     #[test]
     fn exact_division_accepts_every_multiple_and_no_other_offset() {
-        assert_eq!(ExactDivisor::new(0), None);
-        let divisors = (1..200).chain([768, 1280, 3584, 4096, 65_535, 1 << 20]);
-        for divisor in divisors.step_by(if cfg!(miri) { 11 } else { 1 }) {
+        for refused in [0, 1, (1 << 15) + 1, u32::MAX] {
+            assert_eq!(ExactDivisor::new(refused), None);
+        }
+        let divisors = (2..200).chain([768, 1280, 3584, 4095, 4096, 4097, 32_767, 32_768]);
+        for divisor in divisors.step_by(if cfg!(miri) { 31 } else { 1 }) {
             let by = ExactDivisor::new(divisor).unwrap();
-            let last = if cfg!(miri) { 500 } else { 70_000 };
-            for offset in (0..last).chain([divisor * 63, divisor * 64, u32::MAX]) {
-                let index = offset / divisor;
-                let expected = (offset.is_multiple_of(divisor) && index < 64).then_some(index);
-                assert_eq!(by.index_below(offset, 64), expected, "{offset} / {divisor}");
+            for offset in (0..=u16::MAX).step_by(if cfg!(miri) { 97 } else { 1 }) {
+                let wide = u32::from(offset);
+                let expected = wide.is_multiple_of(divisor).then_some(wide / divisor);
+                assert_eq!(by.index_of(offset), expected, "{offset} / {divisor}");
             }
         }
     }

@@ -94,6 +94,16 @@ impl LiveWord {
         vacant
     }
 
+    /// Makes the lowest slot of `slots` that is not live live, and returns it. *O*(1).
+    #[inline]
+    pub const fn take(&mut self, slots: VacantWord) -> Option<u32> {
+        let slot = VacantWord(slots.0 & !self.0).take();
+        if let Some(slot) = slot {
+            self.0 |= bit(slot);
+        }
+        slot
+    }
+
     /// Returns the slots in `0..slot_count` that are not live. A count above 64 counts as 64. *O*(1).
     #[inline]
     pub const fn vacant(self, slot_count: u32) -> VacantWord {
@@ -191,6 +201,8 @@ mod tests {
             assert_eq!(live.len(), count - 1);
             assert_eq!(live.vacant(count).take(), Some(count - 1));
             assert!(before.without(VacantWord::new(count)).is_empty());
+            assert_eq!(live.take(VacantWord::new(count)), Some(count - 1));
+            assert_eq!((live, live.take(VacantWord::new(count))), (before, None), "all are live");
         }
     }
 }
