@@ -210,7 +210,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if self.idle_bytes() > self.used_bytes() {
             self.reclaim();
         }
-        let wished = class.segment_granules(self.class_states[class].segment_count);
+        let wished = self.class_states[class].segment_granules(class);
         self.carve_segment(class, wished)
             || self.reclaim() > 0 && self.carve_segment(class, wished)
             || self.carve_segment(class, class.segment_granules(0))
@@ -233,7 +233,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             // SAFETY: within the run just taken.
             unsafe { head.forward(back as usize) }.set_back(back as u8);
         }
-        self.class_states[class].segment_count += 1;
+        self.class_states[class].count_segment();
         self.adopt(class, head);
         true
     }
@@ -478,7 +478,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// An allocation that finds no memory does this by itself before it gives up.
     pub fn reclaim(&mut self) -> usize {
         let mut reclaimed_bytes = 0;
+        let is_idle = self.idle_bytes() > self.used_bytes();
         for state in self.class_states.iter_mut() {
+            state.forget_made(is_idle);
             while let Some(head) = state.abandon_unused() {
                 let len = head.len();
                 // SAFETY: no slot of the segment is live, and the class has just given it up.
