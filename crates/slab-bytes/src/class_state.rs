@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use slab_core::VacantWord;
 use slab_core::layout::ExactDivisor;
 
-use crate::class::SizeClass;
+use crate::class::{GRANULE_BYTES, SizeClass};
 use crate::line::{Kind, LineList, LineRef};
 
 /// The state of a class. It *holds* vacant slots of the *active segment*: the segment counts them as live, and the
@@ -85,6 +85,26 @@ impl ClassState {
         let slot = self.vacant.take()?;
         // SAFETY: by F1 the slot lies in the segment that starts here.
         Some(unsafe { self.start.add(slot as usize * self.slot_bytes()) })
+    }
+
+    /// Takes a slot that the class holds, the first from `from` on if there is one. *O*(1).
+    #[inline]
+    pub fn take_from(&mut self, from: u32) -> Option<NonNull<u8>> {
+        let slot = self.vacant.take_from(from)?;
+        // SAFETY: by F1 the slot lies in the segment that starts here.
+        Some(unsafe { self.start.add(slot as usize * self.slot_bytes()) })
+    }
+
+    /// Returns whether no segment of the class but the active one has a vacant slot.
+    pub fn needs_segment(&self) -> bool {
+        self.is_exhausted() && self.partial.is_empty() && self.spare.is_none()
+    }
+
+    /// Returns whether a block lies in the active segment.
+    #[inline]
+    pub fn is_active_over(&self, block: NonNull<u8>) -> bool {
+        let offset = block.addr().get().wrapping_sub(self.start.addr().get());
+        self.active.is_some_and(|segment| offset < segment.len() as usize * GRANULE_BYTES)
     }
 
     /// Returns whether the class holds this slot of its active segment.
@@ -203,7 +223,6 @@ impl IndexMut<SizeClass> for ClassStates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::class::GRANULE_BYTES;
 
     #[test]
     #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]
