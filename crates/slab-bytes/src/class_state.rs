@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use slab_core::VacantWord;
 use slab_core::layout::ExactDivisor;
 
-use crate::class::SizeClass;
+use crate::class::{GRANULE_BYTES, SizeClass};
 use crate::line::{Kind, LineList, LineRef};
 
 /// So many segments that were made for a class count as one that it has: the recorded `git` takes 58.4
@@ -96,6 +96,28 @@ impl ClassState {
         segment.set_live(live);
         // SAFETY: by F1 the slot lies in the segment that starts here.
         Some(unsafe { self.start.add(slot as usize * self.slot_bytes()) })
+    }
+
+    /// Takes a slot of the active segment, the first vacant one from `from` on if there is one. *O*(1).
+    pub fn take_from(&mut self, from: u32) -> Option<NonNull<u8>> {
+        let segment = self.active?;
+        let mut live = segment.live();
+        let slot = live.take_from(self.slots, from)?;
+        segment.set_live(live);
+        // SAFETY: by F1 the slot lies in the segment that starts here.
+        Some(unsafe { self.start.add(slot as usize * self.slot_bytes()) })
+    }
+
+    /// Returns whether no segment of the class has a vacant slot.
+    pub fn needs_segment(&self) -> bool {
+        !self.has_vacant() && self.partial.is_empty() && self.spare.is_none()
+    }
+
+    /// Returns whether a block lies in the active segment.
+    #[inline]
+    pub fn is_active_over(&self, block: NonNull<u8>) -> bool {
+        let offset = block.addr().get().wrapping_sub(self.start.addr().get());
+        self.active.is_some_and(|segment| offset < segment.len() as usize * GRANULE_BYTES)
     }
 
     /// Returns how long the next segment of the class should be: longer ones for a class that has many, or for
@@ -203,7 +225,6 @@ impl IndexMut<SizeClass> for ClassStates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::class::GRANULE_BYTES;
 
     #[test]
     #[cfg_attr(miri, ignore = "slow, and free of unsafe code")]

@@ -7,12 +7,13 @@ use core::alloc::Layout;
 use slab_core::Mode;
 use slab_traits::Fault;
 
-use crate::block::{self, Fitting, Sizes, Slack};
+use crate::block::{self, Fitting, Sizes};
 use crate::class::{GRANULE_BYTES, SizeClass};
 use crate::free::Found;
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
 use crate::region::View;
+use crate::slack::{self, Slack};
 
 /// Lines that are looked at, at most, to find the start of a large block: those of one mebibyte.
 const WALK_MAX: usize = 1024;
@@ -43,8 +44,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let Found { block, place } = *found;
         let (address, size) = (block.addr().get(), layout.size());
         let block_bytes = place.usable_bytes();
-        // SAFETY: a block found is live or quarantined, and a layout that fits it leaves room for a canary.
-        match unsafe { block::check_slack::<M>(block, size, block_bytes) } {
+        // SAFETY: a block found is live, quarantined or withheld, and a layout that fits it leaves room for a canary.
+        match unsafe { slack::check::<M>(self.secret(), block, size, block_bytes) } {
             Ok(()) => Ok(()),
             Err(Slack::OfSize(own)) => Err(wrong_layout(address, layout, (own, own))),
             Err(Slack::Dead) => Err(Fault::DoubleFree { address, block_bytes }),
@@ -62,6 +63,13 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 Fault::Foreign { address }
             };
         };
+        match self.quarantined_at(address) {
+            Some((start, block_bytes)) if start == address => {
+                return Fault::DoubleFree { address, block_bytes };
+            }
+            Some(_) => return Fault::NotLive { address },
+            None => {}
+        }
         let (head, in_run) = Self::line_over(&view, offset);
         // The `back` of a line outside segments may be out of date.
         if head.kind().is_segment() && in_run < head.len() as usize * GRANULE_BYTES {
@@ -149,8 +157,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let Some((view, offset)) = self.regions.look_up(address) else { return sizes };
         // SAFETY: the offset lies in a granule of this region.
         let block = unsafe { view.pointer(offset) };
-        // SAFETY: a live block, or a quarantined one, of so many bytes.
-        let told = unsafe { block::size_told::<M>(block, block_bytes) };
+        // SAFETY: a live block, or a withheld one, of so many bytes.
+        let told = unsafe { slack::size_told::<M>(self.secret(), block, block_bytes) };
         told.map_or(sizes, |size| (size, size))
     }
 }

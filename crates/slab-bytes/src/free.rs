@@ -5,7 +5,7 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use slab_core::{Mode, poison};
+use slab_core::{LiveWord, Mode};
 use slab_traits::Fault;
 
 use crate::block;
@@ -13,6 +13,7 @@ use crate::class::{GRANULE_BYTES, SizeClass};
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
 use crate::region::View;
+use crate::slack;
 
 /// A live block that was found.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +82,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Callers do that work in a tail call, so that the fast path needs no stack frame.
     #[inline(always)]
     fn free_fast(&mut self, address: usize, layout: Layout) -> Left {
-        if block::watches_slack::<M>() {
+        if slack::is_watched::<M>() {
             return Left::All;
         }
         let Some(offset) = self.regions.hot().offset_of(address) else { return Left::All };
@@ -116,6 +117,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// As [`try_free`](Self::try_free).
     #[inline(always)]
     pub(crate) unsafe fn free_or_count(&mut self, address: usize, layout: Layout) {
+        if slack::is_sampled::<M>() {
+            // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
+            return unsafe { self.free_sampled_or_count(address, layout) };
+        }
         match self.free_fast(address, layout) {
             Left::Nothing => {}
             Left::Relist(head) => self.relist(head),
@@ -159,7 +164,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// As [`try_free`](Self::try_free).
     #[cold]
     #[inline(never)]
-    unsafe fn free_slow_or_count(&mut self, address: usize, layout: Layout) {
+    pub(crate) unsafe fn free_slow_or_count(&mut self, address: usize, layout: Layout) {
         // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too. A refusal is counted and its fault stored.
         let _ = unsafe { self.free_slow(address, layout) };
     }
@@ -235,6 +240,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     #[inline]
     pub unsafe fn try_free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), Fault> {
         let address = block.addr().get();
+        // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
+        if slack::is_sampled::<M>() && unsafe { self.free_sampled(address, layout) } {
+            return Ok(());
+        }
         match self.free_fast(address, layout) {
             Left::Nothing => Ok(()),
             Left::Relist(head) => {
@@ -262,24 +271,45 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             }
         };
         let usable_bytes = place.usable_bytes();
-        if block::watches_slack::<M>() {
+        if slack::is_watched::<M>() {
             // SAFETY: the live block found, whose slack is intact and starts at this size.
-            unsafe { block::unpoison_slack(block, layout.size(), usable_bytes) };
+            unsafe { slack::unpoison_slack(block, layout.size(), usable_bytes) };
             // SAFETY: the caller has given up the block.
-            unsafe { poison::poison::<M>(block, usable_bytes) };
+            unsafe { slack::mark_dead::<M>(block, usable_bytes) };
         }
         self.freed_bytes = self.freed_bytes.wrapping_add(usable_bytes);
+        if !self.quarantine(place) {
+            // SAFETY: the caller has given up the block.
+            unsafe { self.end_block(place) };
+        }
+        Ok(())
+    }
+
+    /// Frees the slot or the run of a block that has ended.
+    ///
+    /// # Safety
+    ///
+    /// The place is that of a live block, which nothing uses any more.
+    pub(crate) unsafe fn end_block(&mut self, place: Place) {
         match place {
             Place::Slot { head, slot, .. } => {
                 let mut live = head.live();
                 live.remove(slot);
                 head.set_live(live);
-                self.relist(head);
+                self.relist_if_due(head, live);
             }
             // SAFETY: the run is a block's, which has just ended.
             Place::Run { head, len } => unsafe { self.runs.give_back(head, len) },
         }
-        Ok(())
+    }
+
+    /// Puts a segment, a slot of which was freed, where it belongs now, if that is another list.
+    #[inline]
+    pub(crate) fn relist_if_due(&mut self, head: LineRef, live: LiveWord) {
+        let kind = head.kind();
+        if kind != Kind::Active && (kind == Kind::Full || live.is_empty()) {
+            self.relist(head);
+        }
     }
 
     /// Puts a segment, a slot of which was freed, where it belongs now.
@@ -305,6 +335,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                     return;
                 }
                 state.segment_count -= 1;
+                if slack::is_sampled::<M>() {
+                    self.fill_run(head);
+                }
                 // SAFETY: no slot of the segment is live, and no list or class refers to it any more.
                 unsafe { self.runs.give_back(head, head.len()) };
             }

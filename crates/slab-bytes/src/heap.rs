@@ -2,20 +2,21 @@
 #![expect(unsafe_code, reason = "hands out raw memory, and implements an unsafe trait")]
 
 use core::alloc::Layout;
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use slab_core::{Checked, Mode, poison};
+use slab_core::{Checked, Mode, Optional, poison};
 use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, Fault, RegionError};
 
 use crate::block::{self, Fitting};
 use crate::class::{GRANULE_BYTES, SizeClass};
 use crate::class_state::{ClassState, ClassStates};
+use crate::hardened::Guard;
 use crate::line::{Kind, Line, LineRef};
 use crate::region::RegionRef;
 use crate::region_set::RegionSet;
 use crate::resize::Keep;
 use crate::runs::RunBins;
+use crate::slack;
 
 /// Fresh granules that are taken into use at a time, at least.
 const ADVANCE_MIN: u32 = 16;
@@ -34,7 +35,7 @@ const RECLAIM_SHARE: usize = 16;
 /// outside the memory that users see. See the [crate documentation](crate) for the design.
 ///
 /// * `M` says how much is checked: [`Unchecked`](slab_core::Unchecked), [`Checked`] (the default)
-///   or [`Hardened`](slab_core::Hardened).
+///   [`Hardened`](slab_core::Hardened) or [`Exhaustive`](slab_core::Exhaustive).
 /// * `PAGE` is the page size of the [`PageAllocator`](slab_traits::PageAllocator) face, a power of
 ///   two from 1024.
 ///
@@ -44,7 +45,8 @@ const RECLAIM_SHARE: usize = 16;
 /// | larger blocks | *O*(1) | |
 /// | any of them before `NoMemory`, or when fresh memory is taken | *O*(classes + regions) | returns unused segments, then looks at 128 free runs at most |
 /// | `dealloc` with many regions | *O*(log regions) expected | *O*(1) in the region used last |
-/// | `Hardened`, any | + *O*(block size) | fills and inspects blocks |
+/// | `Hardened`, any | + *O*(1) | fills and inspects both ends of a block |
+/// | `Exhaustive`, any | + *O*(block size) | fills and inspects blocks |
 ///
 /// # Examples
 ///
@@ -87,7 +89,8 @@ pub struct SlabByteAllocator<M: Mode = Checked, const PAGE: usize = 4096> {
     pub(crate) freed_bytes: usize,
     pub(crate) refused_frees: usize,
     pub(crate) fault: Option<Fault>,
-    mode: PhantomData<M>,
+    /// The quarantine and the secrets of hardened modes.
+    pub(crate) guard: M::IfHardened<Guard>,
 }
 
 // SAFETY: the heap is the only user of its regions, wherever it is sent, and holds no pointer to
@@ -112,7 +115,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             freed_bytes: 0,
             refused_frees: 0,
             fault: None,
-            mode: PhantomData,
+            guard: M::IfHardened::INITIAL,
         }
     }
 
@@ -121,7 +124,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Returns a block without writing its slack. Slow paths are tail calls that return in registers, so that the
     /// fast path needs no stack frame.
     #[inline]
-    fn alloc_block(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
+    pub(crate) fn alloc_block(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         match block::fitting::<M>(layout) {
             Fitting::Class(class) => {
                 let state = &mut self.class_states[class];
@@ -183,7 +186,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     /// Makes a segment of the class with a vacant slot the active one, if there is any: the one that it is, a
     /// partial one or the spare one. *O*(1).
-    fn refill(&mut self, class: SizeClass) -> bool {
+    pub(crate) fn refill(&mut self, class: SizeClass) -> bool {
         let state = &mut self.class_states[class];
         if state.has_vacant() {
             return true;
@@ -206,7 +209,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     ///
     /// Spare segments and cached runs are made free before a shorter segment is taken, and at once in a heap that
     /// is mostly idle: idle memory must not divide the free memory.
-    fn grow(&mut self, class: SizeClass) -> bool {
+    pub(crate) fn grow(&mut self, class: SizeClass) -> bool {
         if self.idle_bytes() > self.used_bytes() {
             self.reclaim();
         }
@@ -232,6 +235,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             // By H2 the line is `Inside` already.
             // SAFETY: within the run just taken.
             unsafe { head.forward(back as usize) }.set_back(back as u8);
+        }
+        if slack::is_sampled::<M>() {
+            self.fill_slots(head, class);
         }
         self.class_states[class].count_segment();
         self.adopt(class, head);
@@ -302,37 +308,6 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         Ok(self.start_of(head))
     }
 
-    /// Returns a block whose slack is poisoned, with the canary in it in `Hardened` mode.
-    ///
-    /// # Errors
-    ///
-    /// As [`alloc`](ByteAllocator::alloc), which is the same.
-    #[cold]
-    #[inline(never)]
-    fn alloc_watched(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
-        let block = self.alloc_block(layout)?;
-        let usable_bytes = self.usable_bytes_at(block.addr().get()).unwrap_or(layout.size());
-        // SAFETY: the block is poisoned, has so many bytes, and is ours until it is returned.
-        match unsafe { block::unpoison_block::<M>(block, layout.size(), usable_bytes) } {
-            Ok(()) => Ok(block),
-            Err(offset) => Err(self.quarantine(block, usable_bytes, offset)),
-        }
-    }
-
-    /// Keeps a block that was written after it was freed out of circulation: it stays taken, and a free of
-    /// it is refused. Stores the fault and returns the error.
-    pub(crate) fn quarantine(
-        &mut self,
-        block: NonNull<u8>,
-        block_bytes: usize,
-        offset: usize,
-    ) -> AllocError {
-        // SAFETY: the block was taken for a request that gets another answer, and is longer than a canary.
-        unsafe { block::quarantine(block, block_bytes) };
-        let address = block.addr().get();
-        self.store(Fault::WrittenAfterFree { address, block_bytes, offset }).into()
-    }
-
     /// Makes all cached memory of an empty heap free, so that it serves what a fresh one serves.
     pub(crate) fn reclaim_if_empty(&mut self) {
         if self.used_bytes() == 0 {
@@ -370,6 +345,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             return Some(head);
         }
         // Memory that was in use before is used again before fresh memory is.
+        if self.empty_quarantine()
+            && let Some(head) = self.carve_run(len, align)
+        {
+            return Some(head);
+        }
         let cached = self.runs.cached_granules() + self.spare_granules;
         if cached > RECLAIM_MIN.max(self.granules_in_use() / RECLAIM_SHARE) {
             self.reclaim();
@@ -412,13 +392,13 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     pub(crate) fn advance(&mut self, region: RegionRef, more: u32) {
         // SAFETY: the callers pass a region of the set and at most its fresh granules, and never zero.
         let head = unsafe { self.regions.advance(region, more) };
-        if block::watches_slack::<M>() {
+        if slack::is_watched::<M>() {
             let start = self.start_of(head);
             let bytes = more as usize * GRANULE_BYTES;
             // SAFETY: the granules are the region's.
             unsafe { poison::allow_access(start, bytes) };
             // SAFETY: the granules are the region's, and were never handed out.
-            unsafe { poison::poison::<M>(start, bytes) };
+            unsafe { slack::mark_fresh::<M>(start, bytes) };
         }
         // SAFETY: the granules are a run that is in no use and in no list yet.
         unsafe { self.runs.release(head, more) };
@@ -473,10 +453,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     /// Returns every unused segment of a class and every cached run
     /// to the free runs, where any class and any large block can have
-    /// them, and returns how many bytes that were. *O*(classes).
+    /// them, and returns how many bytes that were. In hardened modes it empties the quarantine first. *O*(classes).
     ///
     /// An allocation that finds no memory does this by itself before it gives up.
     pub fn reclaim(&mut self) -> usize {
+        self.empty_quarantine();
         let mut reclaimed_bytes = 0;
         let is_idle = self.idle_bytes() > self.used_bytes();
         for state in self.class_states.iter_mut() {
@@ -564,7 +545,9 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     /// after it was freed: it is never handed out, counts as used, and the next request gets other memory.
     #[inline]
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
-        if block::watches_slack::<M>() {
+        if slack::is_sampled::<M>() {
+            self.alloc_sampled(layout)
+        } else if slack::is_watched::<M>() {
             self.alloc_watched(layout)
         } else {
             self.alloc_block(layout)
@@ -639,7 +622,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     /// Returns the bytes of the slot or run in which the block lies, which may be a larger class's;
     /// in builds that watch the slack, the block's own. *O*(log regions) expected.
     unsafe fn usable_size(&self, block: NonNull<u8>, layout: Layout) -> usize {
-        if block::watches_slack::<M>() {
+        if slack::is_watched::<M>() {
             return layout.size();
         }
         self.usable_bytes_at(block.addr().get()).unwrap_or(layout.size())

@@ -51,13 +51,16 @@ mod class_state;
 mod error;
 mod fault;
 mod free;
+mod hardened;
 mod heap;
 mod line;
 mod pages;
+mod quarantine;
 mod region;
 mod region_set;
 mod resize;
 mod runs;
+mod slack;
 mod validate;
 
 /// The examples of the README, compiled with the documentation tests.

@@ -6,10 +6,10 @@ use core::ptr::NonNull;
 use slab_core::Mode;
 use slab_traits::{AllocError, AllocResult, PageAllocator, PageCounts};
 
-use crate::block;
 use crate::class::GRANULE_BYTES;
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
+use crate::slack::{self, Content};
 
 impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Returns the granules of `count` pages.
@@ -28,13 +28,14 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// [`AllocError::Damaged`] if the memory was written after it was freed; it is never handed out then.
     fn hand_out(&mut self, head: LineRef, len: u32) -> AllocResult<NonNull<u8>> {
         let run = self.start_of(head);
-        if block::watches_slack::<M>() {
+        if slack::is_watched::<M>() {
             let bytes = len as usize * GRANULE_BYTES;
             // SAFETY: the run was free, hence poisoned, and is ours until it is returned.
-            if let Err(offset) = unsafe { block::unpoison_block::<M>(run, bytes, bytes) } {
-                // Pages have no canary, by which a free of quarantined memory is refused.
+            let outcome = unsafe { slack::make_accessible::<M>(run, bytes, Content::Unknown) };
+            if let Err(offset) = outcome {
+                // Pages have no canary, by which a free of withheld memory is refused.
                 head.set_kind(Kind::Block);
-                return Err(self.quarantine(run, bytes, offset));
+                return Err(self.withhold(run, bytes, offset));
             }
         }
         Ok(run)
@@ -96,7 +97,13 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
             return Err(AllocError::InvalidParam);
         }
         self.reclaim_if_empty();
-        let head = self.take_run(len, align.max(PAGE), Kind::Pages).ok_or(AllocError::NoMemory)?;
+        let has_quarantined = self.has_quarantined();
+        let mut head = self.take_run(len, align.max(PAGE), Kind::Pages);
+        if head.is_none() && has_quarantined {
+            self.empty_quarantine();
+            head = self.take_run(len, align.max(PAGE), Kind::Pages);
+        }
+        let head = head.ok_or(AllocError::NoMemory)?;
         self.hand_out(head, len)
     }
 
@@ -120,10 +127,10 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
             return Err(self.refuse_pages(address, count));
         }
         let bytes = len as usize * GRANULE_BYTES;
-        if block::watches_slack::<M>() {
+        if slack::is_watched::<M>() {
             let own = self.start_of(head);
             // SAFETY: the caller has given up the run.
-            unsafe { slab_core::poison::poison::<M>(own, bytes) };
+            unsafe { slack::mark_dead::<M>(own, bytes) };
         }
         self.freed_bytes = self.freed_bytes.wrapping_add(bytes);
         // SAFETY: the run was one of pages, which has just ended.
@@ -152,6 +159,7 @@ unsafe impl<M: Mode, const PAGE: usize> PageAllocator for SlabByteAllocator<M, P
         if !align.is_power_of_two() || !start.is_multiple_of(align.max(PAGE)) {
             return Err(AllocError::InvalidParam);
         }
+        self.empty_quarantine();
         self.reclaim();
         self.advance_to(start, len);
         let (head, skip) = self.free_run_over(start).ok_or(AllocError::NoMemory)?;

@@ -12,6 +12,7 @@ use crate::class::{GRANULE_BYTES, SizeClass};
 use crate::free::{Found, Place};
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
+use crate::slack::{self, Content};
 
 /// Where a block may stay that gets another size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         old: Layout,
         new: Layout,
     ) -> Option<(NonNull<u8>, bool)> {
-        if block::watches_slack::<M>() {
+        if slack::is_watched::<M>() {
             return None;
         }
         let view = self.regions.hot();
@@ -121,14 +122,15 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// The block is live and its slack starts at `old.size()`; it has `new_bytes` usable bytes now, of which those beyond
     /// its former ones are usable already, and `new` fits them.
     unsafe fn rewrite_slack(&mut self, found: &Found, old: Layout, new: Layout, new_bytes: usize) {
-        if !block::watches_slack::<M>() {
+        if !slack::is_watched::<M>() {
             return;
         }
         let old_bytes = found.place.usable_bytes();
         // SAFETY: the block's slack starts at `old.size()`.
-        unsafe { block::unpoison_slack(found.block, old.size(), old_bytes) };
+        unsafe { slack::unpoison_slack(found.block, old.size(), old_bytes) };
+        let (secret, size) = (self.secret(), new.size());
         // SAFETY: the block's slack was just unpoisoned, and has `new_bytes`.
-        unsafe { block::rewrite_slack::<M>(found.block, new.size(), old_bytes, new_bytes) };
+        unsafe { slack::rewrite_slack::<M>(secret, found.block, size, old_bytes, new_bytes) };
     }
 
     /// Gives a block the granules behind it, if it is to be longer.
@@ -162,14 +164,15 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if !unsafe { self.runs.extend(head, len, more) } {
             return Err(AllocError::NoMemory);
         }
-        if block::watches_slack::<M>() {
+        if slack::is_watched::<M>() {
             let bytes = more as usize * GRANULE_BYTES;
             // SAFETY: the granules gained follow those of the block.
             let gained = unsafe { found.block.add(len as usize * GRANULE_BYTES) };
             // SAFETY: they were free, hence poisoned.
-            if let Err(offset) = unsafe { block::unpoison_block::<M>(gained, bytes, bytes) } {
+            let outcome = unsafe { slack::make_accessible::<M>(gained, bytes, Content::Unknown) };
+            if let Err(offset) = outcome {
                 self.occupy(behind, more, Kind::Block);
-                return Err(self.quarantine(gained, bytes, offset));
+                return Err(self.withhold(gained, bytes, offset));
             }
         }
         head.edit(|line| line.len = new_len);

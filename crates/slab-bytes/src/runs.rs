@@ -173,7 +173,7 @@ impl RunBins {
     }
 
     /// Returns the cached run of `len` granules that was freed last.
-    fn cached(&self, len: u32) -> Option<LineRef> {
+    pub fn cached(&self, len: u32) -> Option<LineRef> {
         self.cached.get((len as usize).wrapping_sub(1)).copied().flatten()
     }
 

@@ -1,7 +1,7 @@
 //! Walks every invariant of a heap. For tests, and for users who suspect that something wrote where
 //! it should not have.
 
-use slab_core::Mode;
+use slab_core::{Mode, Optional};
 use slab_traits::ByteAllocator;
 
 use crate::class::{GRANULE_BYTES, SizeClass};
@@ -195,6 +195,23 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         expect("cached runs and bins are filed by length", 0, 0, self.runs.misfiled_count())
     }
 
+    fn check_quarantine(&self) -> Result<(), Inconsistency> {
+        let Some(guard) = self.guard.get() else { return Ok(()) };
+        let entries = || guard.quarantine().iter();
+        for entry in entries() {
+            let (head, at) = (entry.head, self.span_of(entry).0);
+            let is_taken = if head.kind().is_segment() {
+                head.live().contains(entry.slot)
+            } else {
+                matches!(head.kind(), Kind::Block | Kind::Borrowed)
+            };
+            expect("a quarantined block is taken", at, 1, usize::from(is_taken))?;
+            let at_start = entries().filter(|other| self.span_of(other).0 == at).count();
+            expect("a block is quarantined once", at, 1, at_start)?;
+        }
+        Ok(())
+    }
+
     fn check_statistics(&self, census: &Census) -> Result<(), Inconsistency> {
         expect("total bytes", 0, census.region_bytes, self.total_bytes)?;
         expect("granules", 0, census.granules, self.granule_total)?;
@@ -213,7 +230,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             census.fresh_regions,
             listed,
         )?;
-        expect("used bytes", 0, census.live_bytes, self.used_bytes())?;
+        let quarantined = self.quarantined_bytes();
+        expect("used bytes", 0, census.live_bytes, self.used_bytes() + quarantined)?;
+        self.check_quarantine()?;
         let sum = self.used_bytes() + self.available_bytes() + self.metadata_bytes();
         expect("used, available and metadata are the total", 0, self.total_bytes(), sum)
     }

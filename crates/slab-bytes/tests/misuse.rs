@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::ptr::NonNull;
 
 use slab_bytes::{Fault, SlabByteAllocator};
-use slab_core::{Checked, Hardened, Mode, Unchecked};
+use slab_core::{Checked, Exhaustive, Hardened, Mode, Unchecked};
 use slab_testkit::{Arena, Misuse, child};
 use slab_traits::{AllocError, BaseAllocator, ByteAllocator, Locked};
 
@@ -101,6 +101,7 @@ fn every_wrong_free_is_refused_by_name() {
         for size in [SMALL, LARGE] {
             refused_and_nothing_changed::<Checked>(misuse, size);
             refused_and_nothing_changed::<Hardened>(misuse, size);
+            refused_and_nothing_changed::<Exhaustive>(misuse, size);
         }
     }
 }
@@ -121,35 +122,218 @@ fn unchecked_refuses_what_lies_in_no_region_and_in_no_large_block() {
     }
 }
 
+/// Writes a byte of a freed block, allocates until a request is refused, and returns whether the refusal names it.
+fn write_after_free_is_found<M: Mode>(size: usize, block_bytes: usize, offset: usize) -> bool {
+    let mut fixture = Fixture::<M>::new();
+    // An empty heap merges what was freed.
+    let _other = fixture.heap.alloc(bytes(SMALL)).expect("room");
+    let block = fixture.heap.alloc(bytes(size)).expect("room");
+    // SAFETY: live, with this layout.
+    unsafe { fixture.heap.try_free(block, bytes(size)) }.expect("live");
+    poke(block, offset);
+    let refusal = (0..2 * REGION_BYTES).find_map(|_| fixture.heap.alloc(bytes(size)).err());
+    fixture.heap.validate().expect("consistent");
+    if refusal != Some(AllocError::Damaged) {
+        return false;
+    }
+    let address = block.addr().get();
+    let written = Fault::WrittenAfterFree { address, block_bytes, offset };
+    assert_eq!(fixture.heap.take_fault(), Some(written));
+    true
+}
+
 #[test]
-fn a_write_after_free_is_found_before_the_memory_is_handed_out_in_hardened_mode() {
+fn a_write_after_free_is_found_before_the_memory_is_handed_out_in_hardened_modes() {
     for offset in [0, 1, 50, 99] {
-        let mut fixture = Fixture::<Hardened>::new();
-        let block = fixture.heap.alloc(bytes(SMALL)).expect("room");
-        // SAFETY: live, with this layout.
-        unsafe { fixture.heap.try_free(block, bytes(SMALL)) }.expect("live");
-        poke(block, offset);
-        let refusal = (0..2 * REGION_BYTES).find_map(|_| fixture.heap.alloc(bytes(SMALL)).err());
-        assert_eq!(refusal, Some(AllocError::Damaged));
-        let address = block.addr().get();
-        let written = Fault::WrittenAfterFree { address, block_bytes: 112, offset };
-        assert_eq!(fixture.heap.take_fault(), Some(written));
-        fixture.heap.validate().expect("consistent");
+        assert!(write_after_free_is_found::<Exhaustive>(SMALL, 112, offset), "{offset}");
+    }
+    for offset in [0, 1, 15, 96, 99, 111] {
+        assert!(write_after_free_is_found::<Hardened>(SMALL, 112, offset), "{offset}");
+    }
+    for offset in [0, 15, 9 * 1024 - 16, 9 * 1024 - 1] {
+        assert!(write_after_free_is_found::<Exhaustive>(LARGE, 9 * 1024, offset), "{offset}");
+        assert!(write_after_free_is_found::<Hardened>(LARGE, 9 * 1024, offset), "{offset}");
+    }
+}
+
+/// What the samples miss.
+#[test]
+fn hardened_mode_does_not_look_at_the_middle_of_a_dead_block() {
+    for offset in [16, 50, 95] {
+        assert!(!write_after_free_is_found::<Hardened>(SMALL, 112, offset), "{offset}");
+    }
+    assert!(!write_after_free_is_found::<Hardened>(LARGE, 9 * 1024, 4000));
+}
+
+/// Changes a byte behind a block and returns the answer to its free.
+fn free_after_overflow<M: Mode>(size: usize, usable: usize, offset: usize) -> Result<(), Fault> {
+    let mut fixture = Fixture::<M>::new();
+    let block = fixture.heap.alloc(bytes(size)).expect("room");
+    let is_canary = M::EXHAUSTIVE || offset < size + 8 || offset >= usable - 8;
+    if is_canary {
+        flip(block, offset)
+    } else {
+        poke(block, offset)
+    };
+    // SAFETY: live, with this layout.
+    let outcome = unsafe { fixture.heap.try_free(block, bytes(size)) };
+    let address = block.addr().get();
+    let expected = Fault::WrittenPastEnd { address, size, offset };
+    assert_eq!(outcome.err().unwrap_or(expected), expected);
+    fixture.heap.validate().expect("consistent");
+    outcome
+}
+
+#[test]
+fn an_overflow_into_the_neighbour_is_found_on_free_in_hardened_modes() {
+    // A slot that the request would fill exactly has room for a canary too.
+    for (size, usable) in [(SMALL, 112), (16, 32), (24, 32), (112, 128), (9 * 1024, 10 * 1024)] {
+        for offset in (size..size + 8).chain(usable - 8..usable) {
+            free_after_overflow::<Hardened>(size, usable, offset).expect_err("an overflow");
+            free_after_overflow::<Exhaustive>(size, usable, offset).expect_err("an overflow");
+        }
+    }
+}
+
+/// What `Hardened` mode misses: a write that skips the first eight bytes behind the block and ends before the last
+/// eight of its slot.
+#[test]
+fn hardened_mode_does_not_look_at_the_middle_of_the_slack() {
+    for offset in [528, 600, 631] {
+        free_after_overflow::<Hardened>(520, 640, offset).expect("missed");
+        free_after_overflow::<Exhaustive>(520, 640, offset).expect_err("an overflow");
     }
 }
 
 #[test]
-fn an_overflow_into_the_neighbour_is_found_on_free_in_hardened_mode() {
-    for offset in [SMALL, SMALL + 7] {
-        let mut fixture = Fixture::<Hardened>::new();
-        let block = fixture.heap.alloc(bytes(SMALL)).expect("room");
-        flip(block, offset);
+fn a_freed_block_is_not_handed_out_before_sixteen_further_frees() {
+    let mut fixture = Fixture::<Hardened>::new();
+    let heap = &mut fixture.heap;
+    let live: Vec<_> = (0..200).map(|_| heap.alloc(bytes(64)).expect("room")).collect();
+    let free = |heap: &mut SlabByteAllocator<Hardened>, block| {
         // SAFETY: live, with this layout.
-        let outcome = unsafe { fixture.heap.try_free(block, bytes(SMALL)) };
-        let address = block.addr().get();
-        assert_eq!(outcome, Err(Fault::WrittenPastEnd { address, size: SMALL, offset }));
-        fixture.heap.validate().expect("consistent");
+        unsafe { heap.try_free(block, bytes(64)) }.expect("live");
+    };
+    // A class that would have to grow gets quarantined memory sooner.
+    live[100..130].iter().for_each(|&block| free(heap, block));
+    heap.reclaim();
+    free(heap, live[0]);
+    for &block in &live[1..16] {
+        let next = heap.alloc(bytes(64)).expect("room");
+        assert_ne!(next, live[0]);
+        free(heap, block);
+        heap.validate().expect("consistent");
     }
+    assert_eq!(heap.quarantined_bytes(), 16 * 80);
+    assert_eq!(heap.used_bytes(), (200 - 30 - 1) * 80);
+    heap.reclaim();
+    assert_eq!(heap.quarantined_bytes(), 0);
+}
+
+#[test]
+fn a_quarantined_block_is_dead() {
+    for size in [SMALL, 1] {
+        let mut fixture = Fixture::<Hardened>::new();
+        let heap = &mut fixture.heap;
+        let _other = heap.alloc(bytes(size)).expect("room");
+        let block = heap.alloc(bytes(size)).expect("room");
+        // SAFETY: live, with this layout.
+        unsafe { heap.try_free(block, bytes(size)) }.expect("live");
+        let block_bytes = heap.quarantined_bytes();
+        assert!(block_bytes > size);
+        let address = block.addr().get();
+        // SAFETY: a checked heap refuses what is not live.
+        let twice = unsafe { heap.try_free(block, bytes(size)) };
+        assert_eq!(twice, Err(Fault::DoubleFree { address, block_bytes }));
+        // SAFETY: a checked heap refuses what is not live.
+        let other_class = unsafe { heap.try_free(block, bytes(size + 1000)) };
+        assert_eq!(other_class, Err(Fault::DoubleFree { address, block_bytes }));
+        // SAFETY: within the region.
+        let inside = unsafe { block.add(8) };
+        // SAFETY: a checked heap refuses what is not live.
+        let interior = unsafe { heap.try_free(inside, bytes(size)) };
+        assert_eq!(interior, Err(Fault::NotLive { address: address + 8 }));
+        // SAFETY: a checked heap refuses what is not live.
+        let resized = unsafe { heap.resize_in_place(block, bytes(size), bytes(size)) };
+        assert_eq!(resized, Err(AllocError::NotAllocated));
+        heap.validate().expect("consistent");
+    }
+}
+
+/// All that fitted fits again.
+#[test]
+fn no_allocation_fails_because_of_the_quarantine() {
+    fn fill<M: Mode>(heap: &mut SlabByteAllocator<M>, size: usize) -> Vec<NonNull<u8>> {
+        std::iter::from_fn(|| heap.alloc(bytes(size)).ok()).collect()
+    }
+    for size in [1, 100, 700, 3000, 5000] {
+        let mut fixture = Fixture::<Hardened>::new();
+        let heap = &mut fixture.heap;
+        let mut live = fill(heap, size);
+        let count = live.len();
+        for round in 0..3 {
+            // One stays, so that the heap is never empty.
+            for block in live.drain(1..) {
+                // SAFETY: live, with this layout.
+                unsafe { heap.try_free(block, bytes(size)) }.expect("live");
+            }
+            heap.validate().expect("consistent");
+            live.extend(fill(heap, size));
+            assert_eq!(live.len(), count, "round {round} of {size} bytes");
+        }
+    }
+}
+
+/// Returns the offsets of the first blocks, and the canary of the first one.
+fn choices<M: Mode>(arena: &Arena, entropy: &[u64]) -> (Vec<usize>, [u8; 8]) {
+    let mut heap = SlabByteAllocator::<M>::new();
+    // SAFETY: the arena outlives the heap and is used through it alone.
+    unsafe { heap.add_region(arena.region()) }.expect("large enough");
+    for &word in entropy {
+        heap.add_entropy(word);
+    }
+    let start = arena.region().cast::<u8>().addr().get();
+    let blocks: Vec<_> = (0..60).map(|_| heap.alloc(bytes(8)).expect("room")).collect();
+    heap.validate().expect("consistent");
+    // SAFETY: the slack of the block, which a hardened heap has initialised.
+    let slack = unsafe { blocks[0].add(8) };
+    // SAFETY: the slack of the block.
+    unsafe { slab_core::poison::allow_access(slack, 8) };
+    // SAFETY: the slack of the block is initialised in hardened modes.
+    let canary = if M::HARDENED { unsafe { slack.cast().read() } } else { [0; 8] };
+    for &block in &blocks {
+        // SAFETY: live, with this layout.
+        unsafe { heap.try_free(block, bytes(8)) }.expect("live");
+    }
+    (blocks.iter().map(|block| block.addr().get() - start).collect(), canary)
+}
+
+#[test]
+fn entropy_decides_which_slot_a_block_gets_and_what_its_canary_is() {
+    let arena = Arena::new(REGION_BYTES, 0);
+    for choices in [choices::<Hardened>, choices::<Exhaustive>] {
+        let (plain, plain_canary) = choices(&arena, &[]);
+        assert!(plain.is_sorted(), "without entropy the lowest slot is taken");
+        let (one, one_canary) = choices(&arena, &[1]);
+        let (other, other_canary) = choices(&arena, &[2]);
+        assert_eq!(choices(&arena, &[1]).0, one, "equal entropy gives equal choices");
+        assert_ne!(choices(&arena, &[1, 0]).0, one);
+        let differ = |a: &[usize], b: &[usize]| a.iter().zip(b).filter(|(a, b)| a != b).count();
+        assert!(differ(&one, &other) > 40 && differ(&one, &plain) > 40);
+        assert!(!one.is_sorted() && !other.is_sorted());
+        assert!(plain_canary != one_canary && one_canary != other_canary);
+    }
+    assert_eq!(choices::<Checked>(&arena, &[1]).0, choices::<Checked>(&arena, &[]).0);
+}
+
+/// Entropy that is given while blocks are live changes no canary.
+#[test]
+fn live_blocks_survive_further_entropy() {
+    let mut fixture = Fixture::<Hardened>::new();
+    let block = fixture.heap.alloc(bytes(SMALL)).expect("room");
+    fixture.heap.add_entropy(7);
+    // SAFETY: live, with this layout.
+    unsafe { fixture.heap.try_free(block, bytes(SMALL)) }.expect("its canary is intact");
 }
 
 /// `Checked` does not look at user memory. Writes there damage other users, never the heap.

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "implements an unsafe trait of the test kit")]
 
 use proptest::prelude::*;
-use slab_core::{Checked, Hardened, Mode, Unchecked};
+use slab_core::{Checked, Exhaustive, Hardened, Mode, Unchecked};
 use slab_testkit::{Arena, Op, Report, check};
 
 mod subject;
@@ -37,6 +37,11 @@ proptest! {
     #[test]
     fn hardened(ops in Op::strategy(400), seed in 0usize..100_000) {
         prop_assert!(run::<Hardened>(&ops, seed).validated > 0);
+    }
+
+    #[test]
+    fn exhaustive(ops in Op::strategy(400), seed in 0usize..100_000) {
+        prop_assert!(run::<Exhaustive>(&ops, seed).validated > 0);
     }
 
     #[test]

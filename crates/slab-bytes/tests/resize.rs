@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 
 use allocator_api2::vec::Vec;
 use slab_bytes::{Fault, SlabByteAllocator};
-use slab_core::{Checked, Hardened, Mode, Unchecked};
+use slab_core::{Checked, Exhaustive, Hardened, Mode, Unchecked};
 use slab_testkit::Arena;
 use slab_traits::{AllocError, AllocResult, BaseAllocator, ByteAllocator, Local};
 
@@ -287,7 +287,7 @@ fn a_vector_becomes_a_boxed_slice_in_a_full_heap() {
 #[test]
 fn a_block_does_not_grow_into_memory_that_was_written_after_it_was_freed() {
     let arena = Arena::new(64 * KIB, 0);
-    let mut heap = heap_over::<Hardened>(&arena);
+    let mut heap = heap_over::<Exhaustive>(&arena);
     let (short, long) = (bytes(9 * KIB), bytes(17 * KIB));
     let block = heap.alloc(short).expect("room");
     // SAFETY: so many bytes.

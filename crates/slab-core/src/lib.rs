@@ -48,7 +48,9 @@ pub use free_list::{CorruptLink, FreeList, SlotIndex, SlotSpace};
 pub use inconsistency::Inconsistency;
 pub use live_map::{LiveMap, LiveSlots};
 pub use mix::mix64;
-pub use mode::{Checked, Hardened, Mode, Tracking, Unchecked};
+pub use mode::{
+    Absent, Checked, Exhaustive, Hardened, Initial, Mode, Optional, Present, Tracking, Unchecked,
+};
 pub use on_drop::OnDrop;
 pub use slot_word::{LiveWord, VacantWord};
 pub use slots::{

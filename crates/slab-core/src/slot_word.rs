@@ -48,6 +48,21 @@ impl VacantWord {
         Some(slot)
     }
 
+    /// Removes and returns the lowest vacant slot from `from` on, or the lowest of all if there is none.
+    /// *O*(1).
+    ///
+    /// With an unpredictable `from` the slot is unpredictable.
+    #[inline]
+    pub const fn take_from(&mut self, from: u32) -> Option<u32> {
+        let from_on = Self(self.0 & (u64::MAX << (from % u64::BITS)));
+        let slot = if from_on.is_empty() { self.0 } else { from_on.0 }.trailing_zeros();
+        if self.is_empty() {
+            return None;
+        }
+        self.0 &= !bit(slot);
+        Some(slot)
+    }
+
     /// Returns whether a slot is vacant. *O*(1).
     #[inline]
     pub const fn contains(self, slot: u32) -> bool {
@@ -98,6 +113,17 @@ impl LiveWord {
     #[inline]
     pub const fn take(&mut self, slots: VacantWord) -> Option<u32> {
         let slot = VacantWord(slots.0 & !self.0).take();
+        if let Some(slot) = slot {
+            self.0 |= bit(slot);
+        }
+        slot
+    }
+
+    /// Makes the lowest slot of `slots` from `from` on that is not live live, or the lowest of all if there is none,
+    /// and returns it. *O*(1).
+    #[inline]
+    pub const fn take_from(&mut self, slots: VacantWord, from: u32) -> Option<u32> {
+        let slot = VacantWord(slots.0 & !self.0).take_from(from);
         if let Some(slot) = slot {
             self.0 |= bit(slot);
         }
@@ -173,6 +199,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_slot_is_taken_from_a_place_on_or_else_from_the_start() {
+        let mut word = VacantWord::new(5);
+        assert_eq!(word.take_from(3), Some(3));
+        assert_eq!(word.take_from(3), Some(4));
+        assert_eq!(word.take_from(3), Some(0));
+        assert_eq!(word.take_from(64 + 2), Some(2));
+        assert_eq!(word.take_from(63), Some(1));
+        assert_eq!(word.take_from(0), None);
+    }
+
     /// The same in a build that checks for overflow and in one that does not.
     #[test]
     fn a_count_above_the_slots_of_a_word_counts_as_all() {
@@ -203,6 +240,9 @@ mod tests {
             assert!(before.without(VacantWord::new(count)).is_empty());
             assert_eq!(live.take(VacantWord::new(count)), Some(count - 1));
             assert_eq!((live, live.take(VacantWord::new(count))), (before, None), "all are live");
+            assert_eq!(live.take_from(VacantWord::new(count), 0), None);
+            assert!(live.remove(0));
+            assert_eq!(live.take_from(VacantWord::new(count), count / 2), Some(0));
         }
     }
 }
