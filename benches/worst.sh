@@ -7,7 +7,7 @@
 #   aligned  2000 bytes at a multiple of 2048               merge    a free between two holes
 #   unaligned  6000 bytes at a multiple of half a mebibyte, where no hole lies
 #   refused  a kibibyte more than any hole, in holes of 72 KiB, which share a bin with the request
-# slab-bytes looks at no more than 256 holes before it refuses.
+# slab-bytes looks at no more than 32 holes before it refuses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet --release -p slab-benches --example worst

@@ -15,7 +15,7 @@ use crate::line::{Kind, Line, LineRef};
 use crate::region::RegionRef;
 use crate::region_set::RegionSet;
 use crate::resize::Keep;
-use crate::runs::RunBins;
+use crate::runs::{RunBins, SCAN_MAX};
 use crate::slack;
 
 /// Fresh granules that are taken into use at a time, at least.
@@ -43,7 +43,7 @@ const RECLAIM_SHARE: usize = 16;
 /// |---|---|---|
 /// | `alloc`, `dealloc` to 4096 bytes | *O*(1) | looks at no user memory |
 /// | larger blocks | *O*(1) | |
-/// | any of them before `NoMemory`, or when fresh memory is taken | *O*(classes + regions) | returns unused segments, then looks at 128 free runs at most |
+/// | any of them before `NoMemory`, or when fresh memory is taken | *O*(classes + regions) | returns unused segments, then looks at 32 free runs at most |
 /// | `dealloc` with many regions | *O*(log regions) expected | *O*(1) in the region used last |
 /// | `Hardened`, any | + *O*(1) | fills and inspects both ends of a block |
 /// | `Exhaustive`, any | + *O*(block size) | fills and inspects blocks |
@@ -227,7 +227,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     fn carve_segment(&mut self, class: SizeClass, len: u32) -> bool {
-        let Some(head) = self.runs.take_cached(len).or_else(|| self.find_run(len, 1)) else {
+        let Some(head) = self.runs.take_cached(len).or_else(|| self.find_run(len, 1, 0)) else {
             return false;
         };
         head.set(Line::segment(class, len));
@@ -269,7 +269,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Returns a block that is a run, of the free ones.
     #[inline(never)]
     fn alloc_run_free(&mut self, len: u32, align: usize) -> AllocResult<NonNull<u8>> {
-        let Some(head) = self.runs.take_free(len) else { return self.alloc_run_slow(len, align) };
+        let Some(head) = self.runs.take_free(len, 0) else {
+            return self.alloc_run_slow(len, align);
+        };
         self.occupy(head, len, Kind::Block);
         self.block_at(head)
     }
@@ -319,12 +321,12 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     #[cold]
     #[inline(never)]
     pub(crate) fn take_run(&mut self, len: u32, align: usize, kind: Kind) -> Option<LineRef> {
-        let mut head = self.find_run(len, align);
-        if head.is_none() && self.reclaim() > 0 {
-            head = self.find_run(len, align);
-        }
-        self.occupy(head?, len, kind);
-        head
+        let head = self.find_run(len, align, 0).or_else(|| {
+            self.reclaim();
+            self.find_run(len, align, SCAN_MAX)
+        })?;
+        self.occupy(head, len, kind);
+        Some(head)
     }
 
     /// Makes a run just carved the head of a block or of pages.
@@ -339,21 +341,22 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         self.granule_total - self.regions.fresh_granules()
     }
 
-    /// Carves a run out of the free ones, if need be after taking fresh granules into use.
-    fn find_run(&mut self, len: u32, align: usize) -> Option<LineRef> {
-        if let Some(head) = self.carve_run(len, align) {
+    /// Carves a run out of the free ones, if need be after taking fresh granules into use. Where the free runs are not
+    /// ordered by length, so many are looked at that may be long enough by chance.
+    fn find_run(&mut self, len: u32, align: usize, scan_max: usize) -> Option<LineRef> {
+        if let Some(head) = self.carve_run(len, align, scan_max) {
             return Some(head);
         }
         // Memory that was in use before is used again before fresh memory is.
         if self.empty_quarantine()
-            && let Some(head) = self.carve_run(len, align)
+            && let Some(head) = self.carve_run(len, align, scan_max)
         {
             return Some(head);
         }
         let cached = self.runs.cached_granules() + self.spare_granules;
         if cached > RECLAIM_MIN.max(self.granules_in_use() / RECLAIM_SHARE) {
             self.reclaim();
-            if let Some(head) = self.carve_run(len, align) {
+            if let Some(head) = self.carve_run(len, align, scan_max) {
                 return Some(head);
             }
         }
@@ -423,9 +426,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     /// Carves a run out of the free ones.
-    fn carve_run(&mut self, len: u32, align: usize) -> Option<LineRef> {
+    fn carve_run(&mut self, len: u32, align: usize, scan_max: usize) -> Option<LineRef> {
         if align <= GRANULE_BYTES {
-            return self.runs.take_free(len);
+            return self.runs.take_free(len, scan_max);
         }
         let slack = u32::try_from(align / GRANULE_BYTES - 1).ok()?;
         let sure_len = len.checked_add(slack)?;
@@ -440,7 +443,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             (needed <= head.len() as usize).then_some(skip as u32)
         };
         // SAFETY: `place` answers only what the run has room for.
-        unsafe { self.runs.take_placed(len, sure_len, place) }
+        unsafe { self.runs.take_placed(len, sure_len, scan_max, place) }
     }
 
     /// Returns the first byte of the granule that a line describes.
@@ -484,7 +487,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     /// Returns the bytes of the largest block at an alignment to 16 that can be had without
-    /// reclaiming anything; 0 if there is none. *O*(classes + regions), and at most 128 free runs are looked at.
+    /// reclaiming anything; 0 if there is none. *O*(classes + regions), and at most 32 free runs are looked at.
     pub fn largest_free(&self) -> usize {
         // SAFETY: the line behind the last granule in use.
         let before = |region: RegionRef| unsafe { self.runs.free_before(region.frontier()) };

@@ -16,7 +16,7 @@ const EXACT_LEN_MAX: u32 = 64;
 /// Runs that are looked at, at most, before a request is refused: those of the request's own bin,
 /// which holds lengths up to a quarter longer, and for large alignments those of the bins up to the
 /// one that is sure to serve. The rest of them may hold a run that fits; a bound was worth more.
-const SCAN_MAX: usize = 128;
+pub const SCAN_MAX: usize = 32;
 
 /// Runs up to this length, and the segments of small blocks among them, are cut from the far end of a
 /// free run, longer ones from the near end: small runs that stay do not divide the free memory that large
@@ -191,15 +191,15 @@ impl RunBins {
         Some(run)
     }
 
-    /// Takes a run of `len` granules out of the free ones. *O*(1); before `None` is returned [`SCAN_MAX`] runs are
+    /// Takes a run of `len` granules out of the free ones. *O*(1); before `None` is returned `scan_max` runs are
     /// looked at.
     #[inline]
-    pub fn take_free(&mut self, len: u32) -> Option<LineRef> {
+    pub fn take_free(&mut self, len: u32, scan_max: usize) -> Option<LineRef> {
         let head = if len <= EXACT_LEN_MAX {
             // Every run of these bins is long enough.
             self.bins[self.occupied_from(len as usize)?].first()?
         } else {
-            self.find(len, len, |head| (head.len() >= len).then_some(0))?.0
+            self.find(len, len, scan_max, |head| (head.len() >= len).then_some(0))?.0
         };
         let run_len = head.len();
         // SAFETY: at worst the closing edge.
@@ -211,7 +211,7 @@ impl RunBins {
 
     /// Takes a run of `len` granules at a place that `place` chooses: it gets the head of a free run
     /// and answers how many granules to skip there, or `None` if the run does not serve. Any run of
-    /// `sure_len` has to serve. *O*(1); before `None` is returned [`SCAN_MAX`] runs from `len` on are
+    /// `sure_len` has to serve. *O*(1); before `None` is returned `scan_max` runs from `len` on are
     /// looked at.
     ///
     /// # Safety
@@ -221,9 +221,10 @@ impl RunBins {
         &mut self,
         len: u32,
         sure_len: u32,
+        scan_max: usize,
         place: impl Fn(LineRef) -> Option<u32>,
     ) -> Option<LineRef> {
-        let (head, skip) = self.find(len, sure_len, place)?;
+        let (head, skip) = self.find(len, sure_len, scan_max, place)?;
         // SAFETY: the run is free, and the caller guarantees that it reaches far enough.
         Some(unsafe { self.carve(head, skip, len) })
     }
@@ -232,6 +233,7 @@ impl RunBins {
         &self,
         len: u32,
         sure_len: u32,
+        scan_max: usize,
         place: impl Fn(LineRef) -> Option<u32>,
     ) -> Option<(LineRef, u32)> {
         let served = |head: LineRef| place(head).map(|skip| (head, skip));
@@ -246,7 +248,7 @@ impl RunBins {
             }
         }
         // Bins from `sure_len` on are empty; what is left may hold a run that fits by chance.
-        let mut left = SCAN_MAX;
+        let mut left = scan_max;
         let mut next = self.occupied_from(bin_of(len));
         while let Some(bin) = next {
             for head in self.bins[bin].iter() {
