@@ -40,6 +40,8 @@ enum Left {
     /// Everything: the block is a run with this head, so many bytes behind which the address lies, or refused.
     Run(LineRef, usize),
     /// Everything: the block lies in another region, or is refused.
+    Elsewhere,
+    /// Everything: the block is refused, or a larger slot than its layout needs.
     All,
 }
 
@@ -85,7 +87,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if slack::is_watched::<M>() {
             return Left::All;
         }
-        let Some(offset) = self.regions.hot().offset_of(address) else { return Left::All };
+        let Some(offset) = self.regions.hot().offset_of(address) else { return Left::Elsewhere };
         let (head, offset) = Self::line_over(self.regions.hot(), offset);
         let kind = head.kind();
         if !kind.is_segment() {
@@ -129,8 +131,33 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 self.free_run_or_count(address, layout, head, offset)
             },
             // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
+            Left::Elsewhere => unsafe { self.free_elsewhere_or_count(address, layout) },
+            // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
             Left::All => unsafe { self.free_slow_or_count(address, layout) },
         }
+    }
+
+    /// Takes a block back that lies in another region than the one used last, and counts a refusal.
+    ///
+    /// # Safety
+    ///
+    /// As [`try_free`](Self::try_free).
+    #[inline(never)]
+    unsafe fn free_elsewhere_or_count(&mut self, address: usize, layout: Layout) {
+        // The region of the address is the one used last from now on.
+        if self.regions.locate(address).is_some() {
+            match self.free_fast(address, layout) {
+                Left::Nothing => return,
+                Left::Relist(head) => return self.relist(head),
+                Left::Run(head, offset) => {
+                    // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
+                    return unsafe { self.free_run_or_count(address, layout, head, offset) };
+                }
+                Left::Elsewhere | Left::All => {}
+            }
+        }
+        // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
+        unsafe { self.free_slow_or_count(address, layout) };
     }
 
     /// Takes a block back that is a run in the region used last, and counts a refusal.
@@ -251,7 +278,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 Ok(())
             }
             // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
-            Left::Run(..) | Left::All => unsafe { self.free_slow(address, layout) },
+            Left::Run(..) | Left::Elsewhere | Left::All => unsafe {
+                self.free_slow(address, layout)
+            },
         }
     }
 

@@ -149,12 +149,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     fn alloc_slot_partial(&mut self, class: SizeClass, align: usize) -> AllocResult<NonNull<u8>> {
         let state = &mut self.class_states[class];
         let Some(segment) = state.partial.pop() else { return self.alloc_slot_slow(class, align) };
-        let Some(granule) = self.regions.hot().granule_of(segment) else {
-            state.partial.push(segment);
-            return self.alloc_slot_slow(class, align);
-        };
-        // SAFETY: a granule of the region used last.
-        let start = unsafe { self.regions.hot().granule_start(granule) };
+        let (view, granule) = self.regions.granule_of(segment);
+        // SAFETY: the set returned a granule of this region.
+        let start = unsafe { view.granule_start(granule) };
         // SAFETY: the segment is of this class, starts there, and is in no list.
         unsafe { state.adopt(segment, start) };
         let slot = state.take().ok_or(AllocError::NoMemory)?;

@@ -1,14 +1,21 @@
-//! All regions of an allocator, found by address: a treap whose links lie in the region headers,
-//! so that any number of regions takes no further memory, and the region used last, which
-//! answers most look-ups.
+//! All regions of an allocator, found by address. The region used last answers most look-ups, a sorted table
+//! the others of an allocator with few regions. With more, there is a treap whose links lie in the region headers, so that
+//! any number of regions takes no further memory.
 #![expect(unsafe_code, reason = "takes fresh granules of a region into use")]
 
 use crate::line::LineRef;
 use crate::region::{RegionRef, View};
 
+/// Regions that the table holds: a power of two. ArceOS's heap grows to ten.
+const FEW: usize = 16;
+
 #[derive(Debug)]
 pub struct RegionSet {
     root: Option<RegionRef>,
+    /// Where the regions start, in order, as long as there are at most [`FEW`]; `usize::MAX` behind the last.
+    starts: [usize; FEW],
+    few: [Option<RegionRef>; FEW],
+    count: usize,
     hot: View,
     /// The regions that have fresh granules, newest first.
     first_fresh: Option<RegionRef>,
@@ -18,7 +25,15 @@ pub struct RegionSet {
 
 impl RegionSet {
     pub const fn new() -> Self {
-        Self { root: None, hot: View::EMPTY, first_fresh: None, fresh_granules: 0 }
+        Self {
+            root: None,
+            starts: [usize::MAX; FEW],
+            few: [None; FEW],
+            count: 0,
+            hot: View::EMPTY,
+            first_fresh: None,
+            fresh_granules: 0,
+        }
     }
 
     /// Returns the region that shares bytes with `size` bytes from `start`, if one does.
@@ -41,6 +56,13 @@ impl RegionSet {
     /// Adds a region that overlaps none of the set. *O*(log regions) expected.
     pub fn insert(&mut self, region: RegionRef) {
         self.root = Some(insert(self.root, region));
+        if self.count < FEW {
+            let at = self.starts[..self.count].partition_point(|&start| start < region.start());
+            self.starts[at..=self.count].rotate_right(1);
+            self.few[at..=self.count].rotate_right(1);
+            (self.starts[at], self.few[at]) = (region.start(), Some(region));
+        }
+        self.count += 1;
         self.hot = region.view();
         region.set_next_fresh(self.first_fresh);
         self.first_fresh = Some(region);
@@ -86,7 +108,7 @@ impl RegionSet {
 
     /// Returns the region to which an address belongs.
     pub fn region_at(&self, address: usize) -> Option<RegionRef> {
-        self.find(address)
+        self.find(address).filter(|region| address.wrapping_sub(region.start()) < region.size())
     }
 
     /// Returns the region used last.
@@ -105,7 +127,7 @@ impl RegionSet {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn locate_slow(&mut self, address: usize) -> Option<(View, usize)> {
         let found = self.look_up(address)?;
         self.hot = found.0;
@@ -135,8 +157,21 @@ impl RegionSet {
         Some((view, view.offset_of(address)?))
     }
 
+    /// Returns the region that an address lies in, or, with few regions, in or behind. *O*(1) with few regions, else
+    /// *O*(log regions) expected.
     fn find(&self, address: usize) -> Option<RegionRef> {
-        self.overlapping(address, 1)
+        if self.count > FEW {
+            return self.overlapping(address, 1);
+        }
+        let mut at = 0;
+        let mut half = FEW / 2;
+        while half > 0 {
+            if self.starts[(at + half) % FEW] <= address {
+                at += half;
+            }
+            half /= 2;
+        }
+        self.few[at % FEW]
     }
 
     /// Calls `action` with each region, lowest address first.

@@ -52,6 +52,38 @@ fn no_order_of_insertion_makes_a_deep_tree() {
     }
 }
 
+/// The table serves as many regions as it holds, the tree any further ones, and neither finds a region elsewhere.
+#[test]
+fn a_region_is_found_at_its_edges_and_not_beside_them() {
+    let (bytes, distance) = (3 * GRANULE_BYTES, 4 * GRANULE_BYTES);
+    for count in [1, 2, 3, FEW - 1, FEW, FEW + 1, FEW + 2] {
+        // A step that divides the count would meet some places twice and others never.
+        for step in [1, 5, 7].into_iter().filter(|&step| step == 1 || count % step != 0) {
+            let arena = Arena::new((count + 1) * distance, 0);
+            let start = arena.region().cast::<u8>().addr().get();
+            let mut set = RegionSet::new();
+            for nth in 0..count {
+                let at = (nth * step % count) * distance;
+                // SAFETY: within the arena.
+                let part = unsafe { arena.region().cast::<u8>().add(at + GRANULE_BYTES) };
+                let part = NonNull::slice_from_raw_parts(part, bytes);
+                // SAFETY: the arena outlives the set and is used through it alone.
+                set.insert(unsafe { RegionRef::create(part) }.expect("large enough"));
+            }
+            assert_eq!(set.region_at(0), None);
+            assert_eq!(set.region_at(usize::MAX), None);
+            for nth in 0..count {
+                let first = start + nth * distance + GRANULE_BYTES;
+                let found = |at: usize| set.region_at(at).map(RegionRef::start);
+                assert_eq!(found(first - 1), None, "{count} {step} {nth}");
+                assert_eq!(found(first), Some(first), "{count} {step} {nth}");
+                assert_eq!(found(first + bytes - 1), Some(first), "{count} {step} {nth}");
+                assert_eq!(found(first + bytes), None, "{count} {step} {nth}");
+            }
+        }
+    }
+}
+
 #[test]
 fn regions_at_equal_distances_are_as_often_in_order_as_not() {
     for distance in [0x1038, 0x10_0000, 0x12_5000, 0x22_D000] {
