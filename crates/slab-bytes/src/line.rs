@@ -74,8 +74,10 @@ impl Kind {
 /// - **H4 (slots)**: in a segment, `live` has bits below the slot count only; a bit is set exactly
 ///   while its slot is live. A `Partial` segment has some bits set, but
 ///   not all; a `Full` one has all, a `Spare` one none.
+/// It has the same size on all machines, so that granules lie at the same offsets. On 32 bits that costs 0.8 % of a
+/// region.
 #[derive(Debug, Clone, Copy, Default)]
-#[repr(C)]
+#[repr(C, align(32))]
 pub struct Line {
     /// Segments: slots that are live.
     pub live: LiveWord,
@@ -93,6 +95,8 @@ pub struct Line {
     /// Granules back to the head of the segment.
     pub back: u8,
 }
+
+const _: () = assert!(size_of::<Line>() == 32);
 
 /// A segment's slot count, and whether smaller classes have borrowed from it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

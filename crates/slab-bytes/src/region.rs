@@ -74,10 +74,10 @@ impl Plan {
     }
 }
 
-/// The header of a region, written into the region itself. It is aligned for the lines behind it,
-/// also where a `u64` is aligned beyond a pointer.
+/// The header of a region, written into the region itself, aligned for the lines behind it. It has the same size
+/// on all machines, so that granules lie at the same offsets.
 #[derive(Debug, Clone, Copy)]
-#[repr(align(8))]
+#[repr(align(32))]
 struct Region {
     /// All that was given.
     start: NonNull<u8>,
@@ -95,6 +95,7 @@ struct Region {
 }
 
 const _: () = assert!(align_of::<Region>().is_multiple_of(align_of::<Line>()));
+const _: () = assert!(size_of::<Region>() == 64);
 
 /// A region that an allocator owns.
 ///
