@@ -99,11 +99,7 @@ mod small_page;
 // runs of pages, in a tree.
 mod space;
 
-// The byte face: pointers into regions.
-mod bytes;
-
-// The id face:
-// the record of an index;
+// The record of an index;
 mod record;
 // memory from a source, and tapes that keep old values for a rollback;
 mod memory;
@@ -134,7 +130,6 @@ mod snapshot;
 mod rollback;
 
 pub use allocator::{BinnedAllocator, BlockAllocator, FingerprintedAllocator};
-pub use bytes::BinnedByteAllocator;
 pub use classes::SizeClasses;
 pub use config::{ALIGN_MAX, BLOCK_BYTES_MAX, Config};
 pub use error::{BinnedError, Inconsistency};
@@ -155,6 +150,28 @@ pub use replay::ReplayError;
 pub use rollback::{Checkpoint, Rewindable, RollbackAllocator, RollbackError};
 #[cfg(feature = "alloc")]
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot, SnapshotError};
+
+/// The deterministic allocator over raw memory regions: the byte heap of `slab-bytes`. The same operations give blocks at
+/// the same offsets, on every machine, for regions of equal sizes at addresses that are equal modulo the
+/// largest alignment asked for.
+///
+/// # Examples
+///
+/// ```
+/// use core::alloc::Layout;
+/// use core::ptr::NonNull;
+/// use slab_binned::BinnedByteAllocator;
+/// use slab_traits::{BaseAllocator, ByteAllocator};
+///
+/// let mut memory = vec![0_u64; 8192];
+/// let first = NonNull::from(&mut memory[0]).cast::<u8>();
+/// let mut heap = BinnedByteAllocator::new();
+/// // SAFETY: the vector outlives the heap and is used through it alone.
+/// unsafe { heap.add_region(NonNull::slice_from_raw_parts(first, 65_536)) }?;
+/// let block = heap.alloc(Layout::new::<[u64; 5]>()).expect("48 bytes of 64 KiB");
+/// # Ok::<(), slab_traits::RegionError>(())
+/// ```
+pub type BinnedByteAllocator = slab_bytes::SlabByteAllocator;
 
 /// The examples of the README, run with the documentation tests.
 #[cfg(doctest)]

@@ -61,7 +61,8 @@ impl Kind {
     }
 }
 
-/// The header of a granule. A zeroed line is a valid one of kind `Inside`.
+/// The header of a granule. A zeroed line is a valid one of kind `Inside`. It has the same size on all machines, so that
+/// granules lie at the same offsets; on 32 bits that costs 0.8 % of a region.
 ///
 /// # Invariants
 ///
@@ -74,8 +75,6 @@ impl Kind {
 /// - **H4 (slots)**: in a segment, `live` has bits below the slot count only; a bit is set exactly
 ///   while its slot is live. A `Partial` segment has some bits set, but
 ///   not all; a `Full` one has all, a `Spare` one none.
-/// It has the same size on all machines, so that granules lie at the same offsets. On 32 bits that costs 0.8 % of a
-/// region.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(32))]
 pub struct Line {

@@ -87,69 +87,6 @@ impl Runs {
         Some(first)
     }
 
-    /// As [`take`](Self::take), from the first page of a run on that is aligned as wanted; `skip` says how
-    /// many of its pages lie before that, at most `slack`. The shortest run is taken that is long enough
-    /// wherever it starts; if there is none, the shortest in which an aligned page happens to start early
-    /// enough. *O*(log runs), and *O*(runs) in the second case.
-    pub fn take_placed<L: Lines>(
-        &mut self,
-        lines: &mut L,
-        len: u32,
-        slack: u32,
-        skip: impl Fn(&L, u32) -> usize,
-    ) -> Option<u32> {
-        let root = self.root;
-        let (run, run_len) = self.visit(lines, |visit| {
-            let sure = visit.best_fit(root, len.saturating_add(slack));
-            sure.map(|fit| (fit.first, fit.len)).or_else(|| {
-                visit.best_fit_where(root, len, |lines, run, run_len| {
-                    skip(lines, run) <= (run_len - len) as usize
-                })
-            })
-        })?;
-        let before = skip(lines, run) as u32;
-        let (first, behind) = (run + before, run_len - before - len);
-        self.remove(lines, run, run_len);
-        if before > 0 {
-            self.insert(lines, run, before);
-        }
-        if behind > 0 {
-            self.insert(lines, first + len, behind);
-        }
-        self.mark(lines, first, len, Kind::Taken);
-        Some(first)
-    }
-
-    /// Cuts a taken run at its end.
-    pub fn shorten(&mut self, lines: &mut impl Lines, first: u32, len: u32, new_len: u32) {
-        self.mark(lines, first, new_len, Kind::Taken);
-        self.release(lines, first + new_len, len - new_len);
-    }
-
-    /// Lengthens a taken run by the pages behind it, if they are free.
-    pub fn lengthen(&mut self, lines: &mut impl Lines, first: u32, len: u32, new_len: u32) -> bool {
-        let behind = self.visit(lines, |visit| visit.line(first + len));
-        if behind.kind != Kind::Free || behind.len < new_len - len {
-            return false;
-        }
-        self.remove(lines, first + len, behind.len);
-        if behind.len > new_len - len {
-            self.insert(lines, first + new_len, behind.len - (new_len - len));
-        }
-        self.mark(lines, first, new_len, Kind::Taken);
-        true
-    }
-
-    /// Returns the pages of the longest run. *O*(log runs).
-    pub fn longest(&self, lines: &impl Lines) -> u32 {
-        let (mut at, mut longest) = (self.root, 0);
-        while at != NONE {
-            let line = lines.line(at);
-            (at, longest) = (line.right, line.len);
-        }
-        longest
-    }
-
     /// Writes what the ends of a run say.
     pub fn mark(&mut self, lines: &mut impl Lines, first: u32, len: u32, kind: Kind) {
         self.mark_end(lines, first, len, kind);
@@ -318,47 +255,12 @@ mod tests {
         for _ in 0..rounds {
             let len = 1 + random(9) * random(3);
             match random(8) {
-                0..=2 => {
+                0..=4 => {
                     let first = runs.take(&mut lines, len);
                     assert_eq!(first, model.best(len));
                     if let Some(first) = first {
                         model.0[first as usize..(first + len) as usize].fill(false);
                         taken.push((first, len));
-                    }
-                }
-                3 => {
-                    let align = 1 << random(4);
-                    let skip = |_: &Vec<Line>, first: u32| (first.wrapping_neg() % align) as usize;
-                    let best = model.best(len + align - 1).or_else(|| {
-                        let fits =
-                            |run: &(u32, u32)| run.1.next_multiple_of(align) + len <= run.1 + run.0;
-                        model.runs().into_iter().filter(fits).min().map(|run| run.1)
-                    });
-                    let first = runs.take_placed(&mut lines, len, align - 1, skip);
-                    assert_eq!(first, best.map(|first| first.next_multiple_of(align)));
-                    if let Some(first) = first {
-                        model.0[first as usize..(first + len) as usize].fill(false);
-                        taken.push((first, len));
-                    }
-                }
-                4 if !taken.is_empty() => {
-                    let which = random(taken.len() as u32) as usize;
-                    let (first, old) = taken[which];
-                    let free = (old..).take_while(|&by| model.0[(first + by) as usize]).count();
-                    let fits = old as usize + free >= (old + len) as usize;
-                    assert_eq!(runs.lengthen(&mut lines, first, old, old + len), fits);
-                    if fits {
-                        model.0[(first + old) as usize..(first + old + len) as usize].fill(false);
-                        taken[which].1 += len;
-                    }
-                }
-                5 if !taken.is_empty() => {
-                    let which = random(taken.len() as u32) as usize;
-                    let (first, old) = taken[which];
-                    if len < old {
-                        runs.shorten(&mut lines, first, old, len);
-                        model.0[(first + len) as usize..(first + old) as usize].fill(true);
-                        taken[which].1 = len;
                     }
                 }
                 _ if !taken.is_empty() => {
@@ -374,7 +276,6 @@ mod tests {
             let most = 20 * (height + 2) + u64::from(runs.run_count());
             assert!(steps <= most, "{steps} steps in a tree {height} high");
             assert_eq!(runs.run_count() as usize, model.runs().len());
-            assert_eq!(runs.longest(&lines), model.runs().iter().max().map_or(0, |run| run.0));
         }
     }
 }

@@ -105,34 +105,6 @@ impl<L: Lines> Visit<'_, L> {
         best
     }
 
-    /// Returns the shortest run of at least `len` pages for which more holds, the lowest of several, and its
-    /// length. *O*(runs).
-    pub fn best_fit_where(
-        &mut self,
-        root: u32,
-        len: u32,
-        holds: impl Fn(&L, u32, u32) -> bool,
-    ) -> Option<(u32, u32)> {
-        let (mut path, mut at) = (Path::new(), root);
-        loop {
-            while at != NONE {
-                let line = self.line(at);
-                if line.len >= len {
-                    path.push(at);
-                    at = line.left;
-                } else {
-                    at = line.right;
-                }
-            }
-            let first = path.pop()?;
-            let line = self.line(first);
-            if holds(self.lines, first, line.len) {
-                return Some((first, line.len));
-            }
-            at = line.right;
-        }
-    }
-
     /// Makes a run a node of the tree, writes its first line, and returns the new root.
     pub fn insert(&mut self, root: u32, run: u32, len: u32) -> u32 {
         let (mut path, mut at) = (Path::new(), root);
