@@ -18,6 +18,8 @@ const CELL: &str = "SLAB_CELL";
 /// The variable with the emulator that runs programs of another machine, and its arguments. Cargo's runner starts
 /// the parent only.
 const RUNNER: &str = "SLAB_RUNNER";
+/// The variable that is set where programs run slowly, under a sanitizer, so that children may take longer.
+const SLOW: &str = "SLAB_SLOW";
 /// The lines that a child prints before and after its mistake.
 const BEFORE: &str = "the mistake begins";
 const AFTER: &str = "the mistake passed";
@@ -92,7 +94,8 @@ impl Child {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let limit = if runner.is_empty() { LIMIT } else { LIMIT * 10 };
+        let is_slow = !runner.is_empty() || env::var_os(SLOW).is_some();
+        let limit = if is_slow { LIMIT * 10 } else { LIMIT };
         Self { command, cell: cell.to_owned(), limit }
     }
 
@@ -103,7 +106,7 @@ impl Child {
     }
 
     /// Sets how long the child may run after its [`mistake`] has begun. The default is 2 seconds, and 20 in an
-    /// emulator.
+    /// emulator or with `SLAB_SLOW` set.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
