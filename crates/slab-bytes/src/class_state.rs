@@ -158,6 +158,12 @@ impl ClassState {
         self.start = start;
     }
 
+    /// Replaces the segments that the class refers to by what became of their lines. There is no spare one.
+    pub fn moved(&mut self, moved: impl Fn(LineRef) -> LineRef) {
+        self.active = self.active.map(&moved);
+        self.partial.moved(moved);
+    }
+
     /// Gives up a segment without live slots, if the class has one: the spare one, else the active one.
     pub fn abandon_unused(&mut self) -> Option<LineRef> {
         let unused = |segment: &mut LineRef| segment.live().is_empty();

@@ -33,8 +33,12 @@ pub(crate) enum Place {
 }
 
 /// The work that the fast path of a free leaves.
-enum Left {
+pub(crate) enum Left {
     Nothing,
+    /// The slot is freed; quarantined blocks are to be released.
+    Release,
+    /// The block is dead, and its slot of this segment is to be freed.
+    End(LineRef, u32),
     /// The slot is freed; the segment with this head belongs to another list now.
     Relist(LineRef),
     /// Everything: the block is a run with this head, so many bytes behind which the address lies, or refused.
@@ -124,7 +128,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             return unsafe { self.free_sampled_or_count(address, layout) };
         }
         match self.free_fast(address, layout) {
-            Left::Nothing => {}
+            Left::Nothing | Left::Release | Left::End(..) => {}
             Left::Relist(head) => self.relist(head),
             // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
             Left::Run(head, offset) => unsafe {
@@ -147,7 +151,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         // The region of the address is the one used last from now on.
         if self.regions.locate(address).is_some() {
             match self.free_fast(address, layout) {
-                Left::Nothing => return,
+                Left::Nothing | Left::Release | Left::End(..) => return,
                 Left::Relist(head) => return self.relist(head),
                 Left::Run(head, offset) => {
                     // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
@@ -272,7 +276,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             return Ok(());
         }
         match self.free_fast(address, layout) {
-            Left::Nothing => Ok(()),
+            Left::Nothing | Left::Release | Left::End(..) => Ok(()),
             Left::Relist(head) => {
                 self.relist(head);
                 Ok(())
@@ -325,25 +329,24 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 let mut live = head.live();
                 live.remove(slot);
                 head.set_live(live);
-                self.relist_if_due(head, live);
+                if Self::is_relist_due(head.kind(), live) {
+                    self.relist(head);
+                }
             }
             // SAFETY: the run is a block's, which has just ended.
             Place::Run { head, len } => unsafe { self.runs.give_back(head, len) },
         }
     }
 
-    /// Puts a segment, a slot of which was freed, where it belongs now, if that is another list.
+    /// Returns whether a segment of this kind, a slot of which was freed, belongs to another list now.
     #[inline]
-    pub(crate) fn relist_if_due(&mut self, head: LineRef, live: LiveWord) {
-        let kind = head.kind();
-        if kind != Kind::Active && (kind == Kind::Full || live.is_empty()) {
-            self.relist(head);
-        }
+    pub(crate) fn is_relist_due(kind: Kind, live: LiveWord) -> bool {
+        kind != Kind::Active && (kind == Kind::Full || live.is_empty())
     }
 
     /// Puts a segment, a slot of which was freed, where it belongs now.
     #[inline(never)]
-    fn relist(&mut self, head: LineRef) {
+    pub(crate) fn relist(&mut self, head: LineRef) {
         let kind = head.kind();
         let state = self.class_states.of_line(head.class_index());
         match (kind, head.live().is_empty()) {

@@ -12,11 +12,14 @@ use slab_traits::{AllocError, AllocResult, ByteAllocator, Fault};
 
 use crate::block::{self, Fitting};
 use crate::class::{GRANULE_BYTES, SizeClass};
-use crate::free::Place;
+use crate::free::{Left, Place};
 use crate::heap::SlabByteAllocator;
-use crate::line::LineRef;
-use crate::quarantine::{Entry, Half, Quarantine};
+use crate::line::{Kind, LineRef};
+use crate::quarantine::{Entry, HALF, Quarantine};
 use crate::slack::{self, Content, Secret};
+
+/// The alignment that every slot keeps.
+const ALIGN_KEPT: usize = 16;
 
 /// The state of a heap that only hardened modes have.
 #[derive(Debug)]
@@ -99,9 +102,21 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             return self.alloc_watched(layout);
         }
         let Some(block) = self.class_states[class].take() else {
-            return self.alloc_watched(layout);
+            return self.alloc_sampled_slow(class, layout);
         };
         self.hand_out_slot(class, block, layout.size())
+    }
+
+    /// Takes a slot of a class whose active segment is full, in `Hardened` mode.
+    #[inline(never)]
+    fn alloc_sampled_slow(&mut self, class: SizeClass, layout: Layout) -> AllocResult<NonNull<u8>> {
+        if self.class_states[class].needs_segment() || !self.refill(class) {
+            return self.alloc_watched(layout);
+        }
+        match self.class_states[class].take() {
+            Some(block) => self.hand_out_slot(class, block, layout.size()),
+            None => Err(AllocError::NoMemory),
+        }
     }
 
     /// Returns a slot just taken as a block of `size` bytes, in `Hardened` mode.
@@ -182,7 +197,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             Fitting::Run { len, .. } => {
                 let cached = self.runs.cached(len);
                 let block = self.alloc_block(layout)?;
-                let is_cached = cached.is_some_and(|head| self.start_of(head) == block);
+                // No other head becomes one of a block here.
+                let is_cached = cached.is_some_and(|head| head.kind() == Kind::Block);
                 let content = if is_cached { Content::Filled } else { Content::Unknown };
                 Ok((block, len as usize * GRANULE_BYTES, content))
             }
@@ -220,37 +236,40 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         unsafe { slack::fill_ends(start, head.len() as usize * GRANULE_BYTES) };
     }
 
-    /// Frees a block of `Hardened` mode if it is a slot in the region used last and its canary is intact. Returns
-    /// whether it did.
+    /// Quarantines a freed block of `Hardened` mode if it is a slot in the region used last and its canary is intact.
+    /// Returns the work that remains.
     ///
     /// # Safety
     ///
     /// As [`try_free`](Self::try_free).
     #[inline(always)]
-    pub(crate) unsafe fn free_sampled(&mut self, address: usize, layout: Layout) -> bool {
+    unsafe fn free_sampled_fast(&mut self, address: usize, layout: Layout) -> Left {
         let hot = self.regions.hot();
-        let Some(offset) = hot.offset_of(address) else { return false };
+        let Some(offset) = hot.offset_of(address) else { return Left::All };
         let (head, in_run) = Self::line_over(hot, offset);
         if !head.kind().is_segment() {
-            return false;
+            return Left::Run(head, in_run);
         }
         let state = self.class_states.of_line(head.class_index());
         let size = layout.size();
-        if !state.takes(size + block::canary_bytes::<M>(), layout.align()) {
-            return false;
+        // The canary tells the size, and every slot keeps the smaller alignments.
+        if layout.align() > ALIGN_KEPT
+            && !state.takes(size + block::canary_bytes::<M>(), layout.align())
+        {
+            return Left::All;
         }
-        let Some(slot) = state.slot_at(in_run) else { return false };
+        let Some(slot) = state.slot_at(in_run) else { return Left::All };
         // A slot that is not live may lie behind the last one, unfilled.
         if !head.live().contains(slot) {
-            return false;
+            return Left::All;
         }
         let slot_bytes = state.slot_bytes();
         // SAFETY: the offset lies in a granule of this region.
         let block = unsafe { hot.pointer(offset) };
-        let Some(guard) = self.guard.get_mut() else { return false };
+        let Some(guard) = self.guard.get_mut() else { return Left::All };
         // SAFETY: a slot that is live or quarantined, so that its last word is canary or fill.
         if !unsafe { slack::is_intact(guard.secret, block, size, slot_bytes) } {
-            return false;
+            return Left::All;
         }
         // SAFETY: the live block found, whose slack starts at this size.
         unsafe { slack::unpoison_slack(block, size, slot_bytes) };
@@ -258,11 +277,12 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         unsafe { slack::mark_dead::<M>(block, slot_bytes) };
         self.freed_bytes = self.freed_bytes.wrapping_add(slot_bytes);
         if !guard.quarantine.takes(slot_bytes) {
-            self.end_slot(head, slot);
+            Left::End(head, slot)
         } else if guard.quarantine.push(Entry { head, slot }) {
-            self.release_older();
+            Left::Release
+        } else {
+            Left::Nothing
         }
-        true
     }
 
     /// Frees a block of `Hardened` mode and counts a refusal.
@@ -270,13 +290,90 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// # Safety
     ///
     /// As [`try_free`](Self::try_free).
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn free_sampled_or_count(&mut self, address: usize, layout: Layout) {
         // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
-        if !unsafe { self.free_sampled(address, layout) } {
+        match unsafe { self.free_sampled_fast(address, layout) } {
+            Left::Nothing => {}
+            Left::Release => self.release_older(),
+            Left::End(head, slot) => self.end_slot_apart(head, slot),
+            Left::Run(..) => {
+                // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
+                unsafe { self.free_sampled_run_or_count(address, layout) }
+            }
+            Left::Relist(_) | Left::Elsewhere | Left::All => {
+                // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
+                unsafe { self.free_slow_or_count(address, layout) }
+            }
+        }
+    }
+
+    /// Frees a block of `Hardened` mode if that needs no slow path. Returns whether it did.
+    ///
+    /// # Safety
+    ///
+    /// As [`try_free`](Self::try_free).
+    #[inline]
+    pub(crate) unsafe fn free_sampled(&mut self, address: usize, layout: Layout) -> bool {
+        // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
+        match unsafe { self.free_sampled_fast(address, layout) } {
+            Left::Nothing => {}
+            Left::Release => self.release_older(),
+            Left::End(head, slot) => self.end_slot_apart(head, slot),
+            // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
+            Left::Run(..) => return unsafe { self.free_sampled_run(address, layout) },
+            Left::Relist(_) | Left::Elsewhere | Left::All => return false,
+        }
+        true
+    }
+
+    /// Frees a run of `Hardened` mode and counts a refusal.
+    ///
+    /// # Safety
+    ///
+    /// As [`try_free`](Self::try_free).
+    #[inline(never)]
+    unsafe fn free_sampled_run_or_count(&mut self, address: usize, layout: Layout) {
+        // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
+        if !unsafe { self.free_sampled_run(address, layout) } {
             // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
             unsafe { self.free_slow_or_count(address, layout) };
         }
+    }
+
+    /// Frees a block of `Hardened` mode if it is a run in the region used last and its canary is intact. Returns
+    /// whether it did.
+    ///
+    /// # Safety
+    ///
+    /// As [`try_free`](Self::try_free).
+    #[inline]
+    unsafe fn free_sampled_run(&mut self, address: usize, layout: Layout) -> bool {
+        let hot = self.regions.hot();
+        let Some(offset) = hot.offset_of(address) else { return false };
+        let (head, in_run) = Self::line_over(hot, offset);
+        let len = head.len();
+        let is_whole = head.kind() == Kind::Block && in_run == 0;
+        if !is_whole || !block::fits_run::<M>(layout, address, len) {
+            return false;
+        }
+        // SAFETY: the offset lies in a granule of this region.
+        let block = unsafe { hot.pointer(offset) };
+        let (size, run_bytes) = (layout.size(), len as usize * GRANULE_BYTES);
+        // SAFETY: a block that is live or quarantined, which a layout of its length leaves room for a canary.
+        if !unsafe { slack::is_intact(self.secret(), block, size, run_bytes) } {
+            return false;
+        }
+        // SAFETY: the live block found, whose slack starts at this size.
+        unsafe { slack::unpoison_slack(block, size, run_bytes) };
+        // SAFETY: the caller has given up the block.
+        unsafe { slack::mark_dead::<M>(block, run_bytes) };
+        self.freed_bytes = self.freed_bytes.wrapping_add(run_bytes);
+        if !self.quarantine(Place::Run { head, len }) {
+            // SAFETY: the run is a block's, which has just ended.
+            unsafe { self.runs.give_back(head, len) };
+        }
+        true
     }
 
     /// Quarantines the freed block at a place, which is dead and filled. Returns whether it did: other modes have no
@@ -302,8 +399,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let bytes_in_use = self.granules_in_use() * GRANULE_BYTES;
         let Some(guard) = self.guard.get_mut() else { return };
         guard.quarantine.bound(bytes_in_use);
-        let older = guard.quarantine.take_older();
-        self.release(&older);
+        let older = guard.quarantine.older();
+        self.release(older);
     }
 
     /// Returns whether a block is quarantined.
@@ -318,23 +415,40 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         if guard.quarantine.is_empty() {
             return false;
         }
-        let older = guard.quarantine.take_older();
-        let newer = guard.quarantine.take_newer();
-        self.release(&older);
-        self.release(&newer);
+        let older = guard.quarantine.older();
+        self.release(older);
+        self.release(1 - older);
+        if let Some(guard) = self.guard.get_mut() {
+            guard.quarantine.restart();
+        }
         true
     }
 
-    /// Ends blocks that were quarantined: their memory is free.
+    /// Ends the blocks in a half of the quarantine: their memory is free.
     #[inline]
-    fn release(&mut self, blocks: &Half) {
-        for &Entry { head, slot } in blocks.iter().map_while(Option::as_ref) {
-            if head.kind().is_segment() {
-                self.end_slot(head, slot);
-            } else {
+    fn release(&mut self, half: usize) {
+        for place in 0..HALF {
+            let entry = self.guard.get_mut().and_then(|guard| guard.quarantine.take(half, place));
+            // By Q2 no block follows a vacant place.
+            let Some(Entry { head, slot }) = entry else { return };
+            let kind = head.kind();
+            if !kind.is_segment() {
                 self.release_run(head);
+                continue;
+            }
+            let mut live = head.live();
+            live.remove(slot);
+            head.set_live(live);
+            if Self::is_relist_due(kind, live) {
+                self.relist(head);
             }
         }
+    }
+
+    /// As [`end_slot`](Self::end_slot), which it keeps out of the fast path.
+    #[inline(never)]
+    fn end_slot_apart(&mut self, head: LineRef, slot: u32) {
+        self.end_slot(head, slot);
     }
 
     /// Makes a slot that ended vacant.
@@ -343,7 +457,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let mut live = head.live();
         live.remove(slot);
         head.set_live(live);
-        self.relist_if_due(head, live);
+        if Self::is_relist_due(head.kind(), live) {
+            self.relist(head);
+        }
     }
 
     /// Ends a run that was quarantined: its memory is free, unless it was written.

@@ -522,11 +522,7 @@ impl<M: Mode, const PAGE: usize> BaseAllocator for SlabByteAllocator<M, PAGE> {
         let usable_bytes = granule_count as usize * GRANULE_BYTES;
         // SAFETY: the granules are the region's, and none is handed out before `advance` permits it.
         unsafe { poison::deny_access(first, usable_bytes) };
-        self.regions.insert(region);
-        self.total_bytes += size;
-        self.granule_total += granule_count as usize;
-        let lead = first.addr().get().wrapping_neg() & (PAGE - 1);
-        self.page_total += usable_bytes.saturating_sub(lead) / PAGE;
+        self.enter_region(region);
         Ok(())
     }
 }

@@ -51,6 +51,7 @@ mod class_state;
 mod error;
 mod fault;
 mod free;
+mod growth;
 mod hardened;
 mod heap;
 mod line;

@@ -330,6 +330,16 @@ impl LineRef {
         unsafe { first.write_bytes(0, range.len()) };
     }
 
+    /// Copies `count` lines, from this one on, to another place, which may overlap.
+    ///
+    /// # Safety
+    ///
+    /// They are initialised, and R1 holds for as many lines there, but for their being initialised.
+    pub unsafe fn copy_to(self, place: Self, count: usize) {
+        // SAFETY: the caller guarantees both places.
+        unsafe { self.0.copy_to(place.0, count) };
+    }
+
     /// Returns the line `count` further back.
     ///
     /// # Safety
@@ -408,6 +418,11 @@ impl LineList {
         if let Some(next) = next {
             next.edit(|next| next.prev = Some(with));
         }
+    }
+
+    /// Replaces the first line by what became of it.
+    pub fn moved(&mut self, moved: impl FnOnce(LineRef) -> LineRef) {
+        self.first = self.first.map(moved);
     }
 
     /// Returns the lines, newest first.

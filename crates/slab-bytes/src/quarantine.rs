@@ -4,10 +4,10 @@ use crate::line::LineRef;
 
 /// Blocks that are quarantined at a time, at most. A block stays for at least half as many further frees, unless
 /// memory is short.
-pub const CAPACITY: usize = 32;
+const CAPACITY: usize = 32;
 
 /// The blocks that are released at a time.
-const HALF: usize = CAPACITY / 2;
+pub const HALF: usize = CAPACITY / 2;
 
 /// A block of one in so many bytes in use is quarantined; a larger one is free at once. All quarantined blocks
 /// together are so at most 1/64 of the memory in use.
@@ -43,7 +43,7 @@ pub struct Quarantine {
 }
 
 /// Quarantined blocks, oldest first.
-pub type Half = [Option<Entry>; HALF];
+type Half = [Option<Entry>; HALF];
 
 impl Quarantine {
     pub const EMPTY: Self =
@@ -69,18 +69,21 @@ impl Quarantine {
         self.block_bytes_max = (bytes_in_use / SHARE).max(BLOCK_BYTES_MIN);
     }
 
-    /// Takes out the blocks of the half that was filled longer ago.
-    #[inline]
-    pub fn take_older(&mut self) -> Half {
-        let newer = usize::from((self.cursor + CAPACITY - 1) % CAPACITY >= HALF);
-        core::mem::replace(&mut self.halves[1 - newer], [None; HALF])
+    /// Returns which half was filled longer ago.
+    pub const fn older(&self) -> usize {
+        // The newest entry lies before the cursor.
+        if (self.cursor + CAPACITY - 1) % CAPACITY < HALF { 1 } else { 0 }
     }
 
-    /// Takes out the blocks of the half that was filled last. The other half is empty.
-    pub fn take_newer(&mut self) -> Half {
-        let newer = usize::from((self.cursor + CAPACITY - 1) % CAPACITY >= HALF);
-        self.cursor = newer * HALF;
-        core::mem::replace(&mut self.halves[newer], [None; HALF])
+    /// Takes the block at a place of a half out.
+    #[inline]
+    pub fn take(&mut self, half: usize, place: usize) -> Option<Entry> {
+        self.halves[half % 2][place % HALF].take()
+    }
+
+    /// Goes on at the start of the half that was filled last, once all blocks are taken out.
+    pub fn restart(&mut self) {
+        self.cursor = (1 - self.older()) * HALF;
     }
 
     /// Returns whether no block is quarantined.

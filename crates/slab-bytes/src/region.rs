@@ -5,6 +5,7 @@
 use core::ptr::NonNull;
 
 use slab_core::layout::align_up;
+use slab_core::poison;
 use slab_traits::RegionError;
 
 use crate::class::GRANULE_BYTES;
@@ -65,6 +66,26 @@ impl Plan {
         let granule_count = u32::try_from(granule_count).ok()?;
         let plan = Self { header: header - start, granules: granules - start, granule_count };
         Some((plan, end - start))
+    }
+
+    /// Returns the plan of this region, which starts at an address, at another size. In a shorter one the bookkeeping
+    /// stays if it lies before the granules; else it lies behind as many granules as fit, which start where it lay. The
+    /// granules that there are keep their places. *O*(1).
+    fn with_size(self, start: usize, size: usize, is_longer: bool) -> Option<Self> {
+        let Self { header, granules, granule_count } = self;
+        if is_longer || header > granules {
+            return Self::largest(size, |count| Self::with_header_last(start, count));
+        }
+        let count = size.checked_sub(granules)? / GRANULE_BYTES;
+        let granule_count = granule_count.min(u32::try_from(count).ok()?);
+        (granule_count > 0).then_some(Self { header, granules, granule_count })
+    }
+
+    /// Returns the bytes that such a region has at least.
+    fn bytes(&self) -> usize {
+        let granules_end = self.granules + self.granule_count as usize * GRANULE_BYTES;
+        let lines = Self::bookkeeping_bytes(self.granule_count as usize);
+        granules_end.max(self.header + lines)
     }
 
     /// Returns the bytes that hold one granule from address `start`.
@@ -249,6 +270,113 @@ impl RegionRef {
         unsafe { lines.forward(used_count as usize) }
     }
 
+    /// Returns where the parts of the region lie.
+    fn plan(self) -> Plan {
+        let Region { start, granules, granule_count, .. } = self.header();
+        let offset = |at: usize| at - start.addr().get();
+        let header = offset(self.0.addr().get());
+        Plan { header, granules: offset(granules.addr().get()), granule_count }
+    }
+
+    /// Returns the memory of the region, as it was given.
+    pub fn memory(self) -> NonNull<[u8]> {
+        NonNull::slice_from_raw_parts(self.header().start, self.size())
+    }
+
+    /// Returns the bytes that the region needs for its first `granule_count` granules, at least one, or `None` if they
+    /// are more than it has.
+    pub fn bytes_for(self, granule_count: u32) -> Option<usize> {
+        let plan = self.plan();
+        let (granule_count, is_before) = (granule_count.max(1), plan.header < plan.granules);
+        let granules_end = plan.granules + granule_count as usize * GRANULE_BYTES;
+        let header = if is_before { plan.header } else { granules_end };
+        let bytes = Plan { header, granule_count, ..plan }.bytes();
+        (bytes <= self.size()).then_some(bytes)
+    }
+
+    /// Returns how long the memory of the region has to be that it has more granules, the granules in use included.
+    pub fn bytes_to_extend(self) -> usize {
+        let (plan, used) = (self.plan(), self.header().used_count);
+        let before = self.start().wrapping_neg() & (GRANULE_BYTES - 1);
+        let front = plan.granules.saturating_sub(before) / GRANULE_BYTES;
+        let count = (plan.granule_count as usize + 1).max(used as usize + front);
+        Plan::with_header_last(self.start(), count).map_or(usize::MAX, |(_, end)| end)
+    }
+
+    /// Makes the last `count` granules in use fresh again. Their lines are not initialised any more.
+    ///
+    /// # Safety
+    ///
+    /// They are in no run, and every [`View`] of this region is replaced before it is used again.
+    pub unsafe fn retreat(self, count: u32) {
+        let used_count = self.header().used_count - count;
+        // SAFETY: valid by G1; no reference into the header exists.
+        unsafe { (*self.0.as_ptr()).used_count = used_count };
+        if count > 0 {
+            self.frontier().set(Line { kind: Kind::Frontier, ..Line::default() });
+        }
+    }
+
+    /// Gives the region other memory that starts where its own does, and moves the bookkeeping if need be. Returns the
+    /// region and what became of its lines; `None` if the granules in use do not fit, or if longer memory would have no
+    /// more granules: nothing was written then. *O*(granules in use).
+    ///
+    /// The first [`front_count`](Move::front_count) granules of the region are in no run yet.
+    ///
+    /// # Safety
+    ///
+    /// `memory` is valid for as long as the region was to be, for the allocator alone except where blocks lie. No
+    /// reference to the header is used any more, no [`View`], and no line reference that was not [moved](Move::of).
+    pub unsafe fn resize(self, memory: NonNull<[u8]>) -> Option<(Self, Move)> {
+        let (old, before) = (self.header(), self.plan());
+        let start = memory.cast::<u8>();
+        let is_longer = memory.len() > old.size;
+        let plan = before.with_size(start.addr().get(), memory.len(), is_longer)?;
+        let front_count = ((before.granules - plan.granules) / GRANULE_BYTES) as u32;
+        let used_count = old.used_count + front_count;
+        if plan.granule_count < used_count || is_longer && plan.granule_count <= old.granule_count {
+            return None;
+        }
+        // SAFETY: the plan lies within the memory.
+        let header = unsafe { start.add(plan.header) }.cast::<Region>();
+        let table_bytes = Plan::bookkeeping_bytes(plan.granule_count as usize);
+        // SAFETY: within the plan, behind the granules in use.
+        unsafe { poison::allow_access(header.cast(), table_bytes) };
+        // SAFETY: the lines follow the header, still within the plan.
+        let edge = unsafe { header.add(1) }.cast::<Line>();
+        // SAFETY: R1 holds for the lines of the plan, once they are initialised.
+        let opening = unsafe { LineRef::new(edge) };
+        // SAFETY: the line of the first granule, behind the edge.
+        let lines = unsafe { opening.forward(1) };
+        // SAFETY: the line of the granule that was the first.
+        let to = unsafe { lines.forward(front_count as usize) };
+        // SAFETY: the new table lies behind the granules in use and has room for the lines up to the frontier, which
+        // are initialised by G3; the tables may overlap.
+        unsafe { old.lines.copy_to(to, old.used_count as usize + 1) };
+        // SAFETY: the opening edge and the lines of the granules where the bookkeeping lay.
+        unsafe { opening.initialise(0..front_count as usize + 1) };
+        opening.set_kind(Kind::Edge);
+        // SAFETY: the plan lies within the memory.
+        let granules = unsafe { start.add(plan.granules) };
+        let region = Region {
+            start,
+            size: memory.len(),
+            lines,
+            granules,
+            granule_count: plan.granule_count,
+            used_count,
+            children: [None, None],
+            next_fresh: None,
+        };
+        // SAFETY: the header's place is aligned, within the plan, and ours to write.
+        unsafe { header.write(region) };
+        let resized = Self(header);
+        let is_full = plan.granule_count == used_count;
+        resized.frontier().set_kind(if is_full { Kind::Edge } else { Kind::Frontier });
+        let moved = Move { from: old.lines.addr(), to, count: old.used_count, front_count };
+        Some((resized, moved))
+    }
+
     /// Returns the next region that has fresh granules.
     pub fn next_fresh(self) -> Option<Self> {
         self.header().next_fresh
@@ -269,6 +397,60 @@ impl RegionRef {
     pub fn set_children(self, children: [Option<Self>; 2]) {
         // SAFETY: valid by G1; no reference into the header exists.
         unsafe { (*self.0.as_ptr()).children = children };
+    }
+}
+
+/// The way from the lines of a region as they were to the lines as they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Move {
+    /// Where the first line was.
+    from: usize,
+    to: LineRef,
+    count: u32,
+    front_count: u32,
+}
+
+impl Move {
+    /// Returns how many granules the region has gained before those that it had.
+    pub fn front_count(&self) -> u32 {
+        self.front_count
+    }
+
+    /// Returns where a line is now. A line of another region has not moved.
+    pub fn of(&self, line: LineRef) -> LineRef {
+        if !self.has_moved(line) {
+            return line;
+        }
+        // SAFETY: as many lines are initialised where they are now.
+        unsafe { self.to.forward((line.addr() - self.from) / size_of::<Line>()) }
+    }
+
+    fn has_moved(&self, line: LineRef) -> bool {
+        line.addr().wrapping_sub(self.from) / size_of::<Line>() < self.count as usize
+    }
+
+    /// Corrects the links of the lines that have moved, and those of other regions to them. There are no cached runs,
+    /// which are linked in one direction only.
+    pub fn relink(&self) {
+        for index in 0..self.count as usize {
+            // SAFETY: as many lines are initialised.
+            let line = unsafe { self.to.forward(index) };
+            if !matches!(line.kind(), Kind::Free | Kind::Partial) {
+                continue;
+            }
+            // Each line that has moved corrects its own links, once: the old lines and the new may overlap.
+            let (prev, next) = line.edit(|line| {
+                let old = (line.prev, line.next);
+                (line.prev, line.next) = (old.0.map(|at| self.of(at)), old.1.map(|at| self.of(at)));
+                old
+            });
+            if let Some(prev) = prev.filter(|&prev| !self.has_moved(prev)) {
+                prev.edit(|prev| prev.next = Some(line));
+            }
+            if let Some(next) = next.filter(|&next| !self.has_moved(next)) {
+                next.edit(|next| next.prev = Some(line));
+            }
+        }
     }
 }
 

@@ -56,17 +56,48 @@ impl RegionSet {
     /// Adds a region that overlaps none of the set. *O*(log regions) expected.
     pub fn insert(&mut self, region: RegionRef) {
         self.root = Some(insert(self.root, region));
-        if self.count < FEW {
-            let at = self.starts[..self.count].partition_point(|&start| start < region.start());
-            self.starts[at..=self.count].rotate_right(1);
-            self.few[at..=self.count].rotate_right(1);
-            (self.starts[at], self.few[at]) = (region.start(), Some(region));
-        }
         self.count += 1;
+        self.tabulate();
         self.hot = region.view();
-        region.set_next_fresh(self.first_fresh);
-        self.first_fresh = Some(region);
+        if region.fresh_count() > 0 {
+            region.set_next_fresh(self.first_fresh);
+            self.first_fresh = Some(region);
+        }
         self.fresh_granules += region.fresh_count() as usize;
+    }
+
+    /// Takes a region of the set out of it. *O*(log regions) expected, and *O*(regions with fresh granules).
+    pub fn remove(&mut self, region: RegionRef) {
+        self.root = remove(self.root, region);
+        self.count -= 1;
+        self.tabulate();
+        self.hot = self.root.map_or(View::EMPTY, RegionRef::view);
+        self.fresh_granules -= region.fresh_count() as usize;
+        if region.fresh_count() > 0 {
+            self.unlink_fresh(region);
+        }
+    }
+
+    /// Writes the table, if it is used. *O*(1).
+    fn tabulate(&mut self) {
+        if self.count > FEW {
+            return;
+        }
+        (self.starts, self.few) = ([usize::MAX; FEW], [None; FEW]);
+        let mut entries = self.starts.iter_mut().zip(&mut self.few);
+        visit(self.root, &mut |region| {
+            if let Some((start, entry)) = entries.next() {
+                (*start, *entry) = (region.start(), Some(region));
+            }
+        });
+    }
+
+    /// Takes a region out of the list of those that have fresh granules.
+    fn unlink_fresh(&mut self, region: RegionRef) {
+        match self.fresh().find(|before| before.next_fresh() == Some(region)) {
+            Some(before) => before.set_next_fresh(region.next_fresh()),
+            None => self.first_fresh = region.next_fresh(),
+        }
     }
 
     /// Returns the fresh granules of all regions.
@@ -92,10 +123,7 @@ impl RegionSet {
         self.hot = region.view();
         self.fresh_granules -= more as usize;
         if region.fresh_count() == 0 {
-            match self.fresh().find(|before| before.next_fresh() == Some(region)) {
-                Some(before) => before.set_next_fresh(region.next_fresh()),
-                None => self.first_fresh = region.next_fresh(),
-            }
+            self.unlink_fresh(region);
         }
         first
     }
@@ -216,6 +244,35 @@ fn insert(root: Option<RegionRef>, new: RegionRef) -> RegionRef {
         [lower, Some(insert(higher, new))]
     });
     top
+}
+
+/// Removes a region of a tree.
+fn remove(root: Option<RegionRef>, region: RegionRef) -> Option<RegionRef> {
+    let top = root?;
+    let [lower, higher] = top.children();
+    if top == region {
+        return join(lower, higher);
+    }
+    top.set_children(if region.start() < top.start() {
+        [remove(lower, region), higher]
+    } else {
+        [lower, remove(higher, region)]
+    });
+    root
+}
+
+/// Joins two trees, the regions of one of which lie below those of the other.
+fn join(below: Option<RegionRef>, above: Option<RegionRef>) -> Option<RegionRef> {
+    let (Some(left), Some(right)) = (below, above) else { return below.or(above) };
+    if priority(left) > priority(right) {
+        let [lower, higher] = left.children();
+        left.set_children([lower, join(higher, above)]);
+        below
+    } else {
+        let [lower, higher] = right.children();
+        right.set_children([join(below, lower), higher]);
+        above
+    }
 }
 
 /// Splits a tree into the regions below an address and those from it on.

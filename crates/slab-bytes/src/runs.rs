@@ -424,6 +424,11 @@ impl RunBins {
         }
     }
 
+    /// Replaces the first lines of all lists by what became of them. No run is cached.
+    pub fn moved(&mut self, moved: impl Fn(LineRef) -> LineRef) {
+        self.bins.iter_mut().for_each(|bin| bin.moved(&moved));
+    }
+
     /// Makes every cached run free. *O*(1): there are 64 at most.
     pub fn flush(&mut self) {
         while self.cached_lens != 0 {

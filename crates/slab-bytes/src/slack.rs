@@ -28,7 +28,7 @@ const SAMPLE_BYTES: usize = 16;
 /// The fill of [`CANARY_BYTES`]. No canary of a live block is equal to it, except by a chance of one in 2^64.
 const FILL_WORD: u64 = u64::from_ne_bytes([poison::FILL; CANARY_BYTES]);
 
-/// What sizes are multiplied with in canaries: odd, so that it can be undone, and such that a canary of which some
+/// The factor of sizes in canaries: odd, so that it can be undone, and such that a canary of which some
 /// bytes are changed most probably tells no size that the block can have.
 const SIZE_FACTOR: u64 = 0x6A09_E667;
 const SIZE_FACTOR_INVERSE: u64 = {
@@ -93,7 +93,7 @@ pub enum Slack {
     Written(usize),
 }
 
-/// What is known of memory that is handed out.
+/// The knowledge of memory that is handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// [`mark_dead`] or [`fill_ends`] filled it as a block of the same bytes.

@@ -156,7 +156,7 @@ fn a_write_after_free_is_found_before_the_memory_is_handed_out_in_hardened_modes
     }
 }
 
-/// What the samples miss.
+/// The samples miss these.
 #[test]
 fn hardened_mode_does_not_look_at_the_middle_of_a_dead_block() {
     for offset in [16, 50, 95] {
@@ -195,7 +195,7 @@ fn an_overflow_into_the_neighbour_is_found_on_free_in_hardened_modes() {
     }
 }
 
-/// What `Hardened` mode misses: a write that skips the first eight bytes behind the block and ends before the last
+/// `Hardened` mode misses a write that skips the first eight bytes behind the block and ends before the last
 /// eight of its slot.
 #[test]
 fn hardened_mode_does_not_look_at_the_middle_of_the_slack() {

@@ -38,8 +38,8 @@ pub fn region_at(start: usize, size: usize) -> Result<NonNull<[u8]>, RegionError
 
 /// An allocator that receives its memory from the user.
 pub trait BaseAllocator {
-    /// Takes over a memory region of any start and any size. Regions can be added at any time and are never
-    /// given back. Adjacent regions stay separate.
+    /// Takes over a memory region of any start and any size. Regions can be added at any time. Adjacent regions
+    /// stay separate.
     ///
     /// # Errors
     ///

@@ -78,6 +78,14 @@ pub enum RegionError {
         /// Bytes of the region already owned.
         other_size: usize,
     },
+    /// No region of the allocator starts there, or it is not shorter than the memory that should extend it.
+    #[error("no region of less than {size} bytes starts at {start:#x}")]
+    NotExtensible {
+        /// First address offered.
+        start: usize,
+        /// Bytes offered.
+        size: usize,
+    },
     /// The allocator cannot manage another region.
     #[error("no more than {limit} regions can be managed")]
     TooManyRegions {

@@ -85,6 +85,39 @@ fn a_region_is_found_at_its_edges_and_not_beside_them() {
 }
 
 #[test]
+fn regions_leave_in_any_order() {
+    let count = if cfg!(miri) { 20 } else { 200 };
+    let bytes = 3 * GRANULE_BYTES;
+    let arena = Arena::new(count * bytes, 0);
+    for step in [1, 7, count - 1, 3] {
+        let mut set = RegionSet::new();
+        let regions: Vec<_> = (0..count)
+            .map(|nth| {
+                // SAFETY: within the arena.
+                let start = unsafe { arena.region().cast::<u8>().add(nth * bytes) };
+                // SAFETY: the arena outlives the set and is used through it alone.
+                unsafe { RegionRef::create(NonNull::slice_from_raw_parts(start, bytes)) }
+            })
+            .map(|region| region.expect("large enough"))
+            .collect();
+        regions.iter().for_each(|&region| set.insert(region));
+        for nth in 0..count {
+            let region = regions[nth * step % count];
+            let start = region.start();
+            assert_eq!(set.region_at(start), Some(region));
+            set.remove(region);
+            assert_eq!(set.region_at(start), None);
+            assert_eq!(set.hot().offset_of(region.granules().addr().get()), None);
+            let mut in_order = Vec::new();
+            set.for_each(|region| in_order.push(region.start()));
+            assert!(in_order.is_sorted() && in_order.len() == count - nth - 1);
+            assert_eq!(set.fresh().count(), count - nth - 1);
+        }
+        assert_eq!(set.fresh_granules(), 0);
+    }
+}
+
+#[test]
 fn regions_at_equal_distances_are_as_often_in_order_as_not() {
     for distance in [0x1038, 0x10_0000, 0x12_5000, 0x22_D000] {
         let priorities = (1..1000).map(|nth| scrambled(nth * distance));
