@@ -184,7 +184,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     #[cold]
     pub(crate) fn refusal(&self, id: BlockId) -> BinnedError {
         let (index, generation) = (id.index(), id.generation());
-        let count = self.record_count;
+        let count = self.numbers.record_count;
         let record = self.store.record(index).filter(|_| index < count);
         let Some(current) = record.map(|record| record.generation) else {
             return BinnedError::UnknownIndex { index, count };
@@ -225,7 +225,7 @@ impl<A: Allocator> BlockAllocator<A, Untracked> {
         if !self.contains(id) {
             return Err(self.refusal(id));
         }
-        let count = self.record_count;
+        let count = self.numbers.record_count;
         // A live record lies in its chunk.
         self.bytes_mut(id).ok_or(BinnedError::UnknownIndex { index: id.index(), count })
     }

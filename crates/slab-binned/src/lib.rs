@@ -109,6 +109,8 @@ mod record;
 mod memory;
 // lists of dead blocks;
 mod bin;
+// counts, and the heads of those lists;
+mod numbers;
 // fingerprints and logs;
 mod journal;
 // the allocator: its state, the fast paths of `alloc` and `free`;
@@ -129,9 +131,12 @@ mod replay;
 // the whole state as plain values;
 #[cfg(feature = "alloc")]
 mod snapshot;
-// checkpoints.
+// checkpoints;
 #[cfg(feature = "alloc")]
 mod rollback;
+// what changed since a checkpoint, for a peer.
+#[cfg(feature = "alloc")]
+mod delta;
 
 pub use allocator::{BinnedAllocator, BlockAllocator, FingerprintedAllocator};
 pub use bytes::BinnedByteAllocator;
@@ -145,6 +150,8 @@ pub use stats::{BinStats, Occupancy};
 
 #[cfg(feature = "alloc")]
 pub use allocator::LoggedAllocator;
+#[cfg(feature = "alloc")]
+pub use delta::{DELTA_VERSION, Delta, DeltaError};
 #[cfg(feature = "alloc")]
 pub use journal::{
     Divergence, LogError, Logged, OpLog, Operation, Operations, WithLog, diverges_at,

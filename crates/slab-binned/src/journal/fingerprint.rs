@@ -92,6 +92,10 @@ impl sealed::Sink for Fingerprinted {
         *self = *to;
     }
 
+    fn jump(&mut self, fingerprint: Option<u64>) {
+        *self = fingerprint.map_or(*self, Self::at);
+    }
+
     fn current(&self) -> Option<u64> {
         Some(self.fingerprint())
     }

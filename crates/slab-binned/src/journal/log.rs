@@ -388,6 +388,11 @@ impl sealed::Sink for Logged {
         }
     }
 
+    fn jump(&mut self, fingerprint: Option<u64>) {
+        self.clears += 1;
+        self.log.clear(fingerprint.unwrap_or_else(|| self.fingerprint()));
+    }
+
     fn current(&self) -> Option<u64> {
         Some(self.fingerprint())
     }

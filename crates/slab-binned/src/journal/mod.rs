@@ -62,6 +62,8 @@ impl sealed::Sink for Untracked {
 
     fn rewind(&mut self, (): &()) {}
 
+    fn jump(&mut self, _: Option<u64>) {}
+
     fn current(&self) -> Option<u64> {
         None
     }
@@ -106,6 +108,9 @@ pub(crate) mod sealed {
 
         /// Goes back to a mark.
         fn rewind(&mut self, to: &Self::Mark);
+
+        /// Goes to a fingerprint that a peer came to; a log starts anew there.
+        fn jump(&mut self, fingerprint: Option<u64>);
 
         /// Returns the fingerprint, where there is one.
         fn current(&self) -> Option<u64>;

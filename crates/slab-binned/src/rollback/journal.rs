@@ -11,7 +11,7 @@ use crate::{BlockId, Config, Fingerprinted, Logged};
 /// After a rollback the log ends where it ended at the checkpoint; if it was cleared in between, it is empty.
 pub struct Rewindable<J: Journal = Fingerprinted> {
     journal: J,
-    pub(super) ring: Ring<J::Mark>,
+    pub(crate) ring: Ring<J::Mark>,
 }
 
 impl<J: Journal> fmt::Debug for Rewindable<J> {
@@ -67,6 +67,10 @@ impl<J: Journal> sealed::Sink for Rewindable<J> {
 
     fn rewind(&mut self, to: &J::Mark) {
         self.journal.rewind(to);
+    }
+
+    fn jump(&mut self, fingerprint: Option<u64>) {
+        self.journal.jump(fingerprint);
     }
 
     fn current(&self) -> Option<u64> {
