@@ -113,6 +113,9 @@ mod bin;
 mod numbers;
 // fingerprints and logs;
 mod journal;
+// a search for the first difference between two logs, by messages;
+#[cfg(feature = "alloc")]
+mod search;
 // the allocator: its state, the fast paths of `alloc` and `free`;
 mod allocator;
 // their slow paths: checks, fresh space, large blocks;
@@ -160,6 +163,11 @@ pub use journal::{
 pub use replay::ReplayError;
 #[cfg(feature = "alloc")]
 pub use rollback::{Checkpoint, Rewindable, RollbackAllocator, RollbackError};
+#[cfg(feature = "alloc")]
+pub use search::{
+    ByteDifference, DivergenceSearch, MESSAGE_BYTES_MAX, OperationSummary, PeerDivergence,
+    SEARCH_VERSION, SearchError,
+};
 #[cfg(feature = "alloc")]
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot, SnapshotError};
 

@@ -16,7 +16,7 @@ use crate::record::{NONE, Record};
 use crate::snapshot::{Plan, PlanError, PlannedChunk};
 use crate::space::{Line, Lines};
 
-/// What an applied delta leads to.
+/// The state that a delta leads to.
 struct Planned {
     plan: Plan,
     /// The chunks whose memory is another.

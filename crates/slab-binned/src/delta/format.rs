@@ -35,9 +35,8 @@ const MAGIC: u64 = u64::from_le_bytes(*b"slabdelt");
 /// Start of the checksum of a delta: no other digest starts with it.
 const CHECKSUM_DOMAIN: u64 = u64::from_le_bytes(*b"deltasum");
 
-/// What changed since a checkpoint: [`delta_since`](crate::BlockAllocator::delta_since) takes it, and
-/// [`apply_delta`](crate::BlockAllocator::apply_delta) brings a peer that is where the checkpoint was taken to where the
-/// delta was.
+/// The changes since a checkpoint. [`delta_since`](crate::BlockAllocator::delta_since) takes them, and
+/// [`apply_delta`](crate::BlockAllocator::apply_delta) makes them in a peer that is where the checkpoint was taken.
 ///
 /// It is a string of bytes, the same on every platform, and ends with a checksum. With feature `serde` it is
 /// serialised as those bytes.

@@ -28,7 +28,7 @@ struct Dirty<'a> {
     order: usize,
 }
 
-/// What became of the chunks since a checkpoint.
+/// The changes of chunks since a checkpoint.
 struct Changes<'a> {
     dirty: Vec<Dirty<'a>>,
     /// By chunk: touched pages at the checkpoint and `false`, or 0 and `true` if the memory is another; `None` if

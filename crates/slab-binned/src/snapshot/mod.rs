@@ -11,5 +11,5 @@ mod take;
 pub use error::SnapshotError;
 pub use image::{SNAPSHOT_VERSION, Snapshot};
 
-// What a delta is checked by too.
+// The check, which deltas use too.
 pub(crate) use plan::{Plan, PlanError, PlannedChunk};

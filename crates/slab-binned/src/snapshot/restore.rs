@@ -92,8 +92,8 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         Ok(())
     }
 
-    /// Takes over the records, lines and lists of a plan. There is room for them, and chunks are as planned. What is
-    /// as planned already is not written.
+    /// Takes over the records, lines and lists of a plan. There is room for them, and chunks are as planned.
+    /// Values that are as planned already are not written.
     pub(crate) fn adopt(&mut self, plan: &Plan) {
         for (index, record) in (0..).zip(&plan.records) {
             if self.store.record(index) != Some(record)
