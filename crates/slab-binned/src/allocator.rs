@@ -8,6 +8,7 @@ use crate::classes::{CLASS_COUNT_MAX, ClassMap, GRANULE_BYTES};
 use crate::config::Config;
 use crate::error::BinnedError;
 use crate::id::BlockId;
+use crate::journal::sealed::Sink;
 use crate::journal::{Journal, Tracked, Untracked};
 use crate::memory::Store;
 use crate::numbers::Numbers;
@@ -229,7 +230,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         // The end of the list is no record.
         let record = self.store.record_mut(index)?;
         let id = BlockId::of_live(index, record.generation + 1);
-        self.journal.allocated(size as u32, 0, zeroed, id).ok()?;
+        self.journal.sink_mut().allocated(size as u32, 0, zeroed, id).ok()?;
         list.head = record.tag;
         list.len -= 1;
         record.generation = id.generation();
@@ -256,7 +257,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         if record.generation != id.generation() {
             return Err(self.refusal(id));
         }
-        self.journal.freed(id).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
+        self.journal.sink_mut().freed(id).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         let class = record.class() as usize;
         record.generation += 1;
         if class < self.numbers.bins.len() && record.generation != GENERATION_LAST {

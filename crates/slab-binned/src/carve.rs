@@ -8,6 +8,7 @@ use crate::config::{ALIGN_MAX, BLOCK_BYTES_MAX};
 use crate::error::BinnedError;
 use crate::id::BlockId;
 use crate::journal::Journal;
+use crate::journal::sealed::Sink;
 use crate::record::{NONE, OVERFLOW, pages_for};
 use crate::small_page::{PIECES_MAX, SmallPage};
 use crate::space::Kind;
@@ -36,7 +37,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         zeroed: bool,
     ) -> Result<(BlockId, bool), BinnedError> {
         let class = self.class_for(size, align)?;
-        self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
+        self.journal.sink_mut().reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         let found = match class {
             Some(class) => match self.numbers.bins[class].free.pop(&self.store) {
                 Some(index) => Ok((index, false)),
@@ -63,7 +64,8 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         record.len = size as u32;
         self.numbers.alloc_count += 1;
         let id = BlockId::of_live(index, record.generation);
-        let recorded = self.journal.allocated(size as u32, align.trailing_zeros(), zeroed, id);
+        let recorded =
+            self.journal.sink_mut().allocated(size as u32, align.trailing_zeros(), zeroed, id);
         debug_assert!(recorded.is_ok(), "room was reserved");
         Ok((id, fresh))
     }
@@ -152,7 +154,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         if let Some(record) = self.store.record_mut(index) {
             (record.chunk, record.granule) = (chunk, granule);
         }
-        self.journal.placed(index, chunk, granule);
+        self.journal.sink_mut().placed(index, chunk, granule);
         index
     }
 

@@ -7,6 +7,7 @@ use crate::bin::List;
 use crate::classes::PAGE_BYTES;
 use crate::error::BinnedError;
 use crate::journal::Journal;
+use crate::journal::sealed::Sink;
 use crate::record::{NONE, Record};
 use crate::small_page::SmallPage;
 use crate::space::{Kind, Line, Lines};
@@ -39,7 +40,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// # Ok::<(), slab_binned::BinnedError>(())
     /// ```
     pub fn trim(&mut self) -> Result<usize, BinnedError> {
-        self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
+        self.journal.sink_mut().reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         self.pin_pages();
         let current_page =
             self.first_page(self.numbers.small_page.chunk) + self.numbers.small_page.start / 256;
@@ -53,7 +54,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         let released_pages =
             (0..self.store.chunks().count()).filter_map(|chunk| self.free_pages_of(chunk)).sum();
         // The source may unwind when it gets its chunks, and the trim has happened all the same.
-        self.journal.trimmed(released_pages);
+        self.journal.sink_mut().trimmed(released_pages);
         ReleasedChunks { blocks: self, next: 0 }.run();
         Ok(released_pages as usize * PAGE_BYTES)
     }

@@ -11,6 +11,7 @@ use super::{Delta, DeltaError};
 use crate::allocator::BlockAllocator;
 use crate::classes::PAGE_BYTES;
 use crate::journal::Journal;
+use crate::journal::sealed::Sink;
 use crate::memory::{ChunkMemory, ReplacedChunk};
 use crate::record::{NONE, Record};
 use crate::snapshot::{Plan, PlanError, PlannedChunk};
@@ -87,7 +88,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         plan.set_small_page((used != 0).then_some((chunk, page, used)))?;
         plan.set_free_runs(&self.linked_runs(view, plan.page_numbers())?)?;
         plan.set_counts(view.alloc_count, view.free_count, view.steps_max)?;
-        let has_fingerprint = view.fingerprint.is_some() == J::ON;
+        let has_fingerprint = view.fingerprint.is_some() == J::Sink::ON;
         PlanError::check(has_fingerprint, "there is a fingerprint where there was one", 0_u64)?;
         check_pages(view, &chunks)?;
         let end = plan.numbers.digest(&self.config, view.fingerprint, storage);
@@ -216,7 +217,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
             change.apply(page.unwrap_or_default());
         }
         self.adopt(&planned.plan);
-        self.journal.jump(view.fingerprint);
+        self.journal.sink_mut().jump(view.fingerprint);
     }
 }
 

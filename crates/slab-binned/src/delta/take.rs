@@ -11,7 +11,7 @@ use super::{Delta, DeltaError};
 use crate::allocator::BlockAllocator;
 use crate::classes::{PAGE_BYTES, PAGE_GRANULES};
 use crate::journal::Journal;
-use crate::journal::sealed::Sink;
+use crate::journal::sealed::{Parts, Sink};
 use crate::memory::ChunkEntry;
 use crate::rollback::{Checkpoint, Rewindable, RollbackError};
 use crate::space::{Kind, Lines};
@@ -74,7 +74,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, Rewindable<J>> {
         writer.start()?;
         writer.u64s(&self.config.words())?;
         writer.u64s(&[from.digest(), self.digest()])?;
-        let fingerprint = self.journal.current();
+        let fingerprint = self.journal.sink().current();
         writer.bytes(&[fingerprint.is_some().into()])?;
         writer.u64s(&[fingerprint.unwrap_or(0)])?;
         writer.u64s(&[

@@ -70,11 +70,9 @@ impl Tracked for Fingerprinted {
     }
 }
 
-impl sealed::Sink for Fingerprinted {
+impl sealed::Parts for Fingerprinted {
     type Watch = Unwatched;
-    type Mark = Self;
-
-    const ON: bool = true;
+    type Sink = Self;
 
     fn start(config: &Config, fingerprint: Option<u64>) -> Self {
         fingerprint.map_or_else(|| Self::of_fresh(config), Self::at)
@@ -83,6 +81,22 @@ impl sealed::Sink for Fingerprinted {
     fn try_clone(&self) -> Result<Self, usize> {
         Ok(*self)
     }
+
+    #[inline]
+    fn sink(&self) -> &Self {
+        self
+    }
+
+    #[inline]
+    fn sink_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
+impl sealed::Sink for Fingerprinted {
+    type Mark = Self;
+
+    const ON: bool = true;
 
     fn mark(&self) -> Self {
         *self

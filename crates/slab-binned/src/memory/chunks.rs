@@ -107,6 +107,7 @@ impl<P: PageTape> Chunks<P> {
     /// # Errors
     ///
     /// The bytes that the source refused.
+    #[cfg(feature = "alloc")]
     pub fn reserve(&mut self, count: u32, source: &impl Allocator) -> Result<(), usize> {
         self.rows.reserve(count, source)
     }

@@ -7,7 +7,7 @@ use super::{Checkpoint, Rewindable, RollbackError};
 use crate::allocator::BlockAllocator;
 use crate::error::BinnedError;
 use crate::journal::Journal;
-use crate::journal::sealed::Sink;
+use crate::journal::sealed::{Parts, Sink};
 use crate::memory::StoreMark;
 
 impl<A: Allocator, J: Journal> BlockAllocator<A, Rewindable<J>> {
@@ -26,7 +26,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, Rewindable<J>> {
         room.map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         let checkpoint = Checkpoint::from_parts(self.journal.ring.next_number(), self.digest());
         let numbers = self.numbers;
-        let (store, journal) = (self.store.mark(), self.journal.mark());
+        let (store, journal) = (self.store.mark(), self.journal.sink().mark());
         self.journal.ring.push(Saved { checkpoint, numbers, store, journal });
         self.drop_excess();
         Ok(checkpoint)
@@ -49,7 +49,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, Rewindable<J>> {
         let saved = self.journal.ring.find(to)?;
         let (numbers, store, journal) = (saved.numbers, saved.store, saved.journal);
         self.journal.ring.truncate_after(to.number());
-        self.journal.rewind(&journal);
+        self.journal.sink_mut().rewind(&journal);
         self.numbers = numbers;
         RewoundMemory { blocks: self, to: store }.run();
         Ok(())
@@ -104,7 +104,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// Returns a digest of the fingerprint, the counts and the heads of the lists.
     pub(crate) fn digest(&self) -> u64 {
         let storage_bytes = self.store.chunks().bytes() as u64;
-        self.numbers.digest(&self.config, self.journal.current(), storage_bytes)
+        self.numbers.digest(&self.config, self.journal.sink().current(), storage_bytes)
     }
 }
 

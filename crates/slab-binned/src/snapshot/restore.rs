@@ -13,6 +13,7 @@ use super::plan::{Plan, PlanError, PlannedChunk};
 use crate::allocator::BlockAllocator;
 use crate::classes::{PAGE_BYTES, PAGE_GRANULES};
 use crate::journal::Journal;
+use crate::journal::sealed::Sink;
 use crate::record::{NONE, OVERFLOW, Record};
 use crate::space::{Line, Lines};
 #[cfg(feature = "alloc")]
@@ -57,7 +58,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         if found != expected {
             return Err(SnapshotError::Checksum { expected, found });
         }
-        if J::ON && fingerprint.is_none() {
+        if J::Sink::ON && fingerprint.is_none() {
             return Err(SnapshotError::NoFingerprint);
         }
         PlanError::check(config.is_possible(), "chunks have a size they can have", 0_u64)?;

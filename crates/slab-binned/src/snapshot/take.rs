@@ -12,6 +12,7 @@ use crate::bin::List;
 use crate::classes::{PAGE_BYTES, PAGE_GRANULES};
 use crate::error::BinnedError;
 use crate::journal::Journal;
+use crate::journal::sealed::Sink;
 use crate::record::{NONE, Record};
 
 impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
@@ -44,7 +45,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         let mut snapshot = Snapshot {
             version: SNAPSHOT_VERSION,
             config: self.config,
-            fingerprint: self.journal.current(),
+            fingerprint: self.journal.sink().current(),
             alloc_count: self.numbers.alloc_count,
             free_count: self.numbers.free_count,
             steps_max: self.numbers.steps_max,
