@@ -6,7 +6,8 @@
 //!   another.
 //! * [`RollbackAllocator`] goes back to [checkpoints](BlockAllocator::checkpoint), at the cost of what
 //!   changed since.
-//! * [`Snapshot`] is the whole state, to be stored, sent and restored.
+//! * [`Snapshot`] is the whole state, to be stored, sent and restored; a [`Delta`] has the changes since a checkpoint.
+//! * [`DivergenceSearch`] finds the first operation in which two peers differ, by a few messages.
 //! * [`BinnedByteAllocator`] is the allocator over raw memory regions, behind the traits of
 //!   [`slab_traits`].
 //!
@@ -72,8 +73,8 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `alloc` | yes | the global allocator as the default memory source; logs and snapshots |
-//! | `serde` | no | serialisation of ids, configurations, logs and snapshots; needs `alloc` |
+//! | `alloc` | yes | the global allocator as the default memory source; logs, snapshots, checkpoints, deltas and searches |
+//! | `serde` | no | serialisation of ids, configurations, logs, snapshots and deltas; needs `alloc` |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without allocator-api2's feature `nightly` the crate names no unstable trait.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use allocator_api2::alloc::Allocator;
 
-use super::format::{ChunkChange, View};
+use super::format::{ChunkChange, ContentDigest, View};
 use super::{Delta, DeltaError};
 use crate::allocator::BlockAllocator;
 use crate::classes::PAGE_BYTES;
@@ -25,9 +25,9 @@ struct Planned {
 }
 
 impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
-    /// Brings the allocator to where a peer took a delta. It has to be where the delta starts: at the same digest as the
-    /// checkpoint, with the same bytes in its blocks. *O*(changes), and *O*(indices + pages) to check the bookkeeping; no
-    /// bytes are read but those of pages that change.
+    /// Brings the allocator to where a peer took a delta. It has to be where the delta starts, at the same digest as the
+    /// checkpoint. *O*(changes), and *O*(indices + pages) to check the bookkeeping; no bytes are read but those of pages
+    /// that change. Damage in those pages is noticed: they have to come to the bytes that the sender has.
     ///
     /// The fingerprint becomes the peer's, a log starts anew there, and checkpoints stay: a rollback undoes the delta.
     /// `budget` limits the bytes that are acquired, whatever the delta says. The check takes up to 56 bytes a page and 25
@@ -90,7 +90,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         plan.set_counts(view.alloc_count, view.free_count, view.steps_max)?;
         let has_fingerprint = view.fingerprint.is_some() == J::Sink::ON;
         PlanError::check(has_fingerprint, "there is a fingerprint where there was one", 0_u64)?;
-        check_pages(view, &chunks)?;
+        self.check_pages(view, &chunks)?;
         let end = plan.numbers.digest(&self.config, view.fingerprint, storage);
         PlanError::check(end == view.end, "it leads to the digest that it says", end)?;
         let mut fresh = Vec::new();
@@ -203,6 +203,34 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         Ok(runs)
     }
 
+    /// Checks that pages that change are there, are in order, and come to the bytes that the sender has.
+    fn check_pages(&self, view: &View<'_>, chunks: &[PlannedChunk]) -> Result<(), DeltaError> {
+        let mut next = (0, 0);
+        let mut content = ContentDigest::new();
+        let mut fresh = view.chunks().filter(|change| change.fresh).map(|change| change.chunk);
+        let mut fresh_chunk = fresh.next();
+        for change in view.pages.clone() {
+            let change = change?;
+            let (chunk, page) = (change.chunk, change.page);
+            PlanError::check((chunk, page) >= next, "changed pages are in order", page)?;
+            next = (chunk, page.saturating_add(1));
+            let known = chunks.get(chunk as usize).is_some_and(|chunk| page < chunk.touched_pages);
+            PlanError::check(known, "a page that changes is there", page)?;
+            while fresh_chunk.is_some_and(|fresh| fresh < chunk) {
+                fresh_chunk = fresh.next();
+            }
+            let mut bytes = [0; PAGE_BYTES];
+            let old = self.store.chunks().bytes_at(chunk, page as usize * PAGE_BYTES, PAGE_BYTES);
+            if let Some(old) = old.filter(|_| fresh_chunk != Some(chunk)) {
+                bytes.copy_from_slice(old);
+            }
+            change.apply(&mut bytes);
+            content.page(chunk, page, &bytes);
+        }
+        let (expected, found) = (view.content, content.number());
+        if expected == found { Ok(()) } else { Err(DeltaError::Content { expected, found }) }
+    }
+
     /// Does what was planned. There is memory for all of it.
     fn commit(&mut self, view: &View<'_>, planned: &Planned, memory: &mut ChunkMemory) {
         for &(chunk, new) in &planned.fresh {
@@ -252,20 +280,6 @@ fn linked_lists(view: &View<'_>, records: &mut [Record]) -> Result<Vec<ListIndic
         push(&mut lists, (class, indices))?;
     }
     Ok(lists)
-}
-
-/// Checks that pages that change are there, and are in order.
-fn check_pages(view: &View<'_>, chunks: &[PlannedChunk]) -> Result<(), DeltaError> {
-    let mut next = (0, 0);
-    for change in view.pages.clone() {
-        let change = change?;
-        let (chunk, page) = (change.chunk, change.page);
-        PlanError::check((chunk, page) >= next, "changed pages are in order", page)?;
-        next = (chunk, page.saturating_add(1));
-        let known = chunks.get(chunk as usize).is_some_and(|chunk| page < chunk.touched_pages);
-        PlanError::check(known, "a page that changes is there", page)?;
-    }
-    Ok(())
 }
 
 fn push<T>(values: &mut Vec<T>, value: T) -> Result<(), DeltaError> {

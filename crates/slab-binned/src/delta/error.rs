@@ -50,6 +50,16 @@ pub enum DeltaError {
         /// Digest of the allocator.
         found: u64,
     },
+    /// The pages that it changes held other bytes before than at the sender.
+    #[error(
+        "the changed pages have digest {expected:016x} at the sender, and would have {found:016x} here"
+    )]
+    Content {
+        /// Digest of the pages at the sender.
+        expected: u64,
+        /// Digest of the pages here, if the delta was applied.
+        found: u64,
+    },
     /// It needs more memory than is permitted.
     #[error("the delta needs {bytes} bytes; the budget is {budget}")]
     OverBudget {

@@ -16,6 +16,7 @@
 //! | 4, 12 each | first lines of free runs that changed: page, left, right |
 //! | 4, 10 each | pages that changed: chunk, page, number of stretches |
 //! | 4 each | offset in the page and length of a stretch, followed by its bytes |
+//! | 8 | digest of all bytes of the pages that changed, as they are after |
 //! | 8 | checksum of everything before |
 
 extern crate alloc;
@@ -34,6 +35,9 @@ const MAGIC: u64 = u64::from_le_bytes(*b"slabdelt");
 
 /// Start of the checksum of a delta: no other digest starts with it.
 const CHECKSUM_DOMAIN: u64 = u64::from_le_bytes(*b"deltasum");
+
+/// Start of the digest of pages: no other digest starts with it.
+const CONTENT_DOMAIN: u64 = u64::from_le_bytes(*b"newpages");
 
 /// The changes since a checkpoint. [`delta_since`](crate::BlockAllocator::delta_since) takes them, and
 /// [`apply_delta`](crate::BlockAllocator::apply_delta) makes them in a peer that is where the checkpoint was taken.
@@ -186,8 +190,9 @@ impl Writer {
         self.bytes.truncate(len);
     }
 
-    /// Writes the checksum.
-    pub fn finish(mut self) -> Result<Delta, DeltaError> {
+    /// Writes the digest of the pages and the checksum.
+    pub fn finish(mut self, content: &ContentDigest) -> Result<Delta, DeltaError> {
+        self.u64s(&[content.number()])?;
         let sum = checksum(&self.bytes);
         self.u64s(&[sum])?;
         Delta::new(self.bytes)
@@ -199,6 +204,27 @@ fn checksum(bytes: &[u8]) -> u64 {
     mixer.pair(CHECKSUM_DOMAIN, bytes.len() as u64);
     mixer.bytes(bytes);
     mixer.state()
+}
+
+/// The digest of pages after a change. A receiver whose pages differed before comes to another one.
+pub struct ContentDigest(Mixer);
+
+impl ContentDigest {
+    pub fn new() -> Self {
+        let mut mixer = Mixer::new();
+        mixer.pair(CONTENT_DOMAIN, 0);
+        Self(mixer)
+    }
+
+    /// Takes in a page.
+    pub fn page(&mut self, chunk: u32, page: u32, bytes: &[u8]) {
+        self.0.pair(chunk.into(), page.into());
+        self.0.bytes(bytes);
+    }
+
+    pub fn number(&self) -> u64 {
+        self.0.state()
+    }
 }
 
 /// A chunk that changed.
@@ -233,6 +259,8 @@ pub struct View<'a> {
     records: &'a [u8],
     lines: &'a [u8],
     pub pages: Pages<'a>,
+    /// Digest of the pages after the change.
+    pub content: u64,
 }
 
 impl<'a> View<'a> {
@@ -272,6 +300,7 @@ impl<'a> View<'a> {
         for page in walked.by_ref() {
             page?;
         }
+        let content_digest = walked.reader.u64()?;
         let end_at = walked.reader.at;
         if end_at != content.len() {
             return Err(DeltaError::Length { expected: end_at + 8, found: bytes.len() });
@@ -295,6 +324,7 @@ impl<'a> View<'a> {
             records,
             lines,
             pages,
+            content: content_digest,
         })
     }
 
@@ -346,8 +376,8 @@ impl<'a> PageChange<'a> {
     }
 
     /// Writes the stretches into a page. They were read before.
-    pub fn apply(mut self, page: &mut [u8]) {
-        let applied = self.for_each(|offset, bytes| {
+    pub fn apply(&self, page: &mut [u8]) {
+        let applied = self.clone().for_each(|offset, bytes| {
             if let Some(place) = page.get_mut(offset..offset + bytes.len()) {
                 place.copy_from_slice(bytes);
             }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use allocator_api2::alloc::Allocator;
 
-use super::format::{ChunkChange, Writer};
+use super::format::{ChunkChange, ContentDigest, Writer};
 use super::{Delta, DeltaError};
 use crate::allocator::BlockAllocator;
 use crate::classes::{PAGE_BYTES, PAGE_GRANULES};
@@ -98,7 +98,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, Rewindable<J>> {
         let [root, ..] = self.numbers.runs.words();
         writer.u32s(&[self.store.chunks().count(), root])?;
 
-        let mut changes = self.changes(entries)?;
+        let changes = self.changes(entries)?;
         self.write_chunks(&mut writer, &changes)?;
         let mut indices = collect(records)?;
         indices.retain(|&index| index < self.numbers.record_count);
@@ -119,8 +119,8 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, Rewindable<J>> {
             }
         }
         writer.set_u32(place, count);
-        self.write_pages(&mut writer, &mut changes.dirty)?;
-        writer.finish()
+        let content = self.write_pages(&mut writer, &changes.dirty)?;
+        writer.finish(&content)
     }
 
     /// Returns the chunks and pages that changed.
@@ -186,23 +186,28 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, Rewindable<J>> {
         Ok(())
     }
 
-    fn write_pages(&self, writer: &mut Writer, dirty: &mut [Dirty<'_>]) -> Result<(), DeltaError> {
+    fn write_pages(
+        &self,
+        writer: &mut Writer,
+        dirty: &[Dirty<'_>],
+    ) -> Result<ContentDigest, DeltaError> {
         const ZEROS: &[u8] = &[0; PAGE_BYTES];
         let place = writer.place_for_u32()?;
-        let mut count = 0;
-        for Dirty { chunk, page, old, .. } in dirty {
-            let offset = *page as usize * PAGE_BYTES;
-            let new = self.store.chunks().bytes_at(*chunk, offset, PAGE_BYTES);
+        let (mut count, mut content) = (0, ContentDigest::new());
+        for &Dirty { chunk, page, old, .. } in dirty {
+            let offset = page as usize * PAGE_BYTES;
+            let new = self.store.chunks().bytes_at(chunk, offset, PAGE_BYTES);
             let (Some(new), old) = (new, old.unwrap_or(ZEROS)) else { continue };
             if new == old {
                 continue;
             }
-            writer.u32s(&[*chunk, *page])?;
+            writer.u32s(&[chunk, page])?;
             write_stretches(writer, old, new)?;
+            content.page(chunk, page, new);
             count += 1;
         }
         writer.set_u32(place, count);
-        Ok(())
+        Ok(content)
     }
 }
 
