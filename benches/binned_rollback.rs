@@ -4,9 +4,11 @@
 //! pages or to scattered blocks. It is timed how long it takes
 //!
 //! * to take a full snapshot and to restore it;
-//! * to take a checkpoint and to roll back, with what the copies of changed pages add to the writes themselves.
+//! * to take a checkpoint and to roll back, with what the copies of changed pages add to the writes themselves;
+//! * to take a delta and to apply it to a peer.
 //!
-//! Rounds of all kinds take turns; medians are printed. The ratio is that of both sums.
+//! Rounds of all kinds take turns; medians are printed. The ratio is that of both sums. The bytes of a delta are shown
+//! beside those of the pages that changed.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -42,11 +44,16 @@ struct Round {
     writes: Duration,
     checkpoint: Duration,
     rollback: Duration,
+    delta: Duration,
+    apply: Duration,
+    delta_bytes: usize,
+    dirty_bytes: usize,
 }
 
 fn round(
     plain: &mut FingerprintedAllocator,
     blocks: &mut RollbackAllocator,
+    peer: &mut RollbackAllocator,
     work: &[(BlockId, usize)],
     bytes: &[u8],
 ) -> Round {
@@ -70,23 +77,49 @@ fn round(
         blocks.write(id, &bytes[..len]).expect("live");
     }
     let writes = start.elapsed();
+
+    let start = Instant::now();
+    let sent = blocks.delta_since(saved).expect("memory for the bench");
+    let delta = start.elapsed();
+    let before = peer.checkpoint().expect("memory for the bench");
+    let start = Instant::now();
+    peer.apply_delta(&sent, usize::MAX).expect("the state of the checkpoint");
+    let apply = start.elapsed();
+    assert_eq!(peer.fingerprint(), blocks.fingerprint());
+    peer.rollback(before).expect("the last one");
+
     let start = Instant::now();
     blocks.rollback(saved).expect("the last one");
     let rollback = start.elapsed();
-    Round { full, plain_writes, writes, checkpoint, rollback }
+    let (delta_bytes, dirty_bytes) = (sent.as_bytes().len(), sent.page_count() * 4096);
+    Round {
+        full,
+        plain_writes,
+        writes,
+        checkpoint,
+        rollback,
+        delta,
+        apply,
+        delta_bytes,
+        dirty_bytes,
+    }
 }
 
-fn median(rounds: &[Round], of: impl Fn(&Round) -> Duration) -> f64 {
-    let mut times: Vec<_> = rounds.iter().map(of).collect();
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1e6
+fn median<T: Ord + Copy>(rounds: &[Round], of: impl Fn(&Round) -> T) -> T {
+    let mut values: Vec<_> = rounds.iter().map(of).collect();
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+fn micros(rounds: &[Round], of: impl Fn(&Round) -> Duration) -> f64 {
+    median(rounds, of).as_secs_f64() * 1e6
 }
 
 fn main() {
     let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(15);
     let (mut plain, mut blocks) = (FingerprintedAllocator::new(), RollbackAllocator::new());
     let (mut state, mut ids, mut total) = (0x9E37_79B9_7F4A_7C15, Vec::new(), 0);
-    let bytes: Vec<u8> = (0..16_384).map(|at| (at * 37 + 1) as u8).collect();
+    let bytes: Vec<u8> = (0..16_392).map(|at| (at * 37 + 1) as u8).collect();
     while total < HEAP_BYTES {
         let len = match random(&mut state) % 10 {
             0..=4 => 16 + random(&mut state) % 240,
@@ -101,7 +134,11 @@ fn main() {
         total += len;
     }
     println!("{} blocks, {} MiB of storage", ids.len(), blocks.storage_bytes() >> 20);
-    println!("1 % of the bytes        full  checkpoint  copies  rollback  ratio  copied bytes");
+    println!(
+        "1 % of the bytes        full  checkpoint  copies  rollback  ratio  copied bytes    delta     apply  \
+         delta bytes  of dirty pages"
+    );
+    let mut peer = blocks.clone();
     for (name, scattered) in [("adjacent blocks", false), ("scattered blocks", true)] {
         blocks.drop_checkpoints();
         blocks.checkpoint().expect("memory for the bench");
@@ -112,16 +149,24 @@ fn main() {
         }
         let copied = blocks.checkpoint_bytes() - before;
         let done: Vec<_> = (0..rounds)
-            .map(|_| round(&mut plain, &mut blocks, &dirty(&ids, &mut state, scattered), &bytes))
+            .map(|nth| {
+                let work = dirty(&ids, &mut state, scattered);
+                // Other bytes than those that are there.
+                round(&mut plain, &mut blocks, &mut peer, &work, &bytes[nth % 7 + 1..])
+            })
             .collect();
-        let full = median(&done, |round| round.full);
-        let checkpoint = median(&done, |round| round.checkpoint);
-        let rollback = median(&done, |round| round.rollback);
-        let copies = median(&done, |round| round.writes.saturating_sub(round.plain_writes));
+        let full = micros(&done, |round| round.full);
+        let checkpoint = micros(&done, |round| round.checkpoint);
+        let rollback = micros(&done, |round| round.rollback);
+        let copies = micros(&done, |round| round.writes.saturating_sub(round.plain_writes));
         let ratio = (checkpoint + copies + rollback) / full * 100.0;
+        let (delta, apply) =
+            (micros(&done, |round| round.delta), micros(&done, |round| round.apply));
+        let delta_bytes = median(&done, |round| round.delta_bytes);
+        let dirty_bytes = median(&done, |round| round.dirty_bytes);
         println!(
             "{name:<18} {full:>7.0} µs {checkpoint:>8.1} µs {copies:>4.0} µs {rollback:>6.0} µs {ratio:>4.1} % \
-             {copied:>13}"
+             {copied:>13} {delta:>5.0} µs {apply:>6.0} µs {delta_bytes:>12} {dirty_bytes:>15}"
         );
     }
 }

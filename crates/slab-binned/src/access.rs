@@ -6,6 +6,7 @@ use crate::allocator::BlockAllocator;
 use crate::classes::PAGE_BYTES;
 use crate::error::BinnedError;
 use crate::id::BlockId;
+use crate::journal::sealed::Sink;
 use crate::journal::{Journal, Untracked};
 use crate::record::{OVERFLOW, Record};
 
@@ -72,7 +73,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         if let Some(place) = place {
             place.copy_from_slice(bytes);
         }
-        self.journal.wrote(id, offset as u32, bytes);
+        self.journal.sink_mut().wrote(id, offset as u32, bytes);
         Ok(())
     }
 
@@ -110,7 +111,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
                 let Some(record) = blocks.store.record(id.index()) else { return };
                 let (offset, len) = (record.visible_offset(), record.len as usize);
                 let bytes = blocks.store.chunks().bytes_at(record.chunk, offset, len);
-                blocks.journal.wrote(*id, 0, bytes.unwrap_or_default());
+                blocks.journal.sink_mut().wrote(*id, 0, bytes.unwrap_or_default());
             }
         }
 
@@ -122,9 +123,9 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
 
     /// Makes sure that the journal can record a write.
     fn reserve_write(&mut self, len: usize) -> Result<(), BinnedError> {
-        if J::ON {
+        if J::Sink::ON {
             // At least one byte: the offset of an empty write takes room too.
-            let room = self.journal.reserve(len.max(1));
+            let room = self.journal.sink_mut().reserve(len.max(1));
             room.map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         }
         Ok(())
@@ -184,7 +185,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     #[cold]
     pub(crate) fn refusal(&self, id: BlockId) -> BinnedError {
         let (index, generation) = (id.index(), id.generation());
-        let count = self.record_count;
+        let count = self.numbers.record_count;
         let record = self.store.record(index).filter(|_| index < count);
         let Some(current) = record.map(|record| record.generation) else {
             return BinnedError::UnknownIndex { index, count };
@@ -225,7 +226,7 @@ impl<A: Allocator> BlockAllocator<A, Untracked> {
         if !self.contains(id) {
             return Err(self.refusal(id));
         }
-        let count = self.record_count;
+        let count = self.numbers.record_count;
         // A live record lies in its chunk.
         self.bytes_mut(id).ok_or(BinnedError::UnknownIndex { index: id.index(), count })
     }

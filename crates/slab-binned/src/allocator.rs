@@ -4,16 +4,15 @@ use core::fmt;
 
 use allocator_api2::alloc::Allocator;
 
-use crate::bin::{Bin, List};
 use crate::classes::{CLASS_COUNT_MAX, ClassMap, GRANULE_BYTES};
 use crate::config::Config;
 use crate::error::BinnedError;
 use crate::id::BlockId;
+use crate::journal::sealed::Sink;
 use crate::journal::{Journal, Tracked, Untracked};
 use crate::memory::Store;
+use crate::numbers::Numbers;
 use crate::record::{GENERATION_LAST, OVERFLOW};
-use crate::small_page::SmallPage;
-use crate::space::Runs;
 use slab_traits::Global;
 
 /// The type behind [`BinnedAllocator`], [`FingerprintedAllocator`] and
@@ -26,23 +25,10 @@ use slab_traits::Global;
 /// [`trim`](Self::trim) is called or the allocator is dropped.
 pub struct BlockAllocator<A: Allocator, J: Journal> {
     pub(crate) classes: &'static ClassMap,
-    pub(crate) bins: [Bin; CLASS_COUNT_MAX],
-    pub(crate) alloc_count: u64,
-    pub(crate) free_count: u64,
+    pub(crate) numbers: Numbers,
     pub(crate) journal: J,
     pub(crate) store: Store<A, J::Watch>,
-    pub(crate) runs: Runs,
-    pub(crate) small_page: SmallPage,
-    /// Indices handed out so far.
-    pub(crate) record_count: u32,
-    /// Indices without a block, to be used again.
-    pub(crate) spare: List,
-    /// Indices that have had all their generations.
-    pub(crate) retired: u32,
-    /// Pages of live blocks of more than 64 KiB.
-    pub(crate) overflow_pages: u32,
     pub(crate) config: Config,
-    pub(crate) steps_max: u64,
 }
 
 /// Blocks of bytes behind ids, in size classes. Ids, places, contents and statistics follow from the
@@ -142,19 +128,10 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     pub(crate) const fn assemble(config: Config, source: A, journal: J) -> Self {
         Self {
             classes: config.classes.map(),
-            bins: [Bin::EMPTY; CLASS_COUNT_MAX],
-            alloc_count: 0,
-            free_count: 0,
+            numbers: Numbers::FRESH,
             journal,
             store: Store::new(source),
-            runs: Runs::new(),
-            small_page: SmallPage::NONE,
-            record_count: 0,
-            spare: List::EMPTY,
-            retired: 0,
-            overflow_pages: 0,
             config,
-            steps_max: 0,
         }
     }
 
@@ -248,18 +225,18 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     #[inline]
     fn reuse(&mut self, size: usize, zeroed: bool) -> Option<BlockId> {
         let class = self.classes.class_of(size)?;
-        let list = &mut self.bins[class].free;
+        let list = &mut self.numbers.bins[class].free;
         let index = list.head;
         // The end of the list is no record.
         let record = self.store.record_mut(index)?;
         let id = BlockId::of_live(index, record.generation + 1);
-        self.journal.allocated(size as u32, 0, zeroed, id).ok()?;
+        self.journal.sink_mut().allocated(size as u32, 0, zeroed, id).ok()?;
         list.head = record.tag;
         list.len -= 1;
         record.generation = id.generation();
         record.tag = class as u32;
         record.len = size as u32;
-        self.alloc_count += 1;
+        self.numbers.alloc_count += 1;
         Some(id)
     }
 
@@ -280,18 +257,18 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         if record.generation != id.generation() {
             return Err(self.refusal(id));
         }
-        self.journal.freed(id).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
+        self.journal.sink_mut().freed(id).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         let class = record.class() as usize;
         record.generation += 1;
-        if class < self.bins.len() && record.generation != GENERATION_LAST {
-            let list = &mut self.bins[class].free;
+        if class < self.numbers.bins.len() && record.generation != GENERATION_LAST {
+            let list = &mut self.numbers.bins[class].free;
             record.tag = list.head;
             list.head = id.index();
             list.len += 1;
         } else {
             self.free_slow(id, class as u32);
         }
-        self.free_count += 1;
+        self.numbers.free_count += 1;
         Ok(())
     }
 
@@ -331,19 +308,10 @@ impl<A: Allocator + Clone, J: Journal> BlockAllocator<A, J> {
         let source = self.store.source().clone();
         Ok(Self {
             classes: self.classes,
-            bins: self.bins,
-            alloc_count: self.alloc_count,
-            free_count: self.free_count,
+            numbers: self.numbers,
             journal: self.journal.try_clone().map_err(no_memory)?,
-            store: self.store.try_clone(self.record_count, source).map_err(no_memory)?,
-            runs: self.runs,
-            small_page: self.small_page,
-            record_count: self.record_count,
-            spare: self.spare,
-            retired: self.retired,
-            overflow_pages: self.overflow_pages,
+            store: self.store.try_clone(self.numbers.record_count, source).map_err(no_memory)?,
             config: self.config,
-            steps_max: self.steps_max,
         })
     }
 }

@@ -8,6 +8,7 @@ use crate::config::{ALIGN_MAX, BLOCK_BYTES_MAX};
 use crate::error::BinnedError;
 use crate::id::BlockId;
 use crate::journal::Journal;
+use crate::journal::sealed::Sink;
 use crate::record::{NONE, OVERFLOW, pages_for};
 use crate::small_page::{PIECES_MAX, SmallPage};
 use crate::space::Kind;
@@ -36,34 +37,35 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         zeroed: bool,
     ) -> Result<(BlockId, bool), BinnedError> {
         let class = self.class_for(size, align)?;
-        self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
+        self.journal.sink_mut().reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         let found = match class {
-            Some(class) => match self.bins[class].free.pop(&self.store) {
+            Some(class) => match self.numbers.bins[class].free.pop(&self.store) {
                 Some(index) => Ok((index, false)),
                 None => self.carve(class, size),
             },
             None => {
                 let pages = pages_for(size);
                 let carved = self.carve_run(pages, size);
-                self.overflow_pages += if carved.is_ok() { pages } else { 0 };
+                self.numbers.overflow_pages += if carved.is_ok() { pages } else { 0 };
                 carved
             }
         };
-        let steps = self.runs.take_steps();
+        let steps = self.numbers.runs.take_steps();
         let (index, fresh) = found?;
-        self.steps_max = self.steps_max.max(steps);
+        self.numbers.steps_max = self.numbers.steps_max.max(steps);
         let class = class.map_or(OVERFLOW, |class| class as u32);
         let Some(record) = self.store.record_mut(index) else {
-            return Err(BinnedError::UnknownIndex { index, count: self.record_count });
+            return Err(BinnedError::UnknownIndex { index, count: self.numbers.record_count });
         };
         let start = record.granule as usize * GRANULE_BYTES;
         let pad = start.wrapping_neg() & (align - 1);
         record.generation += 1;
         record.tag = class | ((pad / GRANULE_BYTES) as u32) << 8;
         record.len = size as u32;
-        self.alloc_count += 1;
+        self.numbers.alloc_count += 1;
         let id = BlockId::of_live(index, record.generation);
-        let recorded = self.journal.allocated(size as u32, align.trailing_zeros(), zeroed, id);
+        let recorded =
+            self.journal.sink_mut().allocated(size as u32, align.trailing_zeros(), zeroed, id);
         debug_assert!(recorded.is_ok(), "room was reserved");
         Ok((id, fresh))
     }
@@ -93,7 +95,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
             Some(pages) => self.carve_run(pages, size)?,
             None => (self.carve_small(self.classes.bytes(class), size)?, false),
         };
-        self.bins[class].blocks += 1;
+        self.numbers.bins[class].blocks += 1;
         Ok(carved)
     }
 
@@ -109,35 +111,35 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     fn carve_small(&mut self, bytes: u32, size: usize) -> Result<u32, BinnedError> {
         let granules = bytes / GRANULE_BYTES as u32;
         self.reserve_indices(1 + PIECES_MAX)?;
-        if let Some(granule) = self.small_page.cut(granules) {
-            return Ok(self.place(self.small_page.chunk, granule));
+        if let Some(granule) = self.numbers.small_page.cut(granules) {
+            return Ok(self.place(self.numbers.small_page.chunk, granule));
         }
         let run = self.take_run(1, size)?;
         self.cut_remainder();
         let page = self.first_page(run.chunk) + run.page;
-        self.runs.mark(self.store.lines_mut(), page, 1, Kind::Small);
+        self.numbers.runs.mark(self.store.lines_mut(), page, 1, Kind::Small);
         let start = run.page * PAGE_GRANULES;
-        self.small_page = SmallPage { chunk: run.chunk, start, used: granules };
+        self.numbers.small_page = SmallPage { chunk: run.chunk, start, used: granules };
         Ok(self.place(run.chunk, start))
     }
 
     /// Cuts the remainder of the current page into blocks, the largest first, and puts them into their bins.
     fn cut_remainder(&mut self) {
-        while self.small_page.remaining() != 0 {
-            let class = self.classes.largest_within(self.small_page.remaining());
+        while self.numbers.small_page.remaining() != 0 {
+            let class = self.classes.largest_within(self.numbers.small_page.remaining());
             let granules = self.classes.bytes(class) / GRANULE_BYTES as u32;
-            let Some(granule) = self.small_page.cut(granules) else { return };
-            let index = self.place(self.small_page.chunk, granule);
-            self.bins[class].free.push(&mut self.store, index);
-            self.bins[class].blocks += 1;
+            let Some(granule) = self.numbers.small_page.cut(granules) else { return };
+            let index = self.place(self.numbers.small_page.chunk, granule);
+            self.numbers.bins[class].free.push(&mut self.store, index);
+            self.numbers.bins[class].blocks += 1;
         }
     }
 
     /// Makes sure that the next `count` calls of [`place`](Self::place) have their records.
     fn reserve_indices(&mut self, count: u32) -> Result<(), BinnedError> {
-        let needed = self.record_count + count;
+        let needed = self.numbers.record_count + count;
         if needed > INDICES_MAX {
-            return Err(BinnedError::TooManyBlocks { count: self.record_count });
+            return Err(BinnedError::TooManyBlocks { count: self.numbers.record_count });
         }
         let room = self.store.reserve_records(needed);
         room.map_err(|bytes| BinnedError::OutOfMemory { bytes })
@@ -145,19 +147,19 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
 
     /// Gives a place an index: the one that lost its block last, else the next.
     fn place(&mut self, chunk: u32, granule: u32) -> u32 {
-        let index = self.spare.pop(&self.store).unwrap_or_else(|| {
-            self.record_count += 1;
-            self.record_count - 1
+        let index = self.numbers.spare.pop(&self.store).unwrap_or_else(|| {
+            self.numbers.record_count += 1;
+            self.numbers.record_count - 1
         });
         if let Some(record) = self.store.record_mut(index) {
             (record.chunk, record.granule) = (chunk, granule);
         }
-        self.journal.placed(index, chunk, granule);
+        self.journal.sink_mut().placed(index, chunk, granule);
         index
     }
 
     fn take_run(&mut self, pages: u32, size: usize) -> Result<Run, BinnedError> {
-        let found = self.runs.take(self.store.lines_mut(), pages);
+        let found = self.numbers.runs.take(self.store.lines_mut(), pages);
         let first = match found {
             Some(first) => first,
             None => self.grow(pages, size)?,
@@ -186,8 +188,8 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         }
         let acquired = self.store.acquire_chunk(chunk_pages);
         let (_, first) = acquired.map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
-        self.runs.release(self.store.lines_mut(), first, chunk_pages);
-        let taken = self.runs.take(self.store.lines_mut(), pages);
+        self.numbers.runs.release(self.store.lines_mut(), first, chunk_pages);
+        let taken = self.numbers.runs.take(self.store.lines_mut(), pages);
         taken.ok_or(BinnedError::OutOfMemory { bytes: size })
     }
 
@@ -204,25 +206,25 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
         let Some(record) = self.store.record(id.index()).copied() else { return };
         let pages = match class {
             OVERFLOW => {
-                self.overflow_pages -= record.overflow_pages();
+                self.numbers.overflow_pages -= record.overflow_pages();
                 Some(record.overflow_pages())
             }
             class => {
-                self.bins[class as usize].blocks -= 1;
+                self.numbers.bins[class as usize].blocks -= 1;
                 self.classes.pages(class as usize)
             }
         };
         if let Some(pages) = pages {
             let first = self.first_page(record.chunk) + record.page();
-            self.runs.release(self.store.lines_mut(), first, pages);
-            self.steps_max = self.steps_max.max(self.runs.take_steps());
+            self.numbers.runs.release(self.store.lines_mut(), first, pages);
+            self.numbers.steps_max = self.numbers.steps_max.max(self.numbers.runs.take_steps());
             self.unplace(id.index());
         }
         if record.is_retired() {
             // A small block stays where it is until its page is trimmed.
-            self.retired += 1;
+            self.numbers.retired += 1;
         } else {
-            self.spare.push(&mut self.store, id.index());
+            self.numbers.spare.push(&mut self.store, id.index());
         }
     }
 

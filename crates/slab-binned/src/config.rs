@@ -91,6 +91,22 @@ impl Config {
         CHUNK_PAGES_MIN <= self.chunk_pages && self.chunk_pages <= CHUNK_PAGES_MAX
     }
 
+    /// Returns the configuration that [`words`](Self::words) returns these numbers for.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn from_words([shape, cap]: [u64; 2]) -> Option<Self> {
+        let classes = match shape >> 32 {
+            0 => SizeClasses::Standard,
+            1 => SizeClasses::Fine,
+            _ => return None,
+        };
+        let cap_pages = match cap.checked_sub(1) {
+            Some(pages) => Some(u32::try_from(pages).ok()?),
+            None => None,
+        };
+        let config = Self { classes, chunk_pages: shape as u32, cap_pages };
+        config.is_possible().then_some(config)
+    }
+
     /// Returns the numbers that a fingerprint starts from.
     pub(crate) const fn words(&self) -> [u64; 2] {
         let classes = match self.classes {

@@ -6,7 +6,8 @@
 //!   another.
 //! * [`RollbackAllocator`] goes back to [checkpoints](BlockAllocator::checkpoint), at the cost of what
 //!   changed since.
-//! * [`Snapshot`] is the whole state, to be stored, sent and restored.
+//! * [`Snapshot`] is the whole state, to be stored, sent and restored; a [`Delta`] has the changes since a checkpoint.
+//! * [`DivergenceSearch`] finds the first operation in which two peers differ, by a few messages.
 //! * [`BinnedByteAllocator`] is the allocator over raw memory regions, behind the traits of
 //!   [`slab_traits`].
 //!
@@ -72,8 +73,8 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `alloc` | yes | the global allocator as the default memory source; logs and snapshots |
-//! | `serde` | no | serialisation of ids, configurations, logs and snapshots; needs `alloc` |
+//! | `alloc` | yes | the global allocator as the default memory source; logs, snapshots, checkpoints, deltas and searches |
+//! | `serde` | no | serialisation of ids, configurations, logs, snapshots and deltas; needs `alloc` |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without allocator-api2's feature `nightly` the crate names no unstable trait.
@@ -105,8 +106,13 @@ mod record;
 mod memory;
 // lists of dead blocks;
 mod bin;
+// counts, and the heads of those lists;
+mod numbers;
 // fingerprints and logs;
 mod journal;
+// a search for the first difference between two logs, by messages;
+#[cfg(feature = "alloc")]
+mod search;
 // the allocator: its state, the fast paths of `alloc` and `free`;
 mod allocator;
 // their slow paths: checks, fresh space, large blocks;
@@ -125,9 +131,12 @@ mod replay;
 // the whole state as plain values;
 #[cfg(feature = "alloc")]
 mod snapshot;
-// checkpoints.
+// checkpoints;
 #[cfg(feature = "alloc")]
 mod rollback;
+// what changed since a checkpoint, for a peer.
+#[cfg(feature = "alloc")]
+mod delta;
 
 pub use allocator::{BinnedAllocator, BlockAllocator, FingerprintedAllocator};
 pub use classes::SizeClasses;
@@ -141,6 +150,8 @@ pub use stats::{BinStats, Occupancy};
 #[cfg(feature = "alloc")]
 pub use allocator::LoggedAllocator;
 #[cfg(feature = "alloc")]
+pub use delta::{DELTA_VERSION, Delta, DeltaError};
+#[cfg(feature = "alloc")]
 pub use journal::{
     Divergence, LogError, Logged, OpLog, Operation, Operations, WithLog, diverges_at,
 };
@@ -148,6 +159,11 @@ pub use journal::{
 pub use replay::ReplayError;
 #[cfg(feature = "alloc")]
 pub use rollback::{Checkpoint, Rewindable, RollbackAllocator, RollbackError};
+#[cfg(feature = "alloc")]
+pub use search::{
+    ByteDifference, DivergenceSearch, MESSAGE_BYTES_MAX, OperationSummary, PeerDivergence,
+    SEARCH_VERSION, SearchError,
+};
 #[cfg(feature = "alloc")]
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot, SnapshotError};
 

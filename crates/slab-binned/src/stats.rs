@@ -37,7 +37,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     #[inline]
     #[doc(alias = "live_count")]
     pub fn len(&self) -> usize {
-        (self.alloc_count - self.free_count) as usize
+        (self.numbers.alloc_count - self.numbers.free_count) as usize
     }
 
     /// Returns whether no block is live. *O*(1).
@@ -56,7 +56,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// *O*(classes).
     pub fn used_bytes(&self) -> usize {
         let binned: usize = self.bins().map(|bin| bin.live * bin.block_bytes).sum();
-        binned + self.overflow_pages as usize * PAGE_BYTES
+        binned + self.numbers.overflow_pages as usize * PAGE_BYTES
     }
 
     /// Returns the bytes requested from the memory source: chunks, each with up to 4080 bytes to align
@@ -68,12 +68,12 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// Returns the number of indices handed out so far: one for each block that ever existed at the
     /// same time as the others. Ids have indices below it. *O*(1).
     pub fn total_blocks(&self) -> usize {
-        self.record_count as usize
+        self.numbers.record_count as usize
     }
 
     /// Returns the number of dead blocks in bins. Free space for large blocks is not in bins: see [`free_run_bytes`](Self::free_run_bytes). *O*(1): one addition a class.
     pub fn free_block_count(&self) -> usize {
-        self.bins.iter().map(|bin| bin.free.len as usize).sum()
+        self.numbers.bins.iter().map(|bin| bin.free.len as usize).sum()
     }
 
     /// Returns the bytes of all chunks. They shrink in [`trim`](Self::trim) alone. *O*(1).
@@ -89,27 +89,27 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
 
     /// Returns the bytes of pages that no block and no bin has. *O*(1).
     pub fn free_run_bytes(&self) -> usize {
-        self.runs.free_pages() as usize * PAGE_BYTES
+        self.numbers.runs.free_pages() as usize * PAGE_BYTES
     }
 
     /// Returns the number of free runs of pages. *O*(1).
     pub fn free_run_count(&self) -> usize {
-        self.runs.run_count() as usize
+        self.numbers.runs.run_count() as usize
     }
 
     /// Returns how many allocations have succeeded. *O*(1).
     pub fn alloc_count(&self) -> u64 {
-        self.alloc_count
+        self.numbers.alloc_count
     }
 
     /// Returns how many blocks were freed. *O*(1).
     pub fn free_count(&self) -> u64 {
-        self.free_count
+        self.numbers.free_count
     }
 
     /// Returns how many indices have had their 2³¹ − 1 lives and will never be used again. *O*(1).
     pub fn retired_count(&self) -> usize {
-        self.retired as usize
+        self.numbers.retired as usize
     }
 
     /// Returns the most lines of pages that a single allocation or free has read or written: the steps
@@ -117,7 +117,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// tree of free runs, which has no more than 1.45 · log₂(runs + 2) of them; on the way to a
     /// gibibyte fewer than 130. *O*(1).
     pub fn steps_max(&self) -> u64 {
-        self.steps_max
+        self.numbers.steps_max
     }
 
     /// Returns the statistics of each class, smallest first. *O*(classes).
@@ -132,7 +132,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// # Ok::<(), slab_binned::BinnedError>(())
     /// ```
     pub fn bins(&self) -> impl Iterator<Item = BinStats> {
-        self.classes.sizes.iter().zip(&self.bins).map(|(&bytes, bin)| BinStats {
+        self.classes.sizes.iter().zip(&self.numbers.bins).map(|(&bytes, bin)| BinStats {
             block_bytes: bytes as usize,
             live: (bin.blocks - bin.free.len) as usize,
             free: bin.free.len as usize,
@@ -156,7 +156,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
             row.stats = stats;
         }
         let mut overflow = Row::default();
-        for index in 0..self.record_count {
+        for index in 0..self.numbers.record_count {
             let Some(record) = self.store.record(index) else { continue };
             if record.chunk == NONE || !record.is_live() {
                 continue;

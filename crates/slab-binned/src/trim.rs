@@ -7,6 +7,7 @@ use crate::bin::List;
 use crate::classes::PAGE_BYTES;
 use crate::error::BinnedError;
 use crate::journal::Journal;
+use crate::journal::sealed::Sink;
 use crate::record::{NONE, Record};
 use crate::small_page::SmallPage;
 use crate::space::{Kind, Line, Lines};
@@ -39,20 +40,21 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// # Ok::<(), slab_binned::BinnedError>(())
     /// ```
     pub fn trim(&mut self) -> Result<usize, BinnedError> {
-        self.journal.reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
+        self.journal.sink_mut().reserve(0).map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         self.pin_pages();
-        let current_page = self.first_page(self.small_page.chunk) + self.small_page.start / 256;
-        for class in 0..self.bins.len() {
+        let current_page =
+            self.first_page(self.numbers.small_page.chunk) + self.numbers.small_page.start / 256;
+        for class in 0..self.numbers.bins.len() {
             self.dissolve_bin(class);
         }
         self.dissolve_retired();
         if !self.is_pinned(current_page) {
-            self.small_page = SmallPage::NONE;
+            self.numbers.small_page = SmallPage::NONE;
         }
         let released_pages =
             (0..self.store.chunks().count()).filter_map(|chunk| self.free_pages_of(chunk)).sum();
         // The source may unwind when it gets its chunks, and the trim has happened all the same.
-        self.journal.trimmed(released_pages);
+        self.journal.sink_mut().trimmed(released_pages);
         ReleasedChunks { blocks: self, next: 0 }.run();
         Ok(released_pages as usize * PAGE_BYTES)
     }
@@ -60,7 +62,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// Writes into the line of each page of small blocks whether a live block lies in it.
     fn pin_pages(&mut self) {
         for live in [false, true] {
-            for index in 0..self.record_count {
+            for index in 0..self.numbers.record_count {
                 let Some(&record) = self.store.record(index) else { continue };
                 let Some(page) = self.small_page_of(record) else { continue };
                 if record.is_live() == live {
@@ -88,7 +90,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
 
     /// Takes from a bin every block whose page can be given back.
     fn dissolve_bin(&mut self, class: usize) {
-        let (mut old, mut last) = (self.bins[class].free, NONE);
+        let (mut old, mut last) = (self.numbers.bins[class].free, NONE);
         let mut kept = List::EMPTY;
         while let Some(index) = old.pop(&self.store) {
             let Some(&record) = self.store.record(index) else { return };
@@ -98,14 +100,14 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
                 continue;
             }
             match self.classes.pages(class) {
-                Some(pages) => self.runs.release(self.store.lines_mut(), page, pages),
+                Some(pages) => self.numbers.runs.release(self.store.lines_mut(), page, pages),
                 None => self.release_small_page(page),
             }
             self.unplace(index);
-            self.spare.push(&mut self.store, index);
-            self.bins[class].blocks -= 1;
+            self.numbers.spare.push(&mut self.store, index);
+            self.numbers.bins[class].blocks -= 1;
         }
-        self.bins[class].free = kept;
+        self.numbers.bins[class].free = kept;
     }
 
     /// Puts a record last, so that the order is kept.
@@ -126,17 +128,17 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     fn release_small_page(&mut self, page: u32) {
         if self.store.is_small_page(page) {
             // Inside a merged run this line is not written again.
-            self.runs.mark(self.store.lines_mut(), page, 1, Kind::Taken);
-            self.runs.release(self.store.lines_mut(), page, 1);
+            self.numbers.runs.mark(self.store.lines_mut(), page, 1, Kind::Taken);
+            self.numbers.runs.release(self.store.lines_mut(), page, 1);
         }
     }
 
     /// Gives up the places of small blocks whose indices were retired.
     fn dissolve_retired(&mut self) {
-        if self.retired == 0 {
+        if self.numbers.retired == 0 {
             return;
         }
-        for index in 0..self.record_count {
+        for index in 0..self.numbers.record_count {
             let Some(&record) = self.store.record(index) else { continue };
             if record.chunk == NONE || !record.is_retired() {
                 continue;
@@ -173,7 +175,7 @@ impl<A: Allocator, J: Journal> ReleasedChunks<'_, A, J> {
             *next += 1;
             if let Some(pages) = blocks.free_pages_of(chunk) {
                 let first_page = blocks.first_page(chunk);
-                blocks.runs.withdraw(blocks.store.lines_mut(), first_page, pages);
+                blocks.numbers.runs.withdraw(blocks.store.lines_mut(), first_page, pages);
                 blocks.store.release_chunk(chunk);
             }
         }
@@ -183,6 +185,6 @@ impl<A: Allocator, J: Journal> ReleasedChunks<'_, A, J> {
 impl<A: Allocator, J: Journal> Drop for ReleasedChunks<'_, A, J> {
     fn drop(&mut self) {
         self.run();
-        self.blocks.runs.take_steps();
+        self.blocks.numbers.runs.take_steps();
     }
 }

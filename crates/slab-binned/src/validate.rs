@@ -18,11 +18,11 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     ///
     /// The first invariant that does not hold.
     pub fn validate(&self) -> Result<(), Inconsistency> {
-        self.runs.validate(self.store.lines())?;
+        self.numbers.runs.validate(self.store.lines())?;
         let mut live = 0;
         let mut block_pages = 0_u64;
         let mut small_granules = 0_u64;
-        for index in 0..self.record_count {
+        for index in 0..self.numbers.record_count {
             let Some(record) = self.store.record(index) else {
                 return Err(Inconsistency::new("every index has a record", index));
             };
@@ -41,10 +41,10 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
                 }
             }
         }
-        let counted = self.alloc_count - self.free_count;
+        let counted = self.numbers.alloc_count - self.numbers.free_count;
         Inconsistency::check(live == counted, "live blocks are counted", live)?;
-        self.check_list(self.spare, None)?;
-        for (class, bin) in self.bins.iter().enumerate() {
+        self.check_list(self.numbers.spare, None)?;
+        for (class, bin) in self.numbers.bins.iter().enumerate() {
             self.check_list(bin.free, Some(class))?;
             Inconsistency::check(bin.free.len <= bin.blocks, "bins are counted", class as u64)?;
             if bin.free.len > 0 {
@@ -114,10 +114,10 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
             let ends = page == row.first_page + row.pages;
             Inconsistency::check(ends, "runs end where their chunk ends", page)?;
         }
-        let free_pages = u64::from(self.runs.free_pages());
+        let free_pages = u64::from(self.numbers.runs.free_pages());
         let sum = free_pages + block_pages + small_pages;
         Inconsistency::check(sum == pages, "every page has an owner", page)?;
-        let granules = small_granules + u64::from(self.small_page.remaining());
+        let granules = small_granules + u64::from(self.numbers.small_page.remaining());
         let expected = small_pages * u64::from(PAGE_GRANULES);
         Inconsistency::check(granules == expected, "every granule has an owner", granules)
     }

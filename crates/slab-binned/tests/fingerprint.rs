@@ -2,10 +2,15 @@
 //! other crates, so that Miri can run it for any target:
 //! `cargo +nightly miri test -p slab-binned --target s390x-unknown-linux-gnu --test fingerprint`.
 
-use slab_binned::{BinnedError, BlockId, Config, LoggedAllocator, OpLog, SizeClasses};
+use slab_binned::{
+    BinnedError, BlockId, Config, DivergenceSearch, LoggedAllocator, OpLog, RollbackAllocator,
+    SizeClasses,
+};
 
 const COMMITTED: &str = include_str!("data/operations.log");
 const FINGERPRINT: u64 = 0x3923_cf9b_f079_6ea5;
+const DELTA_SUM: (usize, u64) = (341, 5_746_554_302_893_729_814);
+const MESSAGES_SUM: (usize, u64) = (738, 8_142_077_666_170_404_352);
 
 /// Operations of every kind: all classes, alignments, large blocks, writes, reuse, a trim.
 fn program() -> Result<LoggedAllocator, BinnedError> {
@@ -48,6 +53,43 @@ fn the_program_gives_the_committed_log() {
     let blocks = program().expect("memory");
     assert_eq!(blocks.log().to_string(), COMMITTED);
     assert_eq!(blocks.log().len(), 171);
+}
+
+/// The bytes of a delta and of the messages of a search are the same on every platform.
+#[test]
+fn peers_of_all_platforms_send_the_same() -> Result<(), BinnedError> {
+    // FNV-1a, with the length.
+    let sum = |bytes: &[u8]| {
+        let step = |sum: u64, &byte: &u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        (bytes.len(), bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
+    };
+    let config = Config::new().chunk_bytes(65_536);
+    let mut blocks = RollbackAllocator::with_config(config);
+    let ids = [17, 5000, 70_000].map(|size| blocks.alloc(size));
+    let base = blocks.checkpoint()?;
+    blocks.free(ids[2].clone()?)?;
+    blocks.write_at(ids[1].clone()?, 4090, b"across two pages")?;
+    blocks.alloc(100)?;
+    let delta = blocks.delta_since(base).expect("kept");
+    assert_eq!(sum(delta.as_bytes()), DELTA_SUM);
+
+    let (mut ours, mut theirs) = (LoggedAllocator::new(), LoggedAllocator::new());
+    for (peer, byte) in [(&mut ours, 1), (&mut theirs, 2)] {
+        let id = peer.alloc_aligned(300, 64)?;
+        peer.write_at(id, 7, &[byte; 200])?;
+        peer.free(id)?;
+    }
+    let (mut here, mut there) =
+        (DivergenceSearch::new(ours.log()), DivergenceSearch::new(theirs.log()));
+    let mut all = Vec::new();
+    while let (Some(sent), Some(received)) = (here.message(), there.message()) {
+        let (sent, received) = (sent.to_vec(), received.to_vec());
+        here.receive(&received).expect("an honest peer");
+        there.receive(&sent).expect("an honest peer");
+        all.extend([sent, received].concat());
+    }
+    assert_eq!(sum(&all), MESSAGES_SUM);
+    Ok(())
 }
 
 /// A write of numbers and the same with other signs, in other places or with one bit changed are told apart.

@@ -70,11 +70,9 @@ impl Tracked for Fingerprinted {
     }
 }
 
-impl sealed::Sink for Fingerprinted {
+impl sealed::Parts for Fingerprinted {
     type Watch = Unwatched;
-    type Mark = Self;
-
-    const ON: bool = true;
+    type Sink = Self;
 
     fn start(config: &Config, fingerprint: Option<u64>) -> Self {
         fingerprint.map_or_else(|| Self::of_fresh(config), Self::at)
@@ -84,12 +82,32 @@ impl sealed::Sink for Fingerprinted {
         Ok(*self)
     }
 
+    #[inline]
+    fn sink(&self) -> &Self {
+        self
+    }
+
+    #[inline]
+    fn sink_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
+impl sealed::Sink for Fingerprinted {
+    type Mark = Self;
+
+    const ON: bool = true;
+
     fn mark(&self) -> Self {
         *self
     }
 
     fn rewind(&mut self, to: &Self) {
         *self = *to;
+    }
+
+    fn jump(&mut self, fingerprint: Option<u64>) {
+        *self = fingerprint.map_or(*self, Self::at);
     }
 
     fn current(&self) -> Option<u64> {

@@ -358,20 +358,34 @@ impl Tracked for Logged {
     }
 }
 
-impl sealed::Sink for Logged {
+impl sealed::Parts for Logged {
     type Watch = Unwatched;
-    type Mark = LogMark;
-
-    const ON: bool = true;
+    type Sink = Self;
 
     fn start(config: &Config, fingerprint: Option<u64>) -> Self {
-        let fingerprint = <Fingerprinted as sealed::Sink>::start(config, fingerprint);
+        let fingerprint = <Fingerprinted as sealed::Parts>::start(config, fingerprint);
         Self { log: OpLog::empty(*config, fingerprint.fingerprint()), clears: 0 }
     }
 
     fn try_clone(&self) -> Result<Self, usize> {
         Ok(Self { log: self.log.try_clone()?, clears: 0 })
     }
+
+    #[inline]
+    fn sink(&self) -> &Self {
+        self
+    }
+
+    #[inline]
+    fn sink_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
+impl sealed::Sink for Logged {
+    type Mark = LogMark;
+
+    const ON: bool = true;
 
     fn mark(&self) -> LogMark {
         let OpLog { end, .. } = self.log;
@@ -386,6 +400,11 @@ impl sealed::Sink for Logged {
             // The operations before the checkpoint were given away.
             self.log.clear(to.end.fingerprint());
         }
+    }
+
+    fn jump(&mut self, fingerprint: Option<u64>) {
+        self.clears += 1;
+        self.log.clear(fingerprint.unwrap_or_else(|| self.fingerprint()));
     }
 
     fn current(&self) -> Option<u64> {

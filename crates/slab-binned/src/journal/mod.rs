@@ -26,7 +26,7 @@ use crate::{BlockId, Config};
 
 /// The memory of an allocator for its operations: [`Untracked`], [`Fingerprinted`] or
 /// [`Logged`](crate::Logged). Implemented by those only.
-pub trait Journal: sealed::Sink {}
+pub trait Journal: sealed::Parts {}
 
 /// A [`Journal`] that has a fingerprint.
 pub trait Tracked: Journal {
@@ -44,11 +44,9 @@ pub struct Untracked;
 
 impl Journal for Untracked {}
 
-impl sealed::Sink for Untracked {
+impl sealed::Parts for Untracked {
     type Watch = Unwatched;
-    type Mark = ();
-
-    const ON: bool = false;
+    type Sink = Self;
 
     fn start(_: &Config, _: Option<u64>) -> Self {
         Self
@@ -58,9 +56,27 @@ impl sealed::Sink for Untracked {
         Ok(Self)
     }
 
+    #[inline]
+    fn sink(&self) -> &Self {
+        self
+    }
+
+    #[inline]
+    fn sink_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
+impl sealed::Sink for Untracked {
+    type Mark = ();
+
+    const ON: bool = false;
+
     fn mark(&self) {}
 
     fn rewind(&mut self, (): &()) {}
+
+    fn jump(&mut self, _: Option<u64>) {}
 
     fn current(&self) -> Option<u64> {
         None
@@ -79,17 +95,13 @@ pub(crate) mod sealed {
     use super::{BlockId, Config};
     use crate::memory::Watch;
 
-    /// The calls of an allocator to its journal: for operations that succeeded, or that can only fail for
-    /// lack of memory to record them.
-    pub trait Sink: Sized {
+    /// The parts of a journal.
+    pub trait Parts: Sized {
         /// Whether changes are kept for a rollback.
         type Watch: Watch;
 
-        /// The state of the journal at a checkpoint.
-        type Mark: Copy + core::fmt::Debug;
-
-        /// Whether anything is remembered at all.
-        const ON: bool;
+        /// Records the operations: the journal, or another one inside it.
+        type Sink: Sink;
 
         /// Starts at a fingerprint, or at that of a fresh allocator.
         fn start(config: &Config, fingerprint: Option<u64>) -> Self;
@@ -101,11 +113,28 @@ pub(crate) mod sealed {
         /// The bytes for which there is no memory.
         fn try_clone(&self) -> Result<Self, usize>;
 
+        fn sink(&self) -> &Self::Sink;
+
+        fn sink_mut(&mut self) -> &mut Self::Sink;
+    }
+
+    /// The calls of an allocator to its journal: for operations that succeeded, or that can only fail for
+    /// lack of memory to record them.
+    pub trait Sink {
+        /// The state of the journal at a checkpoint.
+        type Mark: Copy + core::fmt::Debug;
+
+        /// Whether anything is remembered at all.
+        const ON: bool;
+
         /// Returns where the journal is.
         fn mark(&self) -> Self::Mark;
 
         /// Goes back to a mark.
         fn rewind(&mut self, to: &Self::Mark);
+
+        /// Goes to a fingerprint that a peer came to; a log starts anew there.
+        fn jump(&mut self, fingerprint: Option<u64>);
 
         /// Returns the fingerprint, where there is one.
         fn current(&self) -> Option<u64>;

@@ -14,7 +14,7 @@ use crate::classes::{GRANULE_BYTES, PAGE_BYTES};
 pub const CHUNK_PAD_BYTES: usize = PAGE_BYTES - GRANULE_BYTES;
 
 /// Returns the layout of a chunk's block.
-pub fn layout(pages: u32) -> Option<Layout> {
+fn layout(pages: u32) -> Option<Layout> {
     let bytes = (pages as usize).checked_mul(PAGE_BYTES)?;
     let padded = bytes.checked_add(CHUNK_PAD_BYTES)?;
     Layout::from_size_align(padded, GRANULE_BYTES).ok()
@@ -25,8 +25,8 @@ pub fn layout(pages: u32) -> Option<Layout> {
 /// # Invariants
 ///
 /// - **C1 (owned)**: where `block` is set, it came from the one source with [`layout`] of `pages`
-///   pages, was zeroed, and is used through the chunks alone. It is in one place: a row of the chunks or an
-///   entry of their tape.
+///   pages, was zeroed, and is used through the chunks alone. It is in one place: a row of the chunks, an
+///   entry of their tape, or the `ChunkMemory` of a delta.
 #[derive(Debug, Clone, Copy)]
 pub struct Chunk {
     pub block: Option<NonNull<u8>>,
@@ -48,6 +48,18 @@ unsafe impl Send for Chunk {}
 unsafe impl Sync for Chunk {}
 
 impl Chunk {
+    /// Returns memory of so many pages. The caller gives it back or puts it where C1 says.
+    ///
+    /// # Errors
+    ///
+    /// The bytes that the source refused.
+    pub fn acquire(pages: u32, source: &impl Allocator) -> Result<Self, usize> {
+        let layout = layout(pages).ok_or(usize::MAX)?;
+        let block = source.allocate_zeroed(layout).map_err(|_| layout.size())?;
+        let block = Some(block.cast());
+        Ok(Self { block, pages, room_pages: pages, first_page: 0, touched_pages: 0 })
+    }
+
     /// Returns the chunk's memory to the source.
     ///
     /// # Safety

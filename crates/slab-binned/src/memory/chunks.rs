@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use allocator_api2::alloc::Allocator;
 
-use super::chunk::{Chunk, layout};
+use super::chunk::Chunk;
 use super::rows::Rows;
 #[cfg(feature = "alloc")]
 use super::tape::{ChunkEntry, ChunkTape};
@@ -96,17 +96,31 @@ impl<P: PageTape> Chunks<P> {
     ) -> Result<(), usize> {
         debug_assert!(chunk <= self.count);
         self.rows.reserve(chunk + 1, source)?;
-        let layout = layout(pages).ok_or(usize::MAX)?;
-        let block = source.allocate_zeroed(layout).map_err(|_| layout.size())?;
-        let Some(row) = self.rows.get_mut(chunk) else { return Err(0) };
-        debug_assert!(row.block.is_none());
-        let room_pages = row.room_pages.max(pages);
-        let block = Some(block.cast());
-        self.tape.acquired(chunk, (chunk < self.count).then_some(*row));
-        *row = Chunk { block, pages, room_pages, first_page, touched_pages: 0 };
-        self.count = self.count.max(chunk + 1);
-        self.bytes += pages as usize * PAGE_BYTES;
+        let fresh = Chunk::acquire(pages, source)?;
+        debug_assert!(self.get(chunk).is_none_or(|row| row.block.is_none()));
+        self.install(chunk, first_page, fresh);
         Ok(())
+    }
+
+    /// Makes sure that there is memory for the descriptors of `count` chunks.
+    ///
+    /// # Errors
+    ///
+    /// The bytes that the source refused.
+    #[cfg(feature = "alloc")]
+    pub fn reserve(&mut self, count: u32, source: &impl Allocator) -> Result<(), usize> {
+        self.rows.reserve(count, source)
+    }
+
+    /// Gives a chunk memory that [`Chunk::acquire`] returned: one without memory, or the next one. There is a row for
+    /// it.
+    pub fn install(&mut self, chunk: u32, first_page: u32, fresh: Chunk) {
+        let Some(row) = self.rows.get_mut(chunk) else { return };
+        let room_pages = row.room_pages.max(fresh.pages);
+        self.tape.acquired(chunk, (chunk < self.count).then_some(*row));
+        *row = Chunk { room_pages, first_page, ..fresh };
+        self.count = self.count.max(chunk + 1);
+        self.bytes += fresh.pages as usize * PAGE_BYTES;
     }
 
     /// Makes the next chunk one without memory, which owns page numbers. For restoring and cloning.
@@ -122,6 +136,7 @@ impl<P: PageTape> Chunks<P> {
     ) -> Result<(), usize> {
         self.rows.reserve(self.count + 1, source)?;
         let Some(row) = self.rows.get_mut(self.count) else { return Err(0) };
+        self.tape.acquired(self.count, None);
         *row = Chunk { block: None, pages: 0, room_pages, first_page, touched_pages: 0 };
         self.count += 1;
         Ok(())
@@ -164,17 +179,21 @@ impl<P: PageTape> Chunks<P> {
     ///
     /// `source` is the one that `acquire` was always called with.
     pub unsafe fn release(&mut self, chunk: u32, source: &impl Allocator) {
-        let Some(row) = self.rows.get_mut(chunk) else { return };
-        let old = *row;
-        if old.block.is_none() {
-            return;
-        }
-        self.bytes -= old.pages as usize * PAGE_BYTES;
-        (row.block, row.pages, row.touched_pages) = (None, 0, 0);
-        if !self.tape.released(chunk, old) {
+        if let Some(old) = self.remove(chunk) {
             // SAFETY: the caller guarantees the source; the row has just forgotten the block.
             unsafe { old.give_back(source) };
         }
+    }
+
+    /// Takes a chunk's memory away; its number and its page numbers stay. Returns the memory, unless the tape keeps
+    /// it.
+    pub fn remove(&mut self, chunk: u32) -> Option<Chunk> {
+        let row = self.rows.get_mut(chunk)?;
+        let old = *row;
+        old.block?;
+        self.bytes -= old.pages as usize * PAGE_BYTES;
+        (row.block, row.pages, row.touched_pages) = (None, 0, 0);
+        (!self.tape.released(chunk, old)).then_some(old)
     }
 
     /// Gives everything back. If the source unwinds, a second call gives the rest back.

@@ -16,7 +16,7 @@ mod store;
 
 pub use store::Store;
 #[cfg(feature = "alloc")]
-pub use store::StoreMark;
+pub use store::{ChunkMemory, ReplacedChunk, StoreMark};
 #[cfg(feature = "alloc")]
-pub use tape::Watched;
+pub use tape::{ChunkEntry, Watched};
 pub use tape::{Unwatched, Watch};

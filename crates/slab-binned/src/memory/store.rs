@@ -1,14 +1,22 @@
 //! All memory of an allocator of blocks, and the source that it comes from.
 #![expect(unsafe_code, reason = "gives memory back to the source it came from")]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+#[cfg(feature = "alloc")]
+use alloc::vec::Vec;
+
 use allocator_api2::alloc::Allocator;
 
 use super::chunk::CHUNK_PAD_BYTES;
+#[cfg(feature = "alloc")]
+use super::chunk::Chunk;
 use super::chunks::Chunks;
 use super::plain::Plain;
 use super::rows::Rows;
 #[cfg(feature = "alloc")]
-use super::tape::Watched;
+use super::tape::{ChunkEntry, Watched};
 use super::tape::{Tape, Watch};
 use crate::classes::PAGE_BYTES;
 use crate::record::Record;
@@ -176,6 +184,67 @@ impl<A: Allocator, W: Watch> Store<A, W> {
         unsafe { self.chunks.release(chunk, &self.source) };
     }
 
+    /// Acquires memory for chunks of so many pages, and makes room for the descriptors of `count` chunks, for lines of
+    /// page numbers up to `last_page` and for `record_count` records.
+    ///
+    /// # Errors
+    ///
+    /// The bytes that the source refused, or for which there is no memory. Nothing that can be seen has changed.
+    #[cfg(feature = "alloc")]
+    pub fn prepare(
+        &mut self,
+        count: u32,
+        last_page: u32,
+        record_count: u32,
+        pages: impl ExactSizeIterator<Item = u32>,
+    ) -> Result<ChunkMemory, usize> {
+        self.chunks.reserve(count, &self.source)?;
+        self.lines.reserve(last_page.checked_add(2).ok_or(usize::MAX)?, &self.source)?;
+        self.records.reserve(record_count, &self.source)?;
+        let mut memory = ChunkMemory { fresh: Vec::new(), old: Vec::new() };
+        for list in [&mut memory.fresh, &mut memory.old] {
+            let bytes = pages.len() * size_of::<Chunk>();
+            list.try_reserve_exact(pages.len()).map_err(|_| bytes)?;
+        }
+        let mut acquired = Surplus { memory, source: &self.source };
+        for pages in pages {
+            if pages != 0 {
+                acquired.memory.fresh.push(Chunk::acquire(pages, &self.source)?);
+            }
+        }
+        acquired.memory.fresh.reverse();
+        Ok(core::mem::take(&mut acquired.memory))
+    }
+
+    /// Makes a chunk one with other memory, all zero, or with none: one that is there, or the next one. Called for the
+    /// chunks that [`prepare`](Self::prepare) was called for, in that order.
+    #[cfg(feature = "alloc")]
+    pub fn replace_chunk(&mut self, chunk: u32, new: ReplacedChunk, memory: &mut ChunkMemory) {
+        let ReplacedChunk { pages, room_pages, first_page } = new;
+        let known = chunk < self.chunks.count();
+        let had_memory = self.chunks.get(chunk).is_some_and(|row| row.pages != 0);
+        memory.old.extend(self.chunks.remove(chunk));
+        self.vacant_chunks += u32::from(had_memory);
+        let fresh = if pages == 0 { None } else { memory.fresh.pop() };
+        if let Some(fresh) = fresh {
+            self.chunks.install(chunk, first_page, fresh);
+            self.chunks.widen(chunk, room_pages);
+            self.lines.set_line(first_page + pages, Line::default());
+            self.vacant_chunks -= u32::from(known);
+        } else if !known {
+            let skipped = self.chunks.skip(room_pages, first_page, &self.source);
+            debug_assert!(skipped.is_ok(), "room was prepared");
+            self.vacant_chunks += 1;
+        }
+        self.pages = self.pages.max(first_page + room_pages);
+    }
+
+    /// Gives back the memory of chunks that were replaced.
+    #[cfg(feature = "alloc")]
+    pub fn give_back(&self, memory: ChunkMemory) {
+        drop(Surplus { memory, source: &self.source });
+    }
+
     fn vacant_chunk(&self, pages: u32) -> Option<(u32, u32)> {
         if self.vacant_chunks == 0 {
             return None;
@@ -215,6 +284,57 @@ impl<A: Allocator, W: Watch> Store<A, W> {
     }
 }
 
+/// The new place of a chunk, see [`Store::replace_chunk`].
+#[cfg(feature = "alloc")]
+#[derive(Debug, Clone, Copy)]
+pub struct ReplacedChunk {
+    pub pages: u32,
+    pub room_pages: u32,
+    pub first_page: u32,
+}
+
+/// Memory of chunks that are about to be installed, the first one last, and of chunks that were replaced.
+#[cfg(feature = "alloc")]
+#[derive(Debug, Default)]
+#[must_use]
+pub struct ChunkMemory {
+    fresh: Vec<Chunk>,
+    old: Vec<Chunk>,
+}
+
+/// Memory that goes back to the source when it is dropped. If the source unwinds, so does the remainder; a second
+/// panic is one while the program unwinds, which aborts it.
+#[cfg(feature = "alloc")]
+struct Surplus<'a, A: Allocator> {
+    memory: ChunkMemory,
+    source: &'a A,
+}
+
+#[cfg(feature = "alloc")]
+impl<A: Allocator> Surplus<'_, A> {
+    fn run(&mut self) {
+        while let Some(chunk) = self.memory.fresh.pop().or_else(|| self.memory.old.pop()) {
+            // SAFETY: by S1 the memory came from this source; the list has just forgotten it.
+            unsafe { chunk.give_back(self.source) };
+        }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<A: Allocator> Drop for Surplus<'_, A> {
+    fn drop(&mut self) {
+        struct Remainder<'a, 'b, A: Allocator>(&'a mut Surplus<'b, A>);
+
+        impl<A: Allocator> Drop for Remainder<'_, '_, A> {
+            fn drop(&mut self) {
+                self.0.run();
+            }
+        }
+
+        Remainder(self).0.run();
+    }
+}
+
 /// Where the tapes were at a checkpoint, and the numbers that they do not keep.
 #[cfg(feature = "alloc")]
 #[derive(Debug, Clone, Copy)]
@@ -251,6 +371,18 @@ impl<A: Allocator> Store<A, Watched> {
         (self.pages, self.vacant_chunks) = (to.pages, to.vacant_chunks);
         // SAFETY: S1.
         unsafe { self.chunks.rewind(to.chunks, &self.source) };
+    }
+
+    /// Returns the records and lines that changed since a mark, each perhaps more than once, and what happened to
+    /// chunks.
+    pub fn changes_since(
+        &self,
+        mark: &StoreMark,
+    ) -> (impl Iterator<Item = u32>, impl Iterator<Item = u32>, impl Iterator<Item = &ChunkEntry>)
+    {
+        let records = self.records.tape().rows_since(mark.records);
+        let lines = self.lines.tape().rows_since(mark.lines);
+        (records, lines, self.chunks.tape().since(mark.chunks))
     }
 
     /// Forgets how to undo what was done before a mark.

@@ -3,15 +3,16 @@
 use core::fmt;
 
 use super::ring::Ring;
+use crate::journal::sealed::Sink;
 use crate::journal::{Journal, Tracked, WithLog, sealed};
 use crate::memory::Watched;
-use crate::{BlockId, Config, Fingerprinted, Logged};
+use crate::{Config, Fingerprinted, Logged};
 
 /// A [`Journal`] `J`, and checkpoints: `BlockAllocator<Global, Rewindable<Logged>>` has a log and can go back.
 /// After a rollback the log ends where it ended at the checkpoint; if it was cleared in between, it is empty.
 pub struct Rewindable<J: Journal = Fingerprinted> {
     journal: J,
-    pub(super) ring: Ring<J::Mark>,
+    pub(crate) ring: Ring<<J::Sink as Sink>::Mark>,
 }
 
 impl<J: Journal> fmt::Debug for Rewindable<J> {
@@ -44,11 +45,9 @@ impl<J: WithLog> sealed::LogOwner for Rewindable<J> {
     }
 }
 
-impl<J: Journal> sealed::Sink for Rewindable<J> {
+impl<J: Journal> sealed::Parts for Rewindable<J> {
     type Watch = Watched;
-    type Mark = J::Mark;
-
-    const ON: bool = J::ON;
+    type Sink = J::Sink;
 
     fn start(config: &Config, fingerprint: Option<u64>) -> Self {
         Self { journal: J::start(config, fingerprint), ring: Ring::new() }
@@ -61,48 +60,13 @@ impl<J: Journal> sealed::Sink for Rewindable<J> {
         Ok(Self { journal: self.journal.try_clone()?, ring })
     }
 
-    fn mark(&self) -> J::Mark {
-        self.journal.mark()
-    }
-
-    fn rewind(&mut self, to: &J::Mark) {
-        self.journal.rewind(to);
-    }
-
-    fn current(&self) -> Option<u64> {
-        self.journal.current()
+    #[inline]
+    fn sink(&self) -> &J::Sink {
+        self.journal.sink()
     }
 
     #[inline]
-    fn reserve(&mut self, write_bytes: usize) -> Result<(), usize> {
-        self.journal.reserve(write_bytes)
-    }
-
-    #[inline]
-    fn allocated(
-        &mut self,
-        size: u32,
-        align_log2: u32,
-        zeroed: bool,
-        id: BlockId,
-    ) -> Result<(), usize> {
-        self.journal.allocated(size, align_log2, zeroed, id)
-    }
-
-    fn placed(&mut self, index: u32, chunk: u32, granule: u32) {
-        self.journal.placed(index, chunk, granule);
-    }
-
-    #[inline]
-    fn freed(&mut self, id: BlockId) -> Result<(), usize> {
-        self.journal.freed(id)
-    }
-
-    fn wrote(&mut self, id: BlockId, offset: u32, bytes: &[u8]) {
-        self.journal.wrote(id, offset, bytes);
-    }
-
-    fn trimmed(&mut self, released_pages: u32) {
-        self.journal.trimmed(released_pages);
+    fn sink_mut(&mut self) -> &mut J::Sink {
+        self.journal.sink_mut()
     }
 }

@@ -2,17 +2,13 @@
 
 use allocator_api2::alloc::Allocator;
 
-use super::ring::{Numbers, Saved};
+use super::ring::Saved;
 use super::{Checkpoint, Rewindable, RollbackError};
 use crate::allocator::BlockAllocator;
 use crate::error::BinnedError;
 use crate::journal::Journal;
-use crate::journal::sealed::Sink;
+use crate::journal::sealed::{Parts, Sink};
 use crate::memory::StoreMark;
-use crate::mix::Mixer;
-
-/// Start of the digest of a checkpoint: no other digest starts with it.
-const DIGEST_DOMAIN: u64 = u64::from_le_bytes(*b"chkpoint");
 
 impl<A: Allocator, J: Journal> BlockAllocator<A, Rewindable<J>> {
     /// Takes a checkpoint: a state that [`rollback`](Self::rollback) can go back to. *O*(1).
@@ -29,8 +25,8 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, Rewindable<J>> {
         let room = self.journal.ring.reserve();
         room.map_err(|bytes| BinnedError::OutOfMemory { bytes })?;
         let checkpoint = Checkpoint::from_parts(self.journal.ring.next_number(), self.digest());
-        let numbers = self.numbers();
-        let (store, journal) = (self.store.mark(), self.journal.mark());
+        let numbers = self.numbers;
+        let (store, journal) = (self.store.mark(), self.journal.sink().mark());
         self.journal.ring.push(Saved { checkpoint, numbers, store, journal });
         self.drop_excess();
         Ok(checkpoint)
@@ -53,8 +49,8 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, Rewindable<J>> {
         let saved = self.journal.ring.find(to)?;
         let (numbers, store, journal) = (saved.numbers, saved.store, saved.journal);
         self.journal.ring.truncate_after(to.number());
-        self.journal.rewind(&journal);
-        self.set_numbers(numbers);
+        self.journal.sink_mut().rewind(&journal);
+        self.numbers = numbers;
         RewoundMemory { blocks: self, to: store }.run();
         Ok(())
     }
@@ -102,52 +98,13 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, Rewindable<J>> {
             }
         }
     }
+}
 
-    fn numbers(&self) -> Numbers {
-        Numbers {
-            bins: self.bins,
-            alloc_count: self.alloc_count,
-            free_count: self.free_count,
-            runs: self.runs,
-            small_page: self.small_page,
-            record_count: self.record_count,
-            spare: self.spare,
-            retired: self.retired,
-            overflow_pages: self.overflow_pages,
-            steps_max: self.steps_max,
-        }
-    }
-
-    fn set_numbers(&mut self, numbers: Numbers) {
-        Numbers {
-            bins: self.bins,
-            alloc_count: self.alloc_count,
-            free_count: self.free_count,
-            runs: self.runs,
-            small_page: self.small_page,
-            record_count: self.record_count,
-            spare: self.spare,
-            retired: self.retired,
-            overflow_pages: self.overflow_pages,
-            steps_max: self.steps_max,
-        } = numbers;
-    }
-
+impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// Returns a digest of the fingerprint, the counts and the heads of the lists.
-    fn digest(&self) -> u64 {
-        let mut mixer = Mixer::new();
-        mixer.pair(DIGEST_DOMAIN, self.journal.current().unwrap_or(0));
-        let [shape, cap] = self.config.words();
-        mixer.pair(shape, cap);
-        mixer.pair(self.alloc_count, self.free_count);
-        mixer.pair(self.record_count.into(), self.store.chunks().bytes() as u64);
-        let [root, free_pages, runs] = self.runs.words();
-        mixer.pair(u64::from(root) << 32 | u64::from(free_pages), runs.into());
-        for bin in &self.bins {
-            let list = u64::from(bin.free.head) << 32 | u64::from(bin.free.len);
-            mixer.pair(list, bin.blocks.into());
-        }
-        mixer.state()
+    pub(crate) fn digest(&self) -> u64 {
+        let storage_bytes = self.store.chunks().bytes() as u64;
+        self.numbers.digest(&self.config, self.journal.sink().current(), storage_bytes)
     }
 }
 

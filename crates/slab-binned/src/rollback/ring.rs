@@ -5,29 +5,11 @@ extern crate alloc;
 use alloc::collections::VecDeque;
 
 use super::{Checkpoint, RollbackError};
-use crate::bin::{Bin, List};
-use crate::classes::CLASS_COUNT_MAX;
 use crate::memory::StoreMark;
-use crate::small_page::SmallPage;
-use crate::space::Runs;
+use crate::numbers::Numbers;
 
 /// Checkpoints that are kept unless chosen otherwise.
 const LIMIT: usize = 8;
-
-/// The numbers of an allocator: all of its state that the tapes do not keep.
-#[derive(Debug, Clone, Copy)]
-pub struct Numbers {
-    pub bins: [Bin; CLASS_COUNT_MAX],
-    pub alloc_count: u64,
-    pub free_count: u64,
-    pub runs: Runs,
-    pub small_page: SmallPage,
-    pub record_count: u32,
-    pub spare: List,
-    pub retired: u32,
-    pub overflow_pages: u32,
-    pub steps_max: u64,
-}
 
 /// A checkpoint and what a rollback to it needs, beside the tapes.
 #[derive(Debug)]

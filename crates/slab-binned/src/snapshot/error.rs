@@ -48,14 +48,3 @@ pub enum SnapshotError {
         number: u64,
     },
 }
-
-impl SnapshotError {
-    /// Refuses unless something holds.
-    pub(super) fn check(
-        holds: bool,
-        what: &'static str,
-        number: impl Into<u64>,
-    ) -> Result<(), Self> {
-        if holds { Ok(()) } else { Err(Self::Broken { what, number: number.into() }) }
-    }
-}

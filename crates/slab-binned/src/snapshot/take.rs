@@ -12,6 +12,7 @@ use crate::bin::List;
 use crate::classes::{PAGE_BYTES, PAGE_GRANULES};
 use crate::error::BinnedError;
 use crate::journal::Journal;
+use crate::journal::sealed::Sink;
 use crate::record::{NONE, Record};
 
 impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
@@ -40,20 +41,20 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
     /// # Ok::<(), slab_binned::BinnedError>(())
     /// ```
     pub fn snapshot(&self) -> Result<Snapshot, BinnedError> {
-        let indices = (0..self.record_count).map(|index| self.index_image(index));
+        let indices = (0..self.numbers.record_count).map(|index| self.index_image(index));
         let mut snapshot = Snapshot {
             version: SNAPSHOT_VERSION,
             config: self.config,
-            fingerprint: self.journal.current(),
-            alloc_count: self.alloc_count,
-            free_count: self.free_count,
-            steps_max: self.steps_max,
+            fingerprint: self.journal.sink().current(),
+            alloc_count: self.numbers.alloc_count,
+            free_count: self.numbers.free_count,
+            steps_max: self.numbers.steps_max,
             chunks: Vec::new(),
             indices: collect(indices)?,
             bins: Vec::new(),
-            spare: self.listed(self.spare)?,
+            spare: self.listed(self.numbers.spare)?,
             small_page: None,
-            free_runs: self.runs.in_levels(self.store.lines()).map_err(no_memory::<u32>)?,
+            free_runs: self.numbers.runs.in_levels(self.store.lines()).map_err(no_memory::<u32>)?,
             checksum: 0,
         };
         for chunk in 0..self.store.chunks().count() {
@@ -62,7 +63,7 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
             snapshot.chunks.push(image);
         }
         for class in 0..self.classes.sizes.len() {
-            let bin = self.listed(self.bins[class].free)?;
+            let bin = self.listed(self.numbers.bins[class].free)?;
             for &index in &bin {
                 if let Some(block) = &mut snapshot.indices[index as usize].block {
                     block.class = class as u32;
@@ -71,9 +72,10 @@ impl<A: Allocator, J: Journal> BlockAllocator<A, J> {
             snapshot.bins.try_reserve(1).map_err(|_| no_memory::<Vec<u32>>(1))?;
             snapshot.bins.push(bin);
         }
-        if self.small_page.remaining() != 0 {
-            let page = self.small_page.start / PAGE_GRANULES;
-            snapshot.small_page = Some((self.small_page.chunk, page, self.small_page.used));
+        if self.numbers.small_page.remaining() != 0 {
+            let page = self.numbers.small_page.start / PAGE_GRANULES;
+            snapshot.small_page =
+                Some((self.numbers.small_page.chunk, page, self.numbers.small_page.used));
         }
         snapshot.checksum = snapshot.computed_checksum();
         Ok(snapshot)
