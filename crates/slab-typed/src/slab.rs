@@ -139,10 +139,22 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     #[track_caller]
     pub fn insert(&mut self, value: T) -> K {
         if !self.storage.has_vacant() {
+            if in_registers::<T>() {
+                return self.insert_slow(value);
+            }
             self.prepare_or_panic();
             // Not joined with the fast path, which then tests each condition once and needs no stack frame.
             return K::from_handle(self.storage.fill(value));
         }
+        K::from_handle(self.storage.fill(value))
+    }
+
+    /// As [`insert`](Self::insert), if no slot is vacant. A tail call, so the fast path needs no stack frame.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn insert_slow(&mut self, value: T) -> K {
+        self.prepare_or_panic();
         K::from_handle(self.storage.fill(value))
     }
 
@@ -159,13 +171,25 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     #[inline]
     pub fn try_insert(&mut self, value: T) -> Result<K, InsertError<T>> {
         if !self.storage.has_vacant() {
-            // Not joined with the fast path, as in `insert`.
+            if in_registers::<T>() {
+                return self.try_insert_slow(value);
+            }
             return match self.storage.prepare() {
                 Ok(()) => Ok(K::from_handle(self.storage.fill(value))),
                 Err(reason) => Err(InsertError::new(value, reason)),
             };
         }
         Ok(K::from_handle(self.storage.fill(value)))
+    }
+
+    /// As [`try_insert`](Self::try_insert), if no slot is vacant. A tail call, as [`insert_slow`](Self::insert_slow).
+    #[cold]
+    #[inline(never)]
+    fn try_insert_slow(&mut self, value: T) -> Result<K, InsertError<T>> {
+        match self.storage.prepare() {
+            Ok(()) => Ok(K::from_handle(self.storage.fill(value))),
+            Err(reason) => Err(InsertError::new(value, reason)),
+        }
     }
 
     /// Alias of [`try_insert`](Self::try_insert).
@@ -335,6 +359,12 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
             Ok(_) => unreachable!("a live handle was refused"),
         }
     }
+}
+
+/// Returns whether a function takes a value of this type in registers. A larger one is passed by address, so that it is
+/// built in memory first and copied from there to its slot.
+const fn in_registers<T>() -> bool {
+    size_of::<T>() <= 2 * size_of::<usize>()
 }
 
 #[cfg(feature = "alloc")]
