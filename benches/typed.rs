@@ -5,6 +5,9 @@
 //! subtracted: the loops over keys are the same for all. The container is opaque to the optimiser once
 //! a round, not once a call.
 //!
+//! With `--features vm` there is a row for an allocator with reserved address space. The feature makes the lookups of the
+//! others in this crate two instructions longer.
+//!
 //! Insertion is measured over memory that the allocator below has kept from the rounds before, and
 //! over memory fresh from the system, as in a program that grows.
 #![expect(unsafe_code, reason = "asks the system's allocator to give back what it keeps")]
@@ -142,6 +145,27 @@ store!(
     |store, key| store.get(key),
     |store, key| store.remove(key),
     |store| store.iter().map(|(_, value)| value.number()).sum()
+);
+/// A `SlabAllocator` with address space for a million values.
+#[cfg(feature = "vm")]
+struct Reserved<T>(SlabAllocator<T>);
+
+#[cfg(feature = "vm")]
+impl<T> Default for Reserved<T> {
+    fn default() -> Self {
+        Self(SlabAllocator::new_reserved(1024, 1 << 20))
+    }
+}
+
+#[cfg(feature = "vm")]
+store!(
+    "slab-typed/vm",
+    Reserved<T>,
+    SlotHandle,
+    |store, value| store.0.insert(value),
+    |store, key| store.0.get(key),
+    |store, key| store.0.remove(key),
+    |store| store.0.iter().map(|(_, value)| value.number()).sum()
 );
 store!(
     "slab",
@@ -399,6 +423,8 @@ fn racers<T: Value>(kind: Kind) -> Vec<Box<dyn Contender<Work>>> {
         racer::<thunderdome::Arena<T>, T>(),
         racer::<generational_arena::Arena<T>, T>(),
     ];
+    #[cfg(feature = "vm")]
+    racers.push(racer::<Reserved<T>, T>());
     // It never reuses a slot, so it only grows.
     if !matches!(kind, Kind::Refill | Kind::Churn | Kind::TakeAndStore) {
         racers.push(racer::<stable_vec::StableVec<T>, T>());

@@ -79,6 +79,48 @@ impl<T> SlabAllocator<T> {
     }
 }
 
+#[cfg(all(feature = "alloc", feature = "vm"))]
+impl<T> SlabAllocator<T> {
+    /// As [`new`](Self::new), with address space reserved for `slots` slots.
+    ///
+    /// Lookup and removal are faster: the address of a slot follows from its handle. Memory is taken page by page as slots
+    /// are filled, and [`compact`](Self::compact) returns the pages of released slabs to the system.
+    ///
+    /// No address space is reserved if the system refuses, if the system is not a Unix, if `slab_capacity` is below 1024,
+    /// or if `T` is aligned beyond a page. Then, and for slots beyond the reserved ones, memory comes from the memory
+    /// source, as in an allocator made by [`new`](Self::new). [`reserved_slots`](Self::reserved_slots) returns which.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut numbers = SlabAllocator::new_reserved(1024, 1_000_000);
+    /// let seven = numbers.insert(7);
+    /// assert_eq!(numbers[seven], 7);
+    /// ```
+    pub fn new_reserved(slab_capacity: usize, slots: usize) -> Self {
+        Self::new_reserved_in(slab_capacity, slots, Global)
+    }
+}
+
+#[cfg(feature = "vm")]
+impl<T, K, A: Allocator> SlabAllocator<T, K, A> {
+    /// As [`new_reserved`](SlabAllocator::new_reserved), for a memory source and handles of any type.
+    ///
+    /// The source gives the directory, and the slabs beyond the reserved ones.
+    pub fn new_reserved_in(slab_capacity: usize, slots: usize, source: A) -> Self {
+        let storage = Storage::with_reservation(slab_capacity, slots, source);
+        Self { storage, spare_slabs: 0, key: PhantomData }
+    }
+
+    /// Returns the number of slots for which addresses are reserved: 0 in an allocator that was not made by
+    /// [`new_reserved`](SlabAllocator::new_reserved), or if the system refused. *O*(1).
+    pub fn reserved_slots(&self) -> usize {
+        self.storage.reserved_slots()
+    }
+}
+
 #[cfg(feature = "alloc")]
 impl<T, K> SlabAllocator<T, K> {
     /// As [`new`](SlabAllocator::new), for handles of any type.
