@@ -5,6 +5,9 @@
 //! subtracted: the loops over keys are the same for all. The container is opaque to the optimiser once
 //! a round, not once a call.
 //!
+//! With `--features vm` there is a row for an allocator with reserved address space. The feature makes the lookups of the
+//! others in this crate two instructions longer.
+//!
 //! Insertion is measured over memory that the allocator below has kept from the rounds before, and
 //! over memory fresh from the system, as in a program that grows.
 #![expect(unsafe_code, reason = "asks the system's allocator to give back what it keeps")]
@@ -23,8 +26,10 @@ const ROUNDS: usize = 51;
 const ROUNDS_LONG: usize = 21;
 
 /// A value of some size, with a number in it.
-trait Value: Copy + 'static {
+trait Value: 'static {
     const NAME: &str;
+    /// Whether it has memory of its own.
+    const ALLOCATES: bool = false;
     fn new(number: u64) -> Self;
     fn number(&self) -> u64;
 }
@@ -50,6 +55,42 @@ impl Value for [u64; 6] {
 
     fn number(&self) -> u64 {
         self[0]
+    }
+}
+
+/// A value with memory of its own: most of the time of its lines is that of the system's allocator.
+impl Value for String {
+    const NAME: &str = "String";
+    const ALLOCATES: bool = true;
+
+    fn new(number: u64) -> Self {
+        char::from(b'a' + (number % 26) as u8).to_string()
+    }
+
+    fn number(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+/// A value whose destructor the compiler cannot leave out.
+struct Dropped(u64);
+
+impl Value for Dropped {
+    const NAME: &str = "with a destructor";
+
+    fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    fn number(&self) -> u64 {
+        self.0
+    }
+}
+
+impl Drop for Dropped {
+    #[inline]
+    fn drop(&mut self) {
+        black_box(self.0);
     }
 }
 
@@ -104,6 +145,27 @@ store!(
     |store, key| store.get(key),
     |store, key| store.remove(key),
     |store| store.iter().map(|(_, value)| value.number()).sum()
+);
+/// A `SlabAllocator` with address space for a million values.
+#[cfg(feature = "vm")]
+struct Reserved<T>(SlabAllocator<T>);
+
+#[cfg(feature = "vm")]
+impl<T> Default for Reserved<T> {
+    fn default() -> Self {
+        Self(SlabAllocator::new_reserved(1024, 1 << 20))
+    }
+}
+
+#[cfg(feature = "vm")]
+store!(
+    "slab-typed/vm",
+    Reserved<T>,
+    SlotHandle,
+    |store, value| store.0.insert(value),
+    |store, key| store.0.get(key),
+    |store, key| store.0.remove(key),
+    |store| store.0.iter().map(|(_, value)| value.number()).sum()
 );
 store!(
     "slab",
@@ -166,6 +228,7 @@ enum Kind {
     Get,
     Insert,
     InsertFresh,
+    Refill,
     Churn,
     TakeAndStore,
     RemoveAll,
@@ -173,10 +236,11 @@ enum Kind {
     IterateSparse,
 }
 
-const KINDS: [(Kind, &str); 8] = [
+const KINDS: [(Kind, &str); 9] = [
     (Kind::Get, "random get"),
     (Kind::Insert, "insert into empty, and drop"),
     (Kind::InsertFresh, "insert into empty, memory fresh from the system, and drop"),
+    (Kind::Refill, "refill after removal in random order"),
     (Kind::Churn, "remove + insert at random"),
     (Kind::TakeAndStore, "take and store again, barrier between"),
     (Kind::RemoveAll, "remove all in random order"),
@@ -269,6 +333,10 @@ impl<S: Store<T>, T: Value> Contender<Work> for Racer<S, T> {
     }
 
     fn round(&mut self, work: &Work) -> Duration {
+        if T::ALLOCATES {
+            // Else each contender allocates from the fragments that the one before it left.
+            give_back_memory();
+        }
         match work.kind {
             Kind::Get => {
                 let (store, keys) = Self::filled(work);
@@ -282,6 +350,20 @@ impl<S: Store<T>, T: Value> Contender<Work> for Racer<S, T> {
                 .map(|_| {
                     give_back_memory();
                     timed(1, || Self::fill_and_drop(work))
+                })
+                .sum(),
+            Kind::Refill => (0..work.repeats)
+                .map(|_| {
+                    let (mut store, keys) = Self::filled(work);
+                    keys.iter().for_each(|&key| drop(store.remove(key)));
+                    let time = timed(1, || {
+                        for value in 0..work.order.len() {
+                            black_box(store.insert(T::new(value as u64)));
+                        }
+                        0
+                    });
+                    black_box(&store);
+                    time
                 })
                 .sum(),
             Kind::Churn => {
@@ -322,9 +404,7 @@ impl<S: Store<T>, T: Value> Contender<Work> for Racer<S, T> {
             }
             Kind::IterateSparse => {
                 let (mut store, keys) = Self::filled(work);
-                keys[work.values()..].iter().for_each(|&key| {
-                    store.remove(key);
-                });
+                keys[work.values()..].iter().for_each(|&key| drop(store.remove(key)));
                 timed(work.repeats, || black_box(&store).sum())
             }
         }
@@ -343,8 +423,10 @@ fn racers<T: Value>(kind: Kind) -> Vec<Box<dyn Contender<Work>>> {
         racer::<thunderdome::Arena<T>, T>(),
         racer::<generational_arena::Arena<T>, T>(),
     ];
+    #[cfg(feature = "vm")]
+    racers.push(racer::<Reserved<T>, T>());
     // It never reuses a slot, so it only grows.
-    if !matches!(kind, Kind::Churn | Kind::TakeAndStore) {
+    if !matches!(kind, Kind::Refill | Kind::Churn | Kind::TakeAndStore) {
         racers.push(racer::<stable_vec::StableVec<T>, T>());
     }
     if matches!(kind, Kind::Get | Kind::Insert | Kind::InsertFresh | Kind::IterateFull) {
@@ -354,8 +436,14 @@ fn racers<T: Value>(kind: Kind) -> Vec<Box<dyn Contender<Work>>> {
 }
 
 fn race_line(kind: Kind, title: &str, count: u32, words: &[String]) {
-    let lines: [(&str, Racers); 2] =
-        [(u64::NAME, racers::<u64>), (<[u64; 6]>::NAME, racers::<[u64; 6]>)];
+    let lines: [(&str, Racers); 4] = [
+        (u64::NAME, racers::<u64>),
+        (<[u64; 6]>::NAME, racers::<[u64; 6]>),
+        (String::NAME, racers::<String>),
+        (Dropped::NAME, racers::<Dropped>),
+    ];
+    // Values with a destructor are measured at one number of values.
+    let lines = if count == TOUCHED as u32 { &lines[..] } else { &lines[..2] };
     for (value, racers) in lines {
         let line = format!("{title}, {value}, n = {count}");
         if words.iter().all(|word| line.contains(word.as_str())) {

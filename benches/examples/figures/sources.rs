@@ -58,7 +58,7 @@ pub const SOURCES: &[Source] = &[
         name: "typed",
         command: "cargo bench -p slab-benches --bench typed",
         rivals: &["slab", "slotmap", "thunderdome", "generational-arena", "stable-vec"],
-        left_out: "threads, and values that have something to drop; nothing is subtracted",
+        left_out: "threads; nothing is subtracted",
         read: printed,
     },
     Source {

@@ -38,6 +38,14 @@
 //! forgotten by [`shrink_to`](SlabAllocator::shrink_to) start above the highest generation that was forgotten. Worn ids
 //! are not forgotten, so that one worn slot does not wear all later ones.
 //!
+//! # Reserved address space
+//!
+//! With the feature `vm`, on Unix, an allocator can reserve address space for its first chunks: the generations of all of
+//! them, and then their slots. The index of a handle is the position in both, so looking up needs one compare with the
+//! length of the directory, and no directory. It is otherwise the same: chunks are acquired and released, and keep their
+//! floors. The memory of a released chunk goes back to the system, but its addresses stay readable, and its generations
+//! even. Slots beyond the reservation lie in chunks from the memory source.
+//!
 //! # Memory sources and panics
 //!
 //! A memory source may refuse, and it may panic. All bookkeeping is done before it gets a block back. If it panics then,
@@ -67,6 +75,7 @@
 //! |---|---|---|
 //! | `alloc` | yes | the global allocator as the default memory source; `SparseSecondaryMap` |
 //! | `serde` | no | serialisation of allocators, maps and handles; needs `alloc` |
+//! | `vm` | no | on Unix, reserved address space: [`new_reserved`](SlabAllocator::new_reserved_in) |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(unstable_allocator, feature(allocator_api))]

@@ -79,6 +79,48 @@ impl<T> SlabAllocator<T> {
     }
 }
 
+#[cfg(all(feature = "alloc", feature = "vm"))]
+impl<T> SlabAllocator<T> {
+    /// As [`new`](Self::new), with address space reserved for `slots` slots.
+    ///
+    /// Lookup and removal are faster: the address of a slot follows from its handle. Memory is taken page by page as slots
+    /// are filled, and [`compact`](Self::compact) returns the pages of released slabs to the system.
+    ///
+    /// No address space is reserved if the system refuses, if the system is not a Unix, if `slab_capacity` is below 1024,
+    /// or if `T` is aligned beyond a page. Then, and for slots beyond the reserved ones, memory comes from the memory
+    /// source, as in an allocator made by [`new`](Self::new). [`reserved_slots`](Self::reserved_slots) returns which.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SlabAllocator;
+    ///
+    /// let mut numbers = SlabAllocator::new_reserved(1024, 1_000_000);
+    /// let seven = numbers.insert(7);
+    /// assert_eq!(numbers[seven], 7);
+    /// ```
+    pub fn new_reserved(slab_capacity: usize, slots: usize) -> Self {
+        Self::new_reserved_in(slab_capacity, slots, Global)
+    }
+}
+
+#[cfg(feature = "vm")]
+impl<T, K, A: Allocator> SlabAllocator<T, K, A> {
+    /// As [`new_reserved`](SlabAllocator::new_reserved), for a memory source and handles of any type.
+    ///
+    /// The source gives the directory, and the slabs beyond the reserved ones.
+    pub fn new_reserved_in(slab_capacity: usize, slots: usize, source: A) -> Self {
+        let storage = Storage::with_reservation(slab_capacity, slots, source);
+        Self { storage, spare_slabs: 0, key: PhantomData }
+    }
+
+    /// Returns the number of slots for which addresses are reserved: 0 in an allocator that was not made by
+    /// [`new_reserved`](SlabAllocator::new_reserved), or if the system refused. *O*(1).
+    pub fn reserved_slots(&self) -> usize {
+        self.storage.reserved_slots()
+    }
+}
+
 #[cfg(feature = "alloc")]
 impl<T, K> SlabAllocator<T, K> {
     /// As [`new`](SlabAllocator::new), for handles of any type.
@@ -139,10 +181,22 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     #[track_caller]
     pub fn insert(&mut self, value: T) -> K {
         if !self.storage.has_vacant() {
+            if in_registers::<T>() {
+                return self.insert_slow(value);
+            }
             self.prepare_or_panic();
             // Not joined with the fast path, which then tests each condition once and needs no stack frame.
             return K::from_handle(self.storage.fill(value));
         }
+        K::from_handle(self.storage.fill(value))
+    }
+
+    /// As [`insert`](Self::insert), if no slot is vacant. A tail call, so the fast path needs no stack frame.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn insert_slow(&mut self, value: T) -> K {
+        self.prepare_or_panic();
         K::from_handle(self.storage.fill(value))
     }
 
@@ -159,13 +213,25 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
     #[inline]
     pub fn try_insert(&mut self, value: T) -> Result<K, InsertError<T>> {
         if !self.storage.has_vacant() {
-            // Not joined with the fast path, as in `insert`.
+            if in_registers::<T>() {
+                return self.try_insert_slow(value);
+            }
             return match self.storage.prepare() {
                 Ok(()) => Ok(K::from_handle(self.storage.fill(value))),
                 Err(reason) => Err(InsertError::new(value, reason)),
             };
         }
         Ok(K::from_handle(self.storage.fill(value)))
+    }
+
+    /// As [`try_insert`](Self::try_insert), if no slot is vacant. A tail call, as [`insert_slow`](Self::insert_slow).
+    #[cold]
+    #[inline(never)]
+    fn try_insert_slow(&mut self, value: T) -> Result<K, InsertError<T>> {
+        match self.storage.prepare() {
+            Ok(()) => Ok(K::from_handle(self.storage.fill(value))),
+            Err(reason) => Err(InsertError::new(value, reason)),
+        }
     }
 
     /// Alias of [`try_insert`](Self::try_insert).
@@ -335,6 +401,12 @@ impl<T, K: Key, A: Allocator> SlabAllocator<T, K, A> {
             Ok(_) => unreachable!("a live handle was refused"),
         }
     }
+}
+
+/// Returns whether a function takes a value of this type in registers. A larger one is passed by address, so that it is
+/// built in memory first and copied from there to its slot.
+const fn in_registers<T>() -> bool {
+    size_of::<T>() <= 2 * size_of::<usize>()
 }
 
 #[cfg(feature = "alloc")]

@@ -14,17 +14,19 @@ use crate::handle::SlotHandle;
 /// The place that an index names, in a chunk that the directory contains.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
-    base: NonNull<u32>,
-    /// Below `chunk_len`, but the chunk may have fewer slots.
+    generation: NonNull<u32>,
+    /// The slots start this far behind `base`, if the chunk is held.
+    slots_offset: usize,
+    base: NonNull<u8>,
+    /// The number of slots before this one.
     slot: usize,
 }
 
 impl Place {
     /// Returns the address of the generation.
     #[inline]
-    pub fn generation(&self) -> NonNull<u32> {
-        // SAFETY: `chunk_len` generations start at `base`, by S2.
-        unsafe { self.base.add(self.slot) }
+    pub const fn generation(&self) -> NonNull<u32> {
+        self.generation
     }
 }
 
@@ -36,9 +38,43 @@ impl<T, A: Allocator> Storage<T, A> {
     /// The directory contains the index's chunk, and the index's slot is below `chunk_len`.
     #[inline]
     pub(super) unsafe fn place(&self, index: u32) -> Place {
-        // SAFETY: the directory contains the chunk by the precondition.
-        let base = unsafe { self.directory.base(geometry::chunk_of(index) as usize) };
-        Place { base, slot: geometry::slot_of(index) as usize }
+        // SAFETY: the index is readable, or the preconditions are the same.
+        unsafe {
+            if index < self.reservation.readable() {
+                self.reserved_place(index)
+            } else {
+                self.chunk_place(index)
+            }
+        }
+    }
+
+    /// Returns the place that an index names in a reserved chunk.
+    ///
+    /// # Safety
+    ///
+    /// The index is below `reservation.readable`.
+    #[inline]
+    unsafe fn reserved_place(&self, index: u32) -> Place {
+        let (slot, base) = (index as usize, self.reservation.slots());
+        // SAFETY: the chunk is reserved, so the generation lies in the mapping by A1.
+        let generation = unsafe { self.reservation.generations().add(slot) };
+        Place { generation, slots_offset: 0, base, slot }
+    }
+
+    /// Returns the place that an index names in a chunk that is not reserved.
+    ///
+    /// # Safety
+    ///
+    /// The directory contains the index's chunk, which is not reserved, and the index's slot is below `chunk_len`.
+    #[inline]
+    unsafe fn chunk_place(&self, index: u32) -> Place {
+        let slot = geometry::slot_of(index) as usize;
+        // SAFETY: the directory contains the chunk by the precondition, and `chunk_len` generations start at its base, by S2.
+        let (base, generation) = unsafe {
+            let base = self.directory.base(geometry::chunk_of(index) as usize);
+            (base.cast(), base.add(slot))
+        };
+        Place { generation, slots_offset: self.slots_offset, base, slot }
     }
 
     /// Returns the address of a slot.
@@ -48,46 +84,73 @@ impl<T, A: Allocator> Storage<T, A> {
     /// The place's chunk is held and has this slot.
     #[inline]
     pub(super) unsafe fn slot(&self, place: &Place) -> NonNull<Slot<T>> {
-        // SAFETY: the chunk's block has its slots from `slots_offset` on, by S2, and this one by the precondition.
-        unsafe { place.base.byte_add(self.slots_offset).cast::<Slot<T>>().add(place.slot) }
+        // SAFETY: the block of a chunk that is not reserved has its slots from `slots_offset` on, by S2, and a reservation
+        // has its slots from `base` on, by A1. This slot is one of them by the precondition.
+        unsafe { place.base.byte_add(place.slots_offset).cast::<Slot<T>>().add(place.slot) }
     }
 
-    /// Returns the place that a handle names and its current generation, or `None` if there is no such place.
+    /// Returns whether a handle names a reserved chunk that the directory contains. Then
+    /// [`reserved_live_place`](Self::reserved_live_place) finds its place; otherwise
+    /// [`chunk_live_place`](Self::chunk_live_place) does. Callers that are fast treat the two apart: one path for both is
+    /// longer code.
     #[inline]
-    fn named_place(&self, handle: SlotHandle) -> Option<(Place, u32)> {
+    pub(super) fn is_reserved(&self, handle: SlotHandle) -> bool {
+        handle.index() < self.reservation.readable()
+    }
+
+    /// Returns the place of a live value in a reserved chunk. *O*(1): one load.
+    ///
+    /// # Safety
+    ///
+    /// The handle names a [reserved](Self::is_reserved) chunk.
+    #[inline]
+    pub(super) unsafe fn reserved_live_place(&self, handle: SlotHandle) -> Option<Place> {
+        // SAFETY: the chunk is reserved by the precondition, so its generations are initialised by A1.
+        let (place, generation) = unsafe {
+            let place = self.reserved_place(handle.index());
+            let generation = place.generation().read();
+            (place, generation)
+        };
+        // The handle's generation is odd by H1, and only slots of held chunks have an odd one by S5.
+        if generation == handle.generation() { Some(place) } else { None }
+    }
+
+    /// Returns the place of a live value in a chunk that is not [reserved](Self::is_reserved). *O*(1): two dependent loads.
+    #[inline]
+    pub(super) fn chunk_live_place(&self, handle: SlotHandle) -> Option<Place> {
         let (chunk, slot) = (geometry::chunk_of(handle.index()), geometry::slot_of(handle.index()));
         if !self.directory.contains(chunk as usize) || slot as usize >= self.chunk_len {
             return None;
         }
         // SAFETY: both bounds were just compared, and generations are initialised by S2.
-        unsafe {
-            let place = self.place(handle.index());
-            Some((place, place.generation().read()))
-        }
+        let (place, generation) = unsafe {
+            let place = self.chunk_place(handle.index());
+            let generation = place.generation().read();
+            (place, generation)
+        };
+        // The handle's generation is odd by H1, and only slots of held chunks have an odd one by S2.
+        if generation == handle.generation() { Some(place) } else { None }
     }
 
-    /// Returns the place of a live value. *O*(1): two dependent loads.
+    /// Returns the place of a live value. *O*(1).
     #[inline]
     pub(super) fn live_place(&self, handle: SlotHandle) -> Option<Place> {
-        match self.named_place(handle) {
-            // The handle's generation is odd by H1, and only slots of held chunks have an odd one by S2.
-            Some((place, generation)) if generation == handle.generation() => Some(place),
-            _ => None,
+        if self.is_reserved(handle) {
+            // SAFETY: the chunk is reserved.
+            return unsafe { self.reserved_live_place(handle) };
         }
+        self.chunk_live_place(handle)
     }
 
     /// Returns the address of a live value. *O*(1).
-    ///
-    /// It does not call [`live_place`](Self::live_place), for which the compiler generates longer code.
     #[inline]
     fn live_value(&self, handle: SlotHandle) -> Option<NonNull<T>> {
-        match self.named_place(handle) {
-            Some((place, generation)) if generation == handle.generation() => {
-                // SAFETY: the slot is live, as for `live_place`, and so in a held chunk.
-                Some(unsafe { self.slot(&place) }.cast())
-            }
-            _ => None,
+        if self.is_reserved(handle) {
+            // SAFETY: the chunk is reserved. A live slot is one of a held chunk.
+            return unsafe { Some(self.slot(&self.reserved_live_place(handle)?).cast()) };
         }
+        // SAFETY: a live slot is one of a held chunk.
+        unsafe { Some(self.slot(&self.chunk_live_place(handle)?).cast()) }
     }
 
     /// Returns the generations of a chunk that the directory contains, those beyond its slots included.

@@ -12,7 +12,7 @@ use super::directory::Record;
 use super::slot::Slot;
 use super::{RETIRED, Storage};
 use crate::error::SlabError;
-use crate::geometry::{CHUNK_COUNT_MAX, Geometry};
+use crate::geometry::{CHUNK_COUNT_MAX, Geometry, first_index};
 
 impl<T, A: Allocator> Storage<T, A> {
     /// Acquires the memory of one more slab. If that is refused nothing changes.
@@ -41,7 +41,7 @@ impl<T, A: Allocator> Storage<T, A> {
             .filter(|&end| end <= CHUNK_COUNT_MAX)
             .ok_or(exhausted.clone())?;
         let known = self.directory.len();
-        self.directory.extend(end, self.floor, &self.source)?;
+        self.extend_directory(end, self.floor)?;
         assert!(!self.is_held(slab), "slab {slab} is held already");
         if self.is_exhausted(slab) {
             return Err(exhausted);
@@ -67,6 +67,13 @@ impl<T, A: Allocator> Storage<T, A> {
         self.deallocate(self.chunks_of(slab), known);
     }
 
+    /// Lengthens the directory to `len` chunks, whose slots start at `floor`. If memory is refused nothing changes.
+    pub(super) fn extend_directory(&mut self, len: u32, floor: u32) -> Result<(), SlabError> {
+        self.directory.extend(len, floor, &self.source)?;
+        self.reservation.set_readable(self.directory.len());
+        Ok(())
+    }
+
     /// Makes a vacant chunk a fresh one.
     fn acquire(&mut self, chunk: u32) -> Result<(), SlabError> {
         let floor = self.floor_of(chunk);
@@ -80,9 +87,16 @@ impl<T, A: Allocator> Storage<T, A> {
             .chunk_layout(chunk, slot)
             .ok_or(SlabError::OutOfMemory { bytes: usize::MAX, align: slot.align() })?;
         let refused = SlabError::OutOfMemory { bytes: layout.size(), align: layout.align() };
-        let base = self.source.allocate(layout).map_err(|_| refused)?.cast::<u32>();
+        let base = if chunk < self.reservation.chunks() {
+            let first = first_index(chunk) as usize;
+            // SAFETY: the chunk is reserved, so its generations lie in the mapping by A1.
+            unsafe { self.reservation.generations().add(first) }
+        } else {
+            self.source.allocate(layout).map_err(|_| refused)?.cast()
+        };
         let (len, padded) = (self.geometry.len_of(chunk), self.geometry.chunk_len);
-        // SAFETY: the block begins with `padded` generations, and no other reference to it exists.
+        // SAFETY: `padded` generations start at the base: of the block, or by S5 of the reserved chunk. No other reference to
+        // them exists.
         let generations = unsafe {
             slice::from_raw_parts_mut(base.cast::<MaybeUninit<u32>>().as_ptr(), padded as usize)
         };

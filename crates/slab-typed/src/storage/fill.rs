@@ -63,16 +63,12 @@ impl<T, A: Allocator> Storage<T, A> {
         let (first, len) = (first_index(chunk), self.geometry.len_of(chunk));
         // SAFETY: the chunk is held, so the directory has it, it has a first slot, and its generations are initialised
         // by S2.
-        let (place, slots, dead) = unsafe {
+        let (generations, slots, dead) = unsafe {
             let place = self.place(first);
-            (place, self.slot(&place), place.generation().read())
+            (place.generation(), self.slot(&place), place.generation().read())
         };
-        self.untouched = Untouched {
-            generations: place.generation(),
-            slots,
-            next: SlotHandle::live(first, dead),
-            end: first + len,
-        };
+        self.untouched =
+            Untouched { generations, slots, next: SlotHandle::live(first, dead), end: first + len };
     }
 
     /// Returns whether a slot can be filled without [`prepare`](Self::prepare). *O*(1).

@@ -152,7 +152,8 @@ impl<T, A: Allocator> Storage<T, A> {
         // SAFETY: the directory contains the chunk, because it is held, and its generations are initialised by S2.
         let (place, generation) = unsafe {
             let place = self.place(index);
-            (place, place.generation().read())
+            let generation = place.generation().read();
+            (place, generation)
         };
         if generation % 2 == 0 && generation != RETIRED {
             // SAFETY: a slot of a held chunk. It is dead by S1 and on no list, so the storage owns its bytes.

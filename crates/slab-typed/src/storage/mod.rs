@@ -12,6 +12,7 @@
 //! | `held_set` | a set of numbers in two levels of bits |
 //! | `directory` | the table of chunks |
 //! | `live_bits` | which slots of 64 are live, as a word |
+//! | `reservation` | address space for the first chunks, if the user asks for it |
 //! | `access` | from handles to values |
 //! | `chunks` | which slabs and chunks are held, and their counts |
 //! | `fill` | stores values |
@@ -34,6 +35,7 @@ mod lists;
 mod live_bits;
 mod release;
 mod relocate;
+mod reservation;
 #[cfg(feature = "serde")]
 mod restore;
 mod slot;
@@ -48,9 +50,12 @@ use core::marker::PhantomData;
 
 use allocator_api2::alloc::Allocator;
 
+#[cfg(feature = "vm")]
+use crate::geometry::CHUNK_COUNT_MAX;
 use crate::geometry::{CHUNK_SLOTS_MAX, Geometry};
 use directory::Directory;
 use fill::Untouched;
+use reservation::Reservation;
 use slot::{Link, Slot};
 pub use walk::Borrowed;
 pub(crate) use walk::{Span, Walk};
@@ -66,6 +71,9 @@ pub(crate) const RETIRED: u32 = u32::MAX - 1;
 /// the generation of one leave worn slots out: the floor that `shrink_to` or a serialised allocator keeps, and the
 /// levelling of a cleared chunk. So one worn slot never wears others.
 pub(crate) const WORN: u32 = 1 << 31;
+
+/// The alignment of the slots in a reservation: they start at a multiple of 4096 from the start of a page.
+const RESERVED_ALIGN: usize = 4096;
 
 /// The [`Storage::generation_step`] of a storage in which a handle is stale once its value is removed.
 const NEXT_LIFE: u32 = 1;
@@ -90,11 +98,16 @@ static NEVER: [u32; CHUNK_SLOTS_MAX] = [0; CHUNK_SLOTS_MAX];
 ///   `untouched` names the last slots of one such chunk, which have one generation; `fresh` and the links of records name
 ///   chunks that are fresh or cleared, whose slots are all dead and not retired. No slot is named twice. A listed slot is
 ///   filled only by the operation that takes it off its list.
+/// - **S5 (reserved)**: if chunks are reserved, `chunk_len` is `CHUNK_SLOTS_MAX`, and no slot is aligned beyond
+///   `RESERVED_ALIGN`. The generations and slots of a held chunk that is reserved lie in the reservation, and not in a block
+///   of `source`. In a reserved chunk that is not held each generation is even, because no slot was live when the chunk was
+///   released. `reservation.readable` names no chunk that the directory does not contain.
 /// - **S4 (counts)**: all live slots are in carved chunks; `carved` counts the slots of these, and `retired` the retired
 ///   ones. If `listed`, each other dead slot of a carved chunk is listed; otherwise `accounted` counts the live slots, the
 ///   listed ones and the retired ones.
 pub(crate) struct Storage<T, A: Allocator> {
     directory: Directory,
+    reservation: Reservation,
     /// The generations of a chunk. Handles to slots beyond lead nowhere.
     chunk_len: usize,
     slots_offset: usize,
@@ -144,6 +157,7 @@ impl<T, A: Allocator> Storage<T, A> {
     const fn with_geometry(geometry: Geometry, generation_step: u32, source: A) -> Self {
         Self {
             directory: Directory::new(),
+            reservation: Reservation::NONE,
             chunk_len: geometry.chunk_len as usize,
             slots_offset: geometry.slots_offset(Layout::new::<Slot<T>>()),
             head: Link::END,
@@ -162,6 +176,31 @@ impl<T, A: Allocator> Storage<T, A> {
             source,
             values: PhantomData,
         }
+    }
+
+    /// Returns an empty storage as [`new`](Self::new) does, with address space for the chunks of `slots` slots. It has none
+    /// if chunks have fewer than 1024 slots, if slots are aligned beyond a page, or if the system refuses.
+    #[cfg(feature = "vm")]
+    pub fn with_reservation(slab_capacity: usize, slots: usize, source: A) -> Self {
+        let mut storage = Self::new(slab_capacity, source);
+        let slabs = slots.div_ceil(storage.geometry.slab_capacity);
+        let chunks = slabs.saturating_mul(storage.geometry.chunks_per_slab as usize);
+        storage.reserve_addresses(chunks.min(CHUNK_COUNT_MAX as usize) as u32);
+        storage
+    }
+
+    /// Reserves address space for chunks of an empty storage.
+    fn reserve_addresses(&mut self, chunks: u32) {
+        if self.chunk_len == CHUNK_SLOTS_MAX && align_of::<Slot<T>>() <= RESERVED_ALIGN {
+            self.reservation = Reservation::new(chunks, size_of::<Slot<T>>());
+        }
+    }
+
+    /// Returns the number of slots for which addresses are reserved.
+    #[cfg(feature = "vm")]
+    pub fn reserved_slots(&self) -> usize {
+        let slabs = self.reservation.chunks() / self.geometry.chunks_per_slab;
+        slabs as usize * self.geometry.slab_capacity
     }
 
     /// Returns the number of values. *O*(1).

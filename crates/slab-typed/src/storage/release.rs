@@ -10,6 +10,7 @@ use slab_core::{OnDrop, poison};
 use super::directory::{Record, State};
 use super::slot::Slot;
 use super::{RETIRED, Storage, WORN};
+use crate::geometry::{CHUNK_SLOTS_MAX, first_index};
 
 impl<T, A: Allocator> Storage<T, A> {
     /// Releases the memory of a slab without live values, and keeps its highest generation as the floor for the next
@@ -49,14 +50,21 @@ impl<T, A: Allocator> Storage<T, A> {
                 floors.try_fold(0, |highest, floor| floor.map(|floor| floor.max(highest)));
             let Some(floor) = highest.filter(|&floor| floor <= WORN) else { break };
             self.floor = self.floor.max(floor);
-            self.directory.truncate(last.start);
+            self.truncate_directory(last.start);
         }
         self.directory.shrink_to_fit(&self.source);
+    }
+
+    /// Forgets the chunks from `len` on, none of which is held.
+    fn truncate_directory(&mut self, len: u32) {
+        self.directory.truncate(len);
+        self.reservation.set_readable(self.directory.len());
     }
 
     /// Releases all memory. Live values are forgotten. If the source panics, the remaining memory is released all the
     /// same.
     pub(super) fn release_all(&mut self) {
+        self.reservation.keep_pages();
         let mut table = OnDrop::new(self, |storage| storage.directory.release(&storage.source));
         let chunks = 0..table.directory.len();
         table.deallocate(chunks, 0);
@@ -68,7 +76,7 @@ impl<T, A: Allocator> Storage<T, A> {
     pub(super) fn deallocate(&mut self, chunks: Range<u32>, known: u32) {
         let mut left = OnDrop::new((self, chunks), |(storage, chunks)| {
             storage.deallocate_blocks(chunks);
-            storage.directory.truncate(known);
+            storage.truncate_directory(known);
         });
         let (storage, chunks) = &mut *left;
         storage.deallocate_blocks(chunks);
@@ -91,6 +99,17 @@ impl<T, A: Allocator> Storage<T, A> {
             return;
         };
         let Some(base) = self.directory.take_block(chunk) else { return };
+        if chunk < self.reservation.chunks() {
+            // SAFETY: the chunk is reserved, so its slots lie in the mapping by A1. The directory no longer names it, so
+            // the storage is their only owner.
+            unsafe {
+                let slots = self.reservation.slots().cast::<Slot<T>>();
+                let slots = slots.add(first_index(chunk) as usize);
+                poison::allow_access(slots.cast(), CHUNK_SLOTS_MAX * size_of::<Slot<T>>());
+            }
+            self.reservation.give_back(chunk);
+            return;
+        }
         // SAFETY: by S2 the block came from this source with this layout. The directory no longer names it, so the
         // storage is its only owner.
         unsafe {

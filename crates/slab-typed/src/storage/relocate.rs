@@ -90,7 +90,8 @@ impl<T, A: Allocator> Storage<T, A> {
     fn mirror<B: Allocator>(&self, source: B) -> Result<Storage<T, B>, SlabError> {
         let mut mirror = Storage::with_geometry(self.geometry, self.generation_step, source);
         (mirror.floor, mirror.listed) = (self.floor, false);
-        mirror.directory.extend(self.directory.len(), 0, &mirror.source)?;
+        mirror.reserve_addresses(self.reservation.chunks());
+        mirror.extend_directory(self.directory.len(), 0)?;
         for chunk in 0..self.directory.len() {
             if let Some(floor) = self.record(chunk).floor() {
                 mirror.directory.set_record(chunk, Record::vacant(floor));

@@ -35,7 +35,7 @@ impl<T, A: Allocator> Storage<T, A> {
     /// Lengthens the directory of an empty storage to `known` chunks, whose slots start at `floor`.
     pub fn know(&mut self, known: u32, floor: u32) -> Result<(), SlabError> {
         self.raise_floor(floor);
-        self.directory.extend(known, 0, &self.source)
+        self.extend_directory(known, 0)
     }
 
     /// Stores a value under a handle, or returns it if the slot is not vacant.

@@ -15,13 +15,27 @@ impl<T, A: Allocator> Storage<T, A> {
     /// Moves a value out. *O*(1).
     #[inline]
     pub fn take(&mut self, handle: SlotHandle) -> Option<T> {
-        let place = self.live_place(handle)?;
+        if self.is_reserved(handle) {
+            // SAFETY: the chunk is reserved, so the place is the live one of the handle.
+            return unsafe { Some(self.take_at(&self.reserved_live_place(handle)?, handle)) };
+        }
+        // SAFETY: the place is the live one of the handle.
+        unsafe { Some(self.take_at(&self.chunk_live_place(handle)?, handle)) }
+    }
+
+    /// Moves the value of a place out.
+    ///
+    /// # Safety
+    ///
+    /// The place is the live one of `handle`.
+    #[inline]
+    unsafe fn take_at(&mut self, place: &Place, handle: SlotHandle) -> T {
         // SAFETY: the slot is live, and so in a held chunk and holds a value, by S1. The value is read once, because
         // `vacate` makes its slot dead.
         unsafe {
-            let value = self.slot(&place).cast::<T>().read();
-            self.vacate(&place, handle);
-            Some(value)
+            let value = self.slot(place).cast::<T>().read();
+            self.vacate(place, handle);
+            value
         }
     }
 

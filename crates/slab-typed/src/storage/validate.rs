@@ -46,6 +46,9 @@ impl<T, A: Allocator> Storage<T, A> {
         equal("the slots of carved chunks", 0, self.carved, carved)?;
         equal("the number of held slabs", 0, self.held_slabs as usize, held)?;
         equal("the floor is even", 0, 0, self.floor as usize % 2)?;
+        let readable = first_index(self.directory.len().min(self.reservation.chunks()));
+        let found = self.reservation.readable() as usize;
+        equal("lookups read the reserved chunks that are known", 0, readable as usize, found)?;
         let vacant = slots - live - retired;
         if !self.listed {
             return Ok(());
