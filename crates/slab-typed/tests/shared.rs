@@ -12,9 +12,21 @@ use std::thread;
 use slab_testkit::implements;
 use slab_typed::{SharedSlab, SlotHandle, TypedHandle};
 
+/// The slots of a slab of small values, fewer under Miri.
+const SLAB_SLOTS: usize = if cfg!(miri) { 64 } else { 1024 };
+
 /// Fewer operations under Miri.
 fn some(count: usize) -> usize {
     if cfg!(miri) { count.div_ceil(100) } else { count }
+}
+
+/// Lets other threads run.
+fn linger() {
+    if cfg!(miri) {
+        thread::yield_now();
+    } else {
+        (0..200).for_each(|_| std::hint::spin_loop());
+    }
 }
 
 /// A number and its complement, on the heap: a reader of a dropped or overwritten value finds a difference, or Miri and the
@@ -166,7 +178,9 @@ fn more_guards_than_cells_keep_their_values() {
     for &handle in &handles {
         assert!(slab.remove(handle));
     }
-    (0..100).for_each(|n| drop(slab.insert(Pair::new(n))));
+    for n in 0..100 {
+        slab.insert(Pair::new(n));
+    }
     for (n, guard) in (0..).zip(&guards) {
         assert_eq!(guard.number(), n);
     }
@@ -191,7 +205,7 @@ fn a_guard_may_end_on_another_thread() {
 #[test]
 fn compact_releases_what_has_no_value() {
     let slab = &SharedSlab::new();
-    let count = if cfg!(miri) { 2100 } else { 10_240 };
+    let count = 10 * SLAB_SLOTS;
     let handles: Vec<_> = (0..count).map(|n| slab.insert(n)).collect();
     let full = slab.held_bytes();
     let remove = |handles: &[SlotHandle]| {
@@ -217,7 +231,7 @@ fn compact_releases_what_has_no_value() {
     assert!(handles[..count - 1].iter().all(|&handle| !slab.contains(handle)));
     let again: HashSet<_> = (0..count).map(|n| slab.insert(n)).collect();
     assert!(handles.iter().all(|handle| !again.contains(handle)));
-    assert_eq!(slab.slab_count(), (count + 1).div_ceil(1024));
+    assert_eq!(slab.slab_count(), (count + 1).div_ceil(SLAB_SLOTS));
 }
 
 #[test]
@@ -237,7 +251,9 @@ fn compact_keeps_what_may_be_read() {
     let number = pinned.get(handle).unwrap();
     numbers.remove(handle);
     assert_eq!(numbers.compact(), 0);
-    (0..300).for_each(|n| drop(numbers.insert(n)));
+    for n in 0..300 {
+        numbers.insert(n);
+    }
     assert_eq!(*number, 5);
     drop(pinned);
 }
@@ -383,11 +399,11 @@ fn worn_slots_are_retired_and_their_chunk_is_still_released() {
     drop(guard);
     let second = slab.insert(Pair::new(2));
     assert_ne!(first.to_bits() as u32, second.to_bits() as u32, "the first slot is retired");
-    assert_eq!(slab.capacity(), 1023);
+    assert_eq!(slab.capacity(), SLAB_SLOTS - 1);
     slab.remove(second);
     assert_eq!(slab.compact(), 1);
     let mut handles = HashSet::new();
-    for n in 0..1022 {
+    for n in 0..SLAB_SLOTS as u64 - 2 {
         let handle = slab.insert(Pair::new(n));
         assert!(handles.insert(handle));
         slab.remove(handle);
@@ -499,7 +515,7 @@ fn shared_keys<T: Send + Sync>(make: impl Fn(u64) -> T + Sync, check: impl Fn(&T
                                 .iter()
                                 .filter_map(|key| pinned.get(*key.lock().unwrap()))
                                 .collect();
-                            thread::yield_now();
+                            linger();
                             values.into_iter().for_each(check);
                         }
                         3 if pick % 1024 < 32 => drop(slab.compact()),
@@ -509,8 +525,8 @@ fn shared_keys<T: Send + Sync>(make: impl Fn(u64) -> T + Sync, check: impl Fn(&T
                         _ => {
                             if let Some(guard) = slab.get(key) {
                                 check(&guard);
-                                if pick % 7 == 0 {
-                                    thread::yield_now();
+                                if pick.is_multiple_of(7) {
+                                    linger();
                                 }
                                 check(&guard);
                             }
@@ -525,7 +541,7 @@ fn shared_keys<T: Send + Sync>(make: impl Fn(u64) -> T + Sync, check: impl Fn(&T
 
 #[test]
 fn threads_that_share_keys_read_whole_values() {
-    shared_keys(Pair::new, |pair| drop(pair.number()));
+    shared_keys(Pair::new, |pair| assert!(pair.number() < u64::MAX));
 }
 
 #[test]
@@ -550,7 +566,7 @@ fn many_threads_come_and_go() {
         });
     }
     assert_eq!(slab.len(), if cfg!(miri) { 20 } else { 200 });
-    assert!(slab.capacity() <= 21 * 1024);
+    assert!(slab.capacity() <= 21 * SLAB_SLOTS);
 }
 
 #[test]
@@ -612,7 +628,7 @@ fn values_of_all_shapes() {
     exercise(|n| n as u8, |&value, n| value == n as u8);
     exercise(|n| Wide(n as u8), |value, n| value.0 == n as u8);
     exercise(|n| [n; 3000], |value, n| value[2999] == n);
-    exercise(|n| Rc::new(n), |value, n| **value == n);
+    exercise(Rc::new, |value, n| **value == n);
     exercise(|n| vec![n; n], |value, n| value.len() == n);
 }
 

@@ -1,8 +1,6 @@
 //! Removed slots: their values are dropped once nothing reads them.
 #![expect(unsafe_code, reason = "drops values in place")]
 
-use core::iter;
-
 use allocator_api2::alloc::Allocator;
 use slab_core::OnDrop;
 
@@ -16,11 +14,17 @@ impl<T, A: Allocator> Slots<T, A> {
     /// Puts the token of a removed slot into the record's ring. Its value has no destructor.
     #[inline]
     pub(super) fn put_removed(&self, record: &Record, index: u32) {
-        if !record.removed.push(index) {
-            self.sweep(record);
-            if !record.removed.push(index) {
-                self.defer(&self.place(index));
-            }
+        if !record.ring.put_removed(index) {
+            self.put_removed_slow(record, index);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_removed_slow(&self, record: &Record, index: u32) {
+        self.make_room(record);
+        if !record.ring.put_removed(index) {
+            self.drop_removed(None, &self.place(index));
         }
     }
 
@@ -28,15 +32,16 @@ impl<T, A: Allocator> Slots<T, A> {
     #[cold]
     #[inline(never)]
     pub(super) fn sweep(&self, record: &Record) {
+        if record.ring.removed_len() == 0 {
+            return;
+        }
         // S4, for all slots of the ring.
         fence(Ordering::SeqCst);
-        let any = self.may_read_any();
-        for index in iter::from_fn(|| record.removed.pop_oldest()) {
-            if any && self.may_read(index) {
-                self.defer(&self.place(index));
-            } else {
-                self.put_vacant(Some(record), index);
-            }
+        if self.may_read_any() {
+            let may_read = |index| self.may_read(index);
+            record.ring.sweep(may_read, |index| self.defer(&self.place(index)));
+        } else {
+            record.ring.sweep_all();
         }
         if self.deferred.load(Ordering::Relaxed) != 0 {
             self.collect();

@@ -19,8 +19,14 @@ impl<T, A: Allocator> Slots<T, A> {
     /// Puts all tokens that threads have at hand into the sets of their chunks.
     fn take_from_records(&self) {
         for record in self.memory.records() {
-            record.removed.steal(|index| self.drop_removed(None, &self.place(index)));
-            record.vacant.steal(|index| self.give_back(index));
+            record.ring.steal(|index| {
+                if Self::NEEDS_DROP {
+                    // The rings have no removed slots: their values were dropped.
+                    self.give_back(index);
+                } else {
+                    self.drop_removed(None, &self.place(index));
+                }
+            });
         }
     }
 

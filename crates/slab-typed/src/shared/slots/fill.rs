@@ -21,7 +21,7 @@ impl<T, A: Allocator> Slots<T, A> {
     /// Takes the token of a vacant slot.
     #[inline]
     pub(super) fn take_vacant(&self, record: Option<&Record>) -> Result<u32, SlabError> {
-        match record.and_then(|record| record.vacant.pop()) {
+        match record.and_then(|record| record.ring.take_vacant()) {
             Some(index) => Ok(index),
             None => self.take_vacant_slow(record),
         }
@@ -36,16 +36,16 @@ impl<T, A: Allocator> Slots<T, A> {
                 None => self.take_from_new_chunk(None),
             };
         };
-        // One look at the announcements for half a ring is cheaper than a look at sets; for fewer slots it is not.
-        if record.removed.len() >= RING_SLOTS / 2 {
+        // One look at the announcements for many slots is cheaper than a look at sets; for few it is not.
+        if record.ring.removed_len() >= RING_SLOTS / 4 {
             self.sweep(record);
         }
-        if let Some(index) = record.vacant.pop().or_else(|| self.take_from_home(record)) {
+        if let Some(index) = record.ring.take_vacant().or_else(|| self.take_from_home(record)) {
             return Ok(index);
         }
         self.sweep(record);
         self.collect();
-        if let Some(index) = record.vacant.pop().or_else(|| self.take_from_home(record)) {
+        if let Some(index) = record.ring.take_vacant().or_else(|| self.take_from_home(record)) {
             return Ok(index);
         }
         self.take_from_new_chunk(Some(record))
@@ -60,7 +60,7 @@ impl<T, A: Allocator> Slots<T, A> {
             // Release: the drop of the last value happens before the release of its memory.
             place.generation().store(RETIRED, Ordering::Release);
             self.retired.fetch_add(1, Ordering::Relaxed);
-        } else if !record.is_some_and(|record| record.vacant.push(index)) {
+        } else if !record.is_some_and(|record| record.ring.put_vacant(index)) {
             self.put_vacant_slow(record, index);
         }
     }
@@ -68,11 +68,20 @@ impl<T, A: Allocator> Slots<T, A> {
     #[cold]
     #[inline(never)]
     fn put_vacant_slow(&self, record: Option<&Record>, index: u32) {
-        let Some(record) = record else { return self.give_back(index) };
-        for index in iter::from_fn(|| record.vacant.pop_oldest()).take(RING_SLOTS as usize / 2) {
-            self.give_back(index);
+        if let Some(record) = record {
+            self.make_room(record);
+            if record.ring.put_vacant(index) {
+                return;
+            }
         }
-        if !record.vacant.push(index) {
+        self.give_back(index);
+    }
+
+    /// Puts half of the slots of a full ring into the sets of their chunks.
+    #[cold]
+    pub(super) fn make_room(&self, record: &Record) {
+        self.sweep(record);
+        for index in iter::from_fn(|| record.ring.take_oldest()).take(RING_SLOTS as usize / 2) {
             self.give_back(index);
         }
     }
@@ -117,7 +126,7 @@ impl<T, A: Allocator> Slots<T, A> {
         }
     }
 
-    /// Takes all tokens of one word of a chunk's set into the ring, which is empty, and returns the lowest.
+    /// Takes all tokens of one word of a chunk's set into the ring, which has no vacant ones, and returns the lowest.
     fn take_word(&self, record: &Record, chunk: &Chunk<T>, number: u32) -> Option<u32> {
         for (word, vacant) in chunk.vacant.iter().enumerate() {
             if vacant.load(Ordering::Relaxed) != 0 {
@@ -139,7 +148,7 @@ impl<T, A: Allocator> Slots<T, A> {
         while left != 0 {
             let bit = left.ilog2();
             left &= !(1 << bit);
-            if !record.vacant.push(first + bit) {
+            if !record.ring.put_vacant(first + bit) {
                 self.give_back(first + bit);
             }
         }

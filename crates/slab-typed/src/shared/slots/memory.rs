@@ -118,13 +118,19 @@ impl<T, A: Allocator> Memory<T, A> {
     /// Returns a chunk, or `None` if there is none of this number. *O*(1).
     #[inline]
     pub fn chunk(&self, number: u32) -> Option<&Chunk<T>> {
+        // SAFETY: by M1 it is a chunk, which outlives the borrow of `self`.
+        self.pointer(number).map(|chunk| unsafe { chunk.as_ref() })
+    }
+
+    #[inline]
+    fn pointer(&self, number: u32) -> Option<NonNull<Chunk<T>>> {
         if number >= self.count() {
             return None;
         }
         let table = self.table.load(Ordering::Acquire);
-        // SAFETY: by M1 the table has an entry of this number, which points to a chunk that outlives the borrow of
-        // `self`. `count` was read before the table, so the table is the one that had room for it or a later one.
-        unsafe { Some(&*(*table.add(number as usize)).load(Ordering::Acquire)) }
+        // SAFETY: by M1 the table has an entry of this number, which points to a chunk. `count` was read before the table, so
+        // the table is the one that had room for it or a later one.
+        unsafe { NonNull::new((*table.add(number as usize)).load(Ordering::Acquire)) }
     }
 
     /// Acquires a chunk. The caller gets the tokens of all its slots that are not retired.
@@ -415,7 +421,7 @@ impl<T, A: Allocator> Memory<T, A> {
     /// Takes one block out of the books and deallocates it. Returns `false` if none is left.
     fn deallocate_next(&mut self, progress: &mut Progress) -> bool {
         if let Some(number) = self.count().checked_sub(1) {
-            let chunk = NonNull::from(self.chunk(number).expect("there are `count` chunks"));
+            let chunk = self.pointer(number).expect("there are `count` chunks");
             // SAFETY: `&mut self` shows that nothing else uses the chunk, and by M1 it is one.
             let values = unsafe { chunk.as_ref() }.values.swap(ptr::null_mut(), Ordering::Relaxed);
             if let Some(values) = NonNull::new(values) {

@@ -49,8 +49,8 @@
 //! A forgotten guard or pin announces for ever: its slot, or all slots removed from then on, keep their values until the slab
 //! is dropped, which borrows of the guard cannot outlive.
 //!
-//! Values without a destructor need no drop, so a thread puts their tokens into its ring `removed` and does what S4 demands
-//! once for a whole ring.
+//! Values without a destructor need no drop, so a thread puts their tokens into its ring and does what S4 demands once for
+//! many of them, before it takes them out as vacant.
 //!
 //! Modules from the bottom up:
 //!
@@ -58,7 +58,7 @@
 //! |---|---|
 //! | `sync` | atomics, of `core` or of loom |
 //! | `threads` | a number for each thread |
-//! | `ring` | a bounded stack of tokens |
+//! | `ring` | the tokens that a thread has at hand |
 //! | `record` | announcements and rings of a thread |
 //! | `chunk` | generations and sets of slots |
 //! | `memory` | the blocks of memory, and how they are found |
@@ -193,7 +193,7 @@ impl<T, A: Allocator> Slots<T, A> {
     #[inline]
     fn find(&self, index: u32) -> Option<Place<'_, T>> {
         let (number, slot) = (chunk_of(index), slot_of(index) as usize);
-        // Always so, but in models, whose chunks are small.
+        // Never, but under loom and Miri, where chunks are small.
         if slot >= SLOTS_MAX {
             return None;
         }
@@ -272,7 +272,10 @@ impl<T, A: Allocator> Slots<T, A> {
         let record = self.memory.record();
         self.count(record, 1_usize.wrapping_neg());
         match record {
-            Some(record) if !Self::NEEDS_DROP => self.put_removed(record, place.index()),
+            // A slot whose generations are used up does not go into a ring.
+            Some(record) if !Self::NEEDS_DROP && generation < fill::LAST_VACANT - 1 => {
+                self.put_removed(record, place.index());
+            }
             _ => self.drop_removed(record, &place),
         }
         true

@@ -28,10 +28,8 @@ pub struct Record {
     live: AtomicUsize,
     /// The record announced before this one.
     pub next: AtomicPtr<Self>,
-    /// Vacant slots.
-    pub vacant: Ring,
-    /// Slots whose value was removed and may still be read.
-    pub removed: Ring,
+    /// Slots at hand.
+    pub ring: Ring,
 }
 
 impl Record {
@@ -43,8 +41,7 @@ impl Record {
             home: AtomicU32::new(0),
             live: AtomicUsize::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
-            vacant: Ring::new(),
-            removed: Ring::new(),
+            ring: Ring::new(),
         }
     }
 
