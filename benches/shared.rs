@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use slab_testkit::{Contender, race};
 use slab_typed::{SharedSlab, SlabAllocator, SlotHandle};
 
-/// The operations of a round.
-const OPERATIONS: usize = 100_000;
-const ROUNDS: usize = 41;
+/// The operations of a round: few, so that most rounds are undisturbed.
+const OPERATIONS: usize = 5_000;
+const ROUNDS: usize = 301;
 
 /// A container with values behind keys.
 trait Store: Default + Sync {

@@ -25,7 +25,7 @@ struct Watched(UnsafeCell<u32>);
 
 // SAFETY: loom reports accesses that are not ordered.
 unsafe impl Send for Watched {}
-// SAFETY: as above.
+// SAFETY: loom reports accesses that are not ordered.
 unsafe impl Sync for Watched {}
 
 impl Watched {
@@ -69,7 +69,7 @@ fn model(
         first(&slab, handles);
         thread.join().unwrap();
         assert!(DROPS.get() <= drops, "{} values dropped too early", DROPS.get() - drops);
-        // What both missed, if they did.
+        // Each of the two may have missed the other.
         slab.compact();
         assert_eq!(DROPS.get(), drops);
         drop(slab);

@@ -1,4 +1,4 @@
-//! Vacant slots: a thread takes them from its ring, which it fills from the set of its home chunk, and puts them back into
+//! Vacant slots: a thread takes them from its ring, which it fills from the set of its active chunk, and puts them back into
 //! its ring, which overflows into the sets of the slots' own chunks.
 
 use core::iter;
@@ -40,12 +40,12 @@ impl<T, A: Allocator> Slots<T, A> {
         if record.ring.removed_len() >= RING_SLOTS / 4 {
             self.sweep(record);
         }
-        if let Some(index) = record.ring.take_vacant().or_else(|| self.take_from_home(record)) {
+        if let Some(index) = record.ring.take_vacant().or_else(|| self.take_from_active(record)) {
             return Ok(index);
         }
         self.sweep(record);
         self.collect();
-        if let Some(index) = record.ring.take_vacant().or_else(|| self.take_from_home(record)) {
+        if let Some(index) = record.ring.take_vacant().or_else(|| self.take_from_active(record)) {
             return Ok(index);
         }
         self.take_from_new_chunk(Some(record))
@@ -99,30 +99,30 @@ impl<T, A: Allocator> Slots<T, A> {
         self.available.offer(number, &chunk.available);
     }
 
-    /// Takes tokens from the record's home, or from the chunk with vacant slots that becomes its home.
-    fn take_from_home(&self, record: &Record) -> Option<u32> {
+    /// Takes tokens from the record's active chunk, or from a chunk with vacant slots, which becomes the active one.
+    fn take_from_active(&self, record: &Record) -> Option<u32> {
         loop {
-            if let Some(home) = record.home.load(Ordering::Relaxed).checked_sub(1) {
-                let chunk = self.memory.chunk(home)?;
-                if let Some(index) = self.take_word(record, chunk, home) {
+            if let Some(active) = record.active.load(Ordering::Relaxed).checked_sub(1) {
+                let chunk = self.memory.chunk(active)?;
+                if let Some(index) = self.take_word(record, chunk, active) {
                     return Some(index);
                 }
-                self.leave_home(record);
+                self.leave_active(record);
             }
-            let home = self.available.take(|number| {
+            let active = self.available.take(|number| {
                 &self.memory.chunk(number).expect("a listed chunk has a number").available
             })?;
-            record.home.store(home + 1, Ordering::Relaxed);
+            record.active.store(active + 1, Ordering::Relaxed);
         }
     }
 
-    fn leave_home(&self, record: &Record) {
-        let Some(home) = record.home.load(Ordering::Relaxed).checked_sub(1) else { return };
-        record.home.store(0, Ordering::Relaxed);
-        let Some(chunk) = self.memory.chunk(home) else { return };
+    fn leave_active(&self, record: &Record) {
+        let Some(active) = record.active.load(Ordering::Relaxed).checked_sub(1) else { return };
+        record.active.store(0, Ordering::Relaxed);
+        let Some(chunk) = self.memory.chunk(active) else { return };
         self.available.unlist(&chunk.available);
         if chunk.vacant.iter().any(|word| word.load(Ordering::Relaxed) != 0) {
-            self.available.offer(home, &chunk.available);
+            self.available.offer(active, &chunk.available);
         }
     }
 
@@ -173,13 +173,13 @@ impl<T, A: Allocator> Slots<T, A> {
     fn take_from_new_chunk(&self, record: Option<&Record>) -> Result<u32, SlabError> {
         let number = match self.memory.acquire() {
             Ok(number) => number,
-            // Chunks that are the homes of other threads are not listed.
+            // The active chunks of other threads are not listed.
             Err(error) => return self.take_from_any_chunk().ok_or(error),
         };
         let chunk = self.memory.chunk(number).expect("it was just acquired");
         if let Some(record) = record {
-            self.leave_home(record);
-            record.home.store(number + 1, Ordering::Relaxed);
+            self.leave_active(record);
+            record.active.store(number + 1, Ordering::Relaxed);
             chunk.available.listed.store(true, Ordering::Relaxed);
         }
         let mut taken = None;

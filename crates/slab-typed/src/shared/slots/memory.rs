@@ -55,7 +55,7 @@ pub struct Memory<T, A: Allocator> {
     values: PhantomData<(T, *mut T)>,
 }
 
-/// What the lock protects. It is held for a few steps, without calling the source.
+/// The state under the lock, which is held for a few steps, without calling the source.
 #[derive(Debug)]
 struct Growth<T> {
     /// All tables, the longest last. Readers may still use shorter ones.

@@ -9,7 +9,7 @@
 //! | vacant | the slot can be filled |
 //! | retired | the slot is never filled again, because its generations are used up |
 //! | token | the right to fill a vacant slot, or the duty to drop a removed value: one for each slot that is neither stored nor retired |
-//! | record | what one thread has in one slab |
+//! | record | the state of one thread in one slab |
 //! | announce | to let removals know what a thread reads: a *cell* with one slot, or a *pin*, which stands for all slots |
 //! | pending, waiting | removed slots that were announced when they were removed; the ones that the collector looks at now |
 //! | collector | the one thread that drops what waits and is announced no more |
@@ -46,8 +46,8 @@
 //!
 //! *No value is dropped twice or read before it is written*: S1 and S2.
 //!
-//! A forgotten guard or pin announces for ever: its slot, or all slots removed from then on, keep their values until the slab
-//! is dropped, which borrows of the guard cannot outlive.
+//! The announcement of a forgotten guard or pin never ends. The value of its slot, or of all slots removed from then on, stays
+//! until the slab is dropped.
 //!
 //! Values without a destructor need no drop, so a thread puts their tokens into its ring and does what S4 demands once for
 //! many of them, before it takes them out as vacant.

@@ -1,5 +1,5 @@
 //! Guards and pins: values that stay readable.
-#![expect(unsafe_code, reason = "lends values in raw memory while they are announced")]
+#![expect(unsafe_code, reason = "returns references to values in raw memory")]
 
 use core::fmt;
 use core::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! What one thread has in one slab: announcements of what it reads, and slots at hand.
+//! The record of one thread in one slab: announcements of the slots that it reads, and slots at hand.
 
 use core::ptr;
 
@@ -23,7 +23,7 @@ pub struct Record {
     /// Pins of the thread.
     depth: AtomicU32,
     /// The chunk plus one from which the thread takes slots, or zero.
-    pub home: AtomicU32,
+    pub active: AtomicU32,
     /// Values stored minus values removed by the thread. It wraps.
     live: AtomicUsize,
     /// The record announced before this one.
@@ -38,7 +38,7 @@ impl Record {
             pinned: AtomicU64::new(UNPINNED),
             cells: array(|| AtomicU32::new(0)),
             depth: AtomicU32::new(0),
-            home: AtomicU32::new(0),
+            active: AtomicU32::new(0),
             live: AtomicUsize::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
             ring: Ring::new(),
