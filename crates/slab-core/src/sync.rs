@@ -9,6 +9,9 @@ pub use imp::{UnsafeCell, atomic, hint};
 /// The lock of loom models. There is none in other builds, because `core` has no lock.
 #[cfg(loom)]
 pub use imp::Mutex;
+/// The thread-local variables of loom models. There are none in other builds, because `core` has none.
+#[cfg(loom)]
+pub use imp::thread_local;
 
 #[cfg(not(loom))]
 mod imp {
@@ -54,4 +57,5 @@ mod imp {
     pub use loom::hint;
     pub use loom::sync::Mutex;
     pub use loom::sync::atomic;
+    pub use loom::thread_local;
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`SlabAllocator`] stores the values. A [`SlotHandle`] names one of them. A [`TypedHandle`] of one map does not
 //!   compile on another.
+//! * [`SharedSlab`] stores values that several threads insert, read and remove at once.
 //! * [`SecondaryMap`] and [`SparseSecondaryMap`] store more values behind the same handles.
 //!
 //! # Words
@@ -75,6 +76,7 @@
 //! |---|---|---|
 //! | `alloc` | yes | the global allocator as the default memory source; `SparseSecondaryMap` |
 //! | `serde` | no | serialisation of allocators, maps and handles; needs `alloc` |
+//! | `std` | no | [`SharedSlab`], for several threads; needs `alloc` |
 //! | `vm` | no | on Unix, reserved address space: [`new_reserved`](SlabAllocator::new_reserved_in) |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -83,6 +85,8 @@
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 // Modules from the bottom up:
 //
@@ -101,6 +105,7 @@ extern crate alloc;
 // secondary         more values behind the same handles
 // sparse_secondary  the same in a tree, for few values
 // serde             serialisation
+// shared            the same for several threads
 mod counts;
 mod defragment;
 mod entry;
@@ -114,6 +119,8 @@ mod read;
 pub mod secondary;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(feature = "std")]
+pub mod shared;
 mod slab;
 #[cfg(feature = "alloc")]
 pub mod sparse_secondary;
@@ -124,6 +131,8 @@ pub use error::{InsertError, SlabError};
 pub use handle::{Key, SlotHandle, TypedHandle};
 pub use iter::{Drain, Entries, IntoIter, Iter, IterMut};
 pub use secondary::SecondaryMap;
+#[cfg(feature = "std")]
+pub use shared::SharedSlab;
 pub use slab::SlabAllocator;
 pub use slab_core::Inconsistency;
 pub use slab_traits::Global;

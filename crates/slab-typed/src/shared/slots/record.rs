@@ -1,0 +1,115 @@
+//! The record of one thread in one slab: announcements of the slots that it reads, and slots at hand.
+
+use core::ptr;
+
+use super::ring::Ring;
+use super::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, array};
+
+/// The guards that a thread can hold in its record. Further ones are counted for the whole slab.
+pub const CELLS: usize = if cfg!(loom) { 1 } else { 8 };
+
+/// No pin.
+pub const UNPINNED: u64 = 0;
+
+/// The record of a thread. Only the thread that has its number uses it, but for reads of the announcements, the release
+/// of cells, and [`Ring::steal`].
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Record {
+    /// The clock when the thread was pinned, or [`UNPINNED`].
+    pub pinned: AtomicU64,
+    /// Each cell is zero, or the index plus one of a slot that a guard reads.
+    cells: [AtomicU32; CELLS],
+    /// Pins of the thread.
+    depth: AtomicU32,
+    /// The chunk plus one from which the thread takes slots, or zero.
+    pub active: AtomicU32,
+    /// Values stored minus values removed by the thread. It wraps.
+    live: AtomicUsize,
+    /// The record announced before this one.
+    pub next: AtomicPtr<Self>,
+    /// Slots at hand.
+    pub ring: Ring,
+}
+
+impl Record {
+    pub fn new() -> Self {
+        Self {
+            pinned: AtomicU64::new(UNPINNED),
+            cells: array(|| AtomicU32::new(0)),
+            depth: AtomicU32::new(0),
+            active: AtomicU32::new(0),
+            live: AtomicUsize::new(0),
+            next: AtomicPtr::new(ptr::null_mut()),
+            ring: Ring::new(),
+        }
+    }
+
+    /// Announces that a guard reads a slot, in a free cell, or returns `None` if there is none. The caller fences.
+    #[inline]
+    pub fn announce(&self, index: u32) -> Option<&AtomicU32> {
+        let cell = self.cells.iter().find(|cell| {
+            // Acquire: a guard may end on another thread. Its reads happen before its store of zero, and so, through this
+            // load and the store below, before a scan that finds the new announcement instead.
+            cell.load(Ordering::Acquire) == 0
+        })?;
+        cell.store(index + 1, Ordering::Release);
+        Some(cell)
+    }
+
+    /// Returns the slots that guards of the thread read.
+    pub fn read_slots(&self) -> impl Iterator<Item = u32> {
+        // Acquire: pairs with the Release at the end of a guard, and with that of `announce`.
+        self.cells.iter().filter_map(|cell| cell.load(Ordering::Acquire).checked_sub(1))
+    }
+
+    /// Returns whether the thread may read a slot.
+    #[inline]
+    pub fn may_read(&self, index: u32) -> bool {
+        // Acquire: pairs with the Release of `unpin` and `pin`.
+        self.pinned.load(Ordering::Acquire) != UNPINNED
+            || self.read_slots().any(|slot| slot == index)
+    }
+
+    /// Returns whether the thread may read any slot.
+    pub fn may_read_any(&self) -> bool {
+        self.pinned.load(Ordering::Acquire) != UNPINNED || self.read_slots().next().is_some()
+    }
+
+    /// Announces a pin at the time of the clock, unless there is one. The caller fences if it returns `true`.
+    #[inline]
+    pub fn pin(&self, clock: &AtomicU64) -> bool {
+        let depth = self.depth.load(Ordering::Relaxed);
+        self.depth.store(depth + 1, Ordering::Relaxed);
+        if depth > 0 {
+            return false;
+        }
+        // Acquire: what was removed before the clock got there is seen as removed. Release: the reads of the last pin
+        // happen before a scan that finds this one.
+        self.pinned.store(clock.load(Ordering::Acquire), Ordering::Release);
+        true
+    }
+
+    /// Ends a pin, and returns whether it was the last one.
+    #[inline]
+    pub fn unpin(&self) -> bool {
+        let depth = self.depth.load(Ordering::Relaxed) - 1;
+        self.depth.store(depth, Ordering::Relaxed);
+        if depth == 0 {
+            // Release: what was read happens before the drop of what was removed.
+            self.pinned.store(UNPINNED, Ordering::Release);
+        }
+        depth == 0
+    }
+
+    /// Counts a value stored, or removed if `change` is minus one.
+    #[inline]
+    pub fn count(&self, change: usize) {
+        let live = self.live.load(Ordering::Relaxed);
+        self.live.store(live.wrapping_add(change), Ordering::Relaxed);
+    }
+
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+}
