@@ -1,13 +1,11 @@
 //! The deterministic allocator and its rivals:
-//! `cargo bench -p slab-benches --bench binned [-- [ROUNDS] [pairs] [growth] [TRACE…]]`.
+//! `cargo bench -p slab-benches --bench binned [-- [ROUNDS] [pairs] [growth]]`.
 //!
 //! Runs all parts, or the named ones:
 //!
 //! * Blocks of mixed sizes, allocated and freed, beside the published system it grew out of.
 //! * The same with a fingerprint and with a log.
 //! * Growth to a gibibyte: the slowest single allocation.
-//! * Every embedded trace of the lab, through the trait, beside talc, rlsf and
-//!   buddy_system_allocator.
 //!
 //! Contenders take turns in one process; the cost of the harness is measured as one of them and
 //! subtracted.
@@ -16,13 +14,11 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use cjc_runtime::binned_alloc::BinnedAllocator as Seed;
-use slab_benches::{HARNESS, Replayer};
+use slab_benches::HARNESS;
 use slab_binned::{
     BinnedAllocator, BlockAllocator, Config, FingerprintedAllocator, Journal, LoggedAllocator,
     SizeClasses,
 };
-use slab_lab::trace::{Trace, embedded, embedded_names};
-use slab_peers::Contender as Peer;
 use slab_testkit::{Contender, race};
 
 /// Live blocks.
@@ -241,27 +237,10 @@ fn growth() {
     println!("cjc-runtime to 128 MiB: at most {:.0} µs\n", worst.as_secs_f64() * 1e6);
 }
 
-fn traces(names: &[&str], rounds: usize) {
-    const RIVALS: [&str; 3] = ["talc", "rlsf", "buddy_system_allocator"];
-    for &name in names {
-        let trace = embedded(name).expect("embedded traces are whole").expect("it was listed");
-        let peers = ["slab-binned"].iter().chain(&RIVALS).map(|name| Peer::named(name));
-        let mut replayers: Vec<Box<dyn Contender<Trace>>> = Vec::new();
-        for peer in peers.chain([None]) {
-            replayers.push(Box::new(Replayer::new(peer, &trace)));
-        }
-        let results = race(&mut replayers, &trace, rounds).less(HARNESS);
-        let best = RIVALS.into_iter().min_by_key(|rival| results.net(rival)).expect("three");
-        let results = results.against(best);
-        let table = results.table(trace.ops().len() as u64);
-        println!("trace {name}, ns per operation, ratio to the best of three\n{table}");
-    }
-}
-
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(21);
-    let known: Vec<&str> = ["pairs", "growth"].into_iter().chain(embedded_names()).collect();
+    let known = ["pairs", "growth"];
     let named = |name: &&str| arguments.iter().any(|argument| argument == name);
     let all = !known.iter().any(named);
     let wanted: Vec<&str> = known.into_iter().filter(|name| all || named(name)).collect();
@@ -273,6 +252,4 @@ fn main() {
     if wanted.contains(&"growth") {
         growth();
     }
-    let traces_wanted: Vec<&str> = embedded_names().filter(|name| wanted.contains(name)).collect();
-    traces(&traces_wanted, rounds);
 }

@@ -1,14 +1,12 @@
 #!/usr/bin/env bash
-# Instructions of slab-binned, from callgrind: benches/count_binned.sh [TRACE…]
+# Instructions of slab-binned, from callgrind: benches/count_binned.sh
 #
-# First a free and an alloc_dirty of mixed sizes, compared with cjc-runtime, and with a fingerprint or a
-# log; then the replay of traces through the trait, compared with three rivals. Each program runs with
-# two amounts of work, so start-up cancels out.
+# A free and an alloc_dirty of mixed sizes, compared with cjc-runtime, and with a fingerprint or a log. Each program
+# runs with two amounts of work, so start-up cancels out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --quiet --release -p slab-benches --example binned --example trace
+cargo build --quiet --release -p slab-benches --example binned
 examples="${CARGO_TARGET_DIR:-target}/release/examples"
-[ $# -gt 0 ] || set -- git mawk nginx sqlite
 count() { # program and its arguments
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 |
         awk '/Collected/ { print $NF }'
@@ -18,12 +16,4 @@ for name in harness cjc-runtime off fingerprint log; do
     few=$(count "$examples/binned" $name 20000)
     many=$(count "$examples/binned" $name 60000)
     printf '%-24s %10s\n' $name "$(awk -v d=$((many - few)) 'BEGIN { printf "%.1f", d / 40000 }')"
-done
-for trace in "$@"; do
-    printf '\n%-24s %10s\n' "trace $trace" 'per replay'
-    for name in slab-binned talc rlsf buddy_system_allocator; do
-        once=$(count "$examples/trace" $name "$trace" 1)
-        twice=$(count "$examples/trace" $name "$trace" 2)
-        printf '%-24s %10d\n' $name $((twice - once))
-    done
 done

@@ -5,9 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::record::{Record, Records, Section};
-use crate::tables::{
-    as_it_is, geometric_mean, over, over_the_best, owned, sentence, table, versus,
-};
+use crate::tables::{as_it_is, geometric_mean, over, owned, sentence, table, versus};
 
 /// Returns a block for a page; `None` if the name is unknown.
 pub fn block(name: &str, records: &Records) -> Option<String> {
@@ -35,7 +33,6 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
             versus(&record.sections, &["slab-bytes", "slab-bytes/unchecked", "slab-bytes/hardened"])
         }),
         "bytes-programs" => measured("replay", |record| programs(record, "slab-bytes")),
-        "binned-programs" => measured("replay", |record| programs(record, "slab-binned")),
         "space" => measured("space", |record| {
             let titled = |section: &Section| {
                 format!("*{}*\n\n{}", sentence(&section.title), as_it_is(section))
@@ -130,8 +127,6 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
                 .filter(|note| note.contains(" to 1") && note.contains("at most"));
             text.push('\n');
             growth.for_each(|note| _ = writeln!(text, "- {note}"));
-            text.push('\n');
-            text += &over_the_best(record.sections.iter(), "slab-binned");
             text
         }),
         "count" | "count_handles" | "count_cache" | "count_pool" | "worst" | "code_size" => {

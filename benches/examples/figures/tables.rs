@@ -72,22 +72,6 @@ fn versus_same(sections: &[&Section], ours: &[&str]) -> String {
     table(&owned(head), rows)
 }
 
-/// A row for each recorded program in a race: ours over the fastest of the others.
-pub fn over_the_best<'a>(sections: impl Iterator<Item = &'a Section>, ours: &str) -> String {
-    let rows = sections.filter_map(|section| {
-        let program = section.title.strip_prefix("trace ")?.split(',').next()?;
-        let times = rivals(section).into_iter();
-        let times = times.filter_map(|rival| Some((rival, section.number(rival, "ns/op")?)));
-        let (best, _) = times.min_by(|one, other| one.1.total_cmp(&other.1))?;
-        let ratio = over(section.ratio(ours, best, "ns/op"));
-        Some(vec![program.to_owned(), ratio, best.to_owned()])
-    });
-    table(
-        &owned(["recorded program, all in one process", "time over the fastest", "which is"]),
-        rows,
-    )
-}
-
 pub fn geometric_mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let logarithms: Vec<f64> = values.into_iter().map(f64::ln).collect();
     (!logarithms.is_empty())

@@ -3,7 +3,6 @@
 
 use std::ptr::NonNull;
 
-use slab_binned::BinnedByteAllocator;
 use slab_bytes::SlabByteAllocator;
 use slab_core::{Checked, Hardened, Unchecked};
 use slab_traits::{ByteAllocator, RegionError};
@@ -63,7 +62,6 @@ pub fn contenders() -> &'static [Contender] {
             .with(Checks::Off),
             Contender::new::<SlabByteAllocator<Hardened>>("slab-bytes/hardened", OURS, Side::Ours)
                 .with(Checks::More),
-            Contender::new::<BinnedByteAllocator>("slab-binned", OURS, Side::Ours),
             #[cfg(feature = "talc")]
             Contender::new::<rivals::Talc>("talc", "5.1.1", Side::Rival),
             #[cfg(feature = "rlsf")]
