@@ -4,7 +4,7 @@
 //! All take turns round by round in a rotated order, and the tables show medians. Nothing is subtracted: the loops over keys
 //! are the same for all. `SlabAllocator`, which one thread uses alone, shows what sharing costs.
 //!
-//! Rounds of two threads time one thread while another does the same on keys of its own, so that a ratio of 1 to the round
+//! Rounds of two threads time one thread while another does the same on its own keys, so that a ratio of 1 to the round
 //! of one thread means twice the work in the same time. Both threads start together, and the other one works until the first
 //! has finished.
 

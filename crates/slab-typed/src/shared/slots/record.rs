@@ -113,3 +113,13 @@ impl Record {
         self.live.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_takes_as_many_bytes_as_documented() {
+        assert_eq!(size_of::<Record>(), 640);
+    }
+}
