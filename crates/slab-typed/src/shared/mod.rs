@@ -46,7 +46,7 @@ pub use slots::threads::set_index as set_thread;
 /// | `remove` | *O*(1), one compare-and-swap, if values have no destructor; otherwise also a fence, and *O*(threads that used the slab) |
 /// | `len` | *O*(threads that used the slab) |
 /// | a slot | the value and 4.4 bytes |
-/// | a thread that uses the slab | 768 bytes, and up to 128 vacant slots at hand |
+/// | a thread that uses the slab | 768 bytes; if it inserts, a slab to fill, and up to 128 vacant slots at hand |
 ///
 /// # Examples
 ///

@@ -14,7 +14,7 @@ impl<T, A: Allocator> Slots<T, A> {
     /// Puts the token of a removed slot into the record's ring. Its value has no destructor.
     #[inline]
     pub(super) fn put_removed(&self, record: &Record, index: u32) {
-        if !record.ring.put_removed(index) {
+        if !record.own.ring.put_removed(index) {
             self.put_removed_slow(record, index);
         }
     }
@@ -23,7 +23,7 @@ impl<T, A: Allocator> Slots<T, A> {
     #[inline(never)]
     fn put_removed_slow(&self, record: &Record, index: u32) {
         self.make_room(record);
-        if !record.ring.put_removed(index) {
+        if !record.own.ring.put_removed(index) {
             self.drop_removed(None, &self.place(index));
         }
     }
@@ -32,16 +32,16 @@ impl<T, A: Allocator> Slots<T, A> {
     #[cold]
     #[inline(never)]
     pub(super) fn sweep(&self, record: &Record) {
-        if record.ring.removed_len() == 0 {
+        if record.own.ring.removed_len() == 0 {
             return;
         }
         // S4, for all slots of the ring.
         fence(Ordering::SeqCst);
         if self.may_read_any() {
             let may_read = |index| self.may_read(index);
-            record.ring.sweep(may_read, |index| self.defer(&self.place(index)));
+            record.own.ring.sweep(may_read, |index| self.defer(&self.place(index)));
         } else {
-            record.ring.sweep_all();
+            record.own.ring.sweep_all();
         }
         if self.deferred.load(Ordering::Relaxed) != 0 {
             self.collect();

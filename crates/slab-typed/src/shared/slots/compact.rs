@@ -19,7 +19,7 @@ impl<T, A: Allocator> Slots<T, A> {
     /// Puts all tokens that threads have at hand into the sets of their chunks.
     fn take_from_records(&self) {
         for record in self.memory.records() {
-            record.ring.steal(|index| {
+            record.own.ring.steal(|index| {
                 if Self::NEEDS_DROP {
                     // The rings have no removed slots: their values were dropped.
                     self.give_back(index);

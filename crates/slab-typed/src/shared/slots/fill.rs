@@ -21,7 +21,7 @@ impl<T, A: Allocator> Slots<T, A> {
     /// Takes the token of a vacant slot.
     #[inline]
     pub(super) fn take_vacant(&self, record: Option<&Record>) -> Result<u32, SlabError> {
-        match record.and_then(|record| record.ring.take_vacant()) {
+        match record.and_then(|record| record.own.ring.take_vacant()) {
             Some(index) => Ok(index),
             None => self.take_vacant_slow(record),
         }
@@ -37,15 +37,17 @@ impl<T, A: Allocator> Slots<T, A> {
             };
         };
         // One look at the announcements for many slots is cheaper than a look at sets; for few it is not.
-        if record.ring.removed_len() >= RING_SLOTS / 4 {
+        if record.own.ring.removed_len() >= RING_SLOTS / 4 {
             self.sweep(record);
         }
-        if let Some(index) = record.ring.take_vacant().or_else(|| self.take_from_active(record)) {
+        if let Some(index) = record.own.ring.take_vacant().or_else(|| self.take_from_active(record))
+        {
             return Ok(index);
         }
         self.sweep(record);
         self.collect();
-        if let Some(index) = record.ring.take_vacant().or_else(|| self.take_from_active(record)) {
+        if let Some(index) = record.own.ring.take_vacant().or_else(|| self.take_from_active(record))
+        {
             return Ok(index);
         }
         self.take_from_new_chunk(Some(record))
@@ -60,7 +62,7 @@ impl<T, A: Allocator> Slots<T, A> {
             // Release: the drop of the last value happens before the release of its memory.
             place.generation().store(RETIRED, Ordering::Release);
             self.retired.fetch_add(1, Ordering::Relaxed);
-        } else if !record.is_some_and(|record| record.ring.put_vacant(index)) {
+        } else if !record.is_some_and(|record| record.own.ring.put_vacant(index)) {
             self.put_vacant_slow(record, index);
         }
     }
@@ -70,7 +72,7 @@ impl<T, A: Allocator> Slots<T, A> {
     fn put_vacant_slow(&self, record: Option<&Record>, index: u32) {
         if let Some(record) = record {
             self.make_room(record);
-            if record.ring.put_vacant(index) {
+            if record.own.ring.put_vacant(index) {
                 return;
             }
         }
@@ -81,7 +83,7 @@ impl<T, A: Allocator> Slots<T, A> {
     #[cold]
     pub(super) fn make_room(&self, record: &Record) {
         self.sweep(record);
-        for index in iter::from_fn(|| record.ring.take_oldest()).take(RING_SLOTS as usize / 2) {
+        for index in iter::from_fn(|| record.own.ring.take_oldest()).take(RING_SLOTS as usize / 2) {
             self.give_back(index);
         }
     }
@@ -102,7 +104,7 @@ impl<T, A: Allocator> Slots<T, A> {
     /// Takes tokens from the record's active chunk, or from a chunk with vacant slots, which becomes the active one.
     fn take_from_active(&self, record: &Record) -> Option<u32> {
         loop {
-            if let Some(active) = record.active.load(Ordering::Relaxed).checked_sub(1) {
+            if let Some(active) = record.own.active.load(Ordering::Relaxed).checked_sub(1) {
                 let chunk = self.memory.chunk(active)?;
                 if let Some(index) = self.take_word(record, chunk, active) {
                     return Some(index);
@@ -112,13 +114,13 @@ impl<T, A: Allocator> Slots<T, A> {
             let active = self.available.take(|number| {
                 &self.memory.chunk(number).expect("a listed chunk has a number").available
             })?;
-            record.active.store(active + 1, Ordering::Relaxed);
+            record.own.active.store(active + 1, Ordering::Relaxed);
         }
     }
 
     fn leave_active(&self, record: &Record) {
-        let Some(active) = record.active.load(Ordering::Relaxed).checked_sub(1) else { return };
-        record.active.store(0, Ordering::Relaxed);
+        let Some(active) = record.own.active.load(Ordering::Relaxed).checked_sub(1) else { return };
+        record.own.active.store(0, Ordering::Relaxed);
         let Some(chunk) = self.memory.chunk(active) else { return };
         self.available.unlist(&chunk.available);
         if chunk.vacant.iter().any(|word| word.load(Ordering::Relaxed) != 0) {
@@ -148,7 +150,7 @@ impl<T, A: Allocator> Slots<T, A> {
         while left != 0 {
             let bit = left.ilog2();
             left &= !(1 << bit);
-            if !record.ring.put_vacant(first + bit) {
+            if !record.own.ring.put_vacant(first + bit) {
                 self.give_back(first + bit);
             }
         }
@@ -179,7 +181,7 @@ impl<T, A: Allocator> Slots<T, A> {
         let chunk = self.memory.chunk(number).expect("it was just acquired");
         if let Some(record) = record {
             self.leave_active(record);
-            record.active.store(number + 1, Ordering::Relaxed);
+            record.own.active.store(number + 1, Ordering::Relaxed);
             chunk.available.listed.store(true, Ordering::Relaxed);
         }
         let mut taken = None;

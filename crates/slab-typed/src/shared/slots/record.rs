@@ -14,20 +14,28 @@ pub const UNPINNED: u64 = 0;
 /// The record of a thread. Only the thread that has its number uses it, but for reads of the announcements, the release
 /// of cells, and [`Ring::steal`].
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub struct Record {
     /// The clock when the thread was pinned, or [`UNPINNED`].
     pub pinned: AtomicU64,
     /// Each cell is zero, or the index plus one of a slot that a guard reads.
     cells: [AtomicU32; CELLS],
+    /// The record announced before this one.
+    pub next: AtomicPtr<Self>,
+    pub own: Own,
+}
+
+/// The part of a record that other threads do not read at each removal. It has its own cache lines, so that they need not
+/// fetch the announcements again after each insertion of the thread.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Own {
     /// Pins of the thread.
     depth: AtomicU32,
     /// The chunk plus one from which the thread takes slots, or zero.
     pub active: AtomicU32,
     /// Values stored minus values removed by the thread. It wraps.
     live: AtomicUsize,
-    /// The record announced before this one.
-    pub next: AtomicPtr<Self>,
     /// Slots at hand.
     pub ring: Ring,
 }
@@ -37,11 +45,13 @@ impl Record {
         Self {
             pinned: AtomicU64::new(UNPINNED),
             cells: array(|| AtomicU32::new(0)),
-            depth: AtomicU32::new(0),
-            active: AtomicU32::new(0),
-            live: AtomicUsize::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
-            ring: Ring::new(),
+            own: Own {
+                depth: AtomicU32::new(0),
+                active: AtomicU32::new(0),
+                live: AtomicUsize::new(0),
+                ring: Ring::new(),
+            },
         }
     }
 
@@ -79,8 +89,8 @@ impl Record {
     /// Announces a pin at the time of the clock, unless there is one. The caller fences if it returns `true`.
     #[inline]
     pub fn pin(&self, clock: &AtomicU64) -> bool {
-        let depth = self.depth.load(Ordering::Relaxed);
-        self.depth.store(depth + 1, Ordering::Relaxed);
+        let depth = self.own.depth.load(Ordering::Relaxed);
+        self.own.depth.store(depth + 1, Ordering::Relaxed);
         if depth > 0 {
             return false;
         }
@@ -93,8 +103,8 @@ impl Record {
     /// Ends a pin, and returns whether it was the last one.
     #[inline]
     pub fn unpin(&self) -> bool {
-        let depth = self.depth.load(Ordering::Relaxed) - 1;
-        self.depth.store(depth, Ordering::Relaxed);
+        let depth = self.own.depth.load(Ordering::Relaxed) - 1;
+        self.own.depth.store(depth, Ordering::Relaxed);
         if depth == 0 {
             // Release: what was read happens before the drop of what was removed.
             self.pinned.store(UNPINNED, Ordering::Release);
@@ -105,11 +115,21 @@ impl Record {
     /// Counts a value stored, or removed if `change` is minus one.
     #[inline]
     pub fn count(&self, change: usize) {
-        let live = self.live.load(Ordering::Relaxed);
-        self.live.store(live.wrapping_add(change), Ordering::Relaxed);
+        let live = self.own.live.load(Ordering::Relaxed);
+        self.own.live.store(live.wrapping_add(change), Ordering::Relaxed);
     }
 
     pub fn live(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
+        self.own.live.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_takes_as_many_bytes_as_documented() {
+        assert_eq!(size_of::<Record>(), 768);
     }
 }
