@@ -84,7 +84,8 @@ impl<T> SlabAllocator<T> {
     /// As [`new`](Self::new), with address space reserved for `slots` slots.
     ///
     /// Lookup and removal are faster: the address of a slot follows from its handle. Memory is taken page by page as slots
-    /// are filled, and [`compact`](Self::compact) returns the pages of released slabs to the system.
+    /// are filled, and [`compact`](Self::compact) returns the pages of released slabs to the system. From 8 MiB on, Linux
+    /// may use huge pages: such an allocator takes up to 4 MiB more than it holds, and filling it is faster.
     ///
     /// No address space is reserved if the system refuses, if the system is not a Unix, if `slab_capacity` is below 1024,
     /// or if `T` is aligned beyond a page. Then, and for slots beyond the reserved ones, memory comes from the memory

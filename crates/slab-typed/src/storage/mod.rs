@@ -91,20 +91,20 @@ static NEVER: [u32; CHUNK_SLOTS_MAX] = [0; CHUNK_SLOTS_MAX];
 ///
 /// - **S1 (live)**: in a held chunk a slot holds a value exactly if its generation is odd.
 /// - **S2 (directory)**: each chunk below `directory.len` has a base. If its record says held, the base is the start of a
-///   block of the layout that the geometry gives, owned by this storage and allocated by `source`; otherwise it is the
-///   start of `NEVER`. Either way `chunk_len` initialised generations start there, and those beyond the chunk's slots are
-///   zero.
+///   block of the layout that the geometry gives, owned by this storage and allocated by `source`, unless the chunk is
+///   reserved (S5); otherwise it is the start of `NEVER`. Either way `chunk_len` initialised generations start there, and
+///   those beyond the chunk's slots are zero.
 /// - **S3 (lists)**: `head` and the links name dead slots of held chunks that are not retired, and form no cycle;
 ///   `untouched` names the last slots of one such chunk, which have one generation; `fresh` and the links of records name
 ///   chunks that are fresh or cleared, whose slots are all dead and not retired. No slot is named twice. A listed slot is
 ///   filled only by the operation that takes it off its list.
+/// - **S4 (counts)**: all live slots are in carved chunks; `carved` counts the slots of these, and `retired` the retired
+///   ones. If `listed`, each other dead slot of a carved chunk is listed; otherwise `accounted` counts the live slots, the
+///   listed ones and the retired ones.
 /// - **S5 (reserved)**: if chunks are reserved, `chunk_len` is `CHUNK_SLOTS_MAX`, and no slot is aligned beyond
 ///   `RESERVED_ALIGN`. The generations and slots of a held chunk that is reserved lie in the reservation, and not in a block
 ///   of `source`. In a reserved chunk that is not held each generation is even, because no slot was live when the chunk was
 ///   released. `reservation.readable` names no chunk that the directory does not contain.
-/// - **S4 (counts)**: all live slots are in carved chunks; `carved` counts the slots of these, and `retired` the retired
-///   ones. If `listed`, each other dead slot of a carved chunk is listed; otherwise `accounted` counts the live slots, the
-///   listed ones and the retired ones.
 pub(crate) struct Storage<T, A: Allocator> {
     directory: Directory,
     reservation: Reservation,

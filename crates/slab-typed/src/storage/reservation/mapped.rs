@@ -20,6 +20,11 @@ const NOT_NEEDED: libc::c_int = libc::MADV_DONTNEED;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const NOT_NEEDED: libc::c_int = libc::MADV_FREE;
 
+/// A reservation from this size on may get huge pages, which are faster to fill and to look up. Below, they would take
+/// much memory that is not used.
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+const HUGE_PAGES_FROM: usize = 8 << 20;
+
 /// The bytes of a chunk's generations. A multiple of any alignment of slots that is reserved for.
 const GENERATIONS_BYTES: usize = CHUNK_SLOTS_MAX * size_of::<u32>();
 
@@ -62,6 +67,11 @@ impl Reservation {
         let Some(generations) = NonNull::new(start).filter(|_| start != libc::MAP_FAILED) else {
             return Self::NONE;
         };
+        #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+        if bytes >= HUGE_PAGES_FROM {
+            // SAFETY: the range is the mapping. The advice changes no byte, and may be refused.
+            unsafe { libc::madvise(start, bytes, libc::MADV_HUGEPAGE) };
+        }
         // SAFETY: the generations end in the mapping, where the slots start.
         let slots = unsafe { generations.byte_add(chunks as usize * GENERATIONS_BYTES) };
         let (generations, slots) = (generations.cast(), slots.cast());
