@@ -4,15 +4,16 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use slab_core::Mode;
+use slab_core::{Mode, poison};
 use slab_traits::{AllocError, AllocResult};
 
 use crate::block::{self, Fitting};
-use crate::class::GRANULE_BYTES;
+use crate::class::{GRANULE_BYTES, SizeClass};
 use crate::free::{Found, Place};
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
 use crate::slack::{self, Content};
+use crate::small::Units;
 
 /// Where a block may stay that gets another size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                     head.note_borrowed();
                 }
             }
+            Place::Units(units) => {
+                let Fitting::Class(class) = to else { return Err(AllocError::NoMemory) };
+                return self.resize_units(&found, units, old, new, class);
+            }
             Place::Run { head, len } => {
                 let is_run = matches!(to, Fitting::Run { .. });
                 if from != to && !is_run && keep == Keep::WhereItBelongs {
@@ -79,6 +84,38 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         }
         // SAFETY: the block's slack starts at `old.size()`, and it keeps its slot.
         unsafe { self.rewrite_slack(&found, old, new, found.place.usable_bytes()) };
+        Ok(found.block)
+    }
+
+    /// Changes a block of a small region to a layout of a class.
+    ///
+    /// # Errors
+    ///
+    /// As [`resize`](Self::resize).
+    #[cold]
+    fn resize_units(
+        &mut self,
+        found: &Found,
+        units: Units,
+        old: Layout,
+        new: Layout,
+        class: SizeClass,
+    ) -> AllocResult<NonNull<u8>> {
+        let (old_bytes, bytes) = (units.bytes(), class.slot_bytes());
+        // A block that moves is inspected like any other.
+        if M::EXHAUSTIVE && bytes > old_bytes {
+            return Err(AllocError::NoMemory);
+        }
+        self.small.resize(units, bytes).ok_or(AllocError::NoMemory)?;
+        if bytes > old_bytes && slack::is_watched::<M>() {
+            // SAFETY: the units gained follow those of the block.
+            let gained = unsafe { found.block.add(old_bytes) };
+            // SAFETY: the units were free.
+            unsafe { poison::allow_access(gained, bytes - old_bytes) };
+        }
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes).wrapping_sub(old_bytes);
+        // SAFETY: the block's slack starts at `old.size()`, and it has as many bytes now.
+        unsafe { self.rewrite_slack(found, old, new, bytes) };
         Ok(found.block)
     }
 
