@@ -34,8 +34,18 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// The fault, which is not stored yet.
     pub(crate) fn find_intact(&mut self, address: usize, layout: Layout) -> Result<Found, Fault> {
         let Some(found) = self.find(address, layout) else {
-            return Err(self.fault_of(address, layout));
+            return self.find_intact_units(address, layout);
         };
+        self.check_slack(&found, layout)?;
+        Ok(found)
+    }
+
+    /// As [`find_intact`](Self::find_intact), for an address where no block of a granule is.
+    #[cold]
+    #[inline(never)]
+    fn find_intact_units(&self, address: usize, layout: Layout) -> Result<Found, Fault> {
+        let found = self.find_units(address, layout);
+        let found = found.ok_or_else(|| self.fault_of(address, layout))?;
         self.check_slack(&found, layout)?;
         Ok(found)
     }

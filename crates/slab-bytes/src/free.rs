@@ -182,9 +182,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     ///
     /// In `Unchecked` mode an address that is no live block's gets an arbitrary answer.
     pub(crate) fn find(&mut self, address: usize, layout: Layout) -> Option<Found> {
-        let Some((view, offset)) = self.regions.locate(address) else {
-            return self.find_units(address, layout);
-        };
+        let (view, offset) = self.regions.locate(address)?;
         let (head, in_run) = Self::line_over(&view, offset);
         let kind = head.kind();
         let place = if kind.is_segment() {
@@ -231,9 +229,9 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         Ok(units.block())
     }
 
-    /// Finds the live block of a layout at an address of a small region.
+    /// Finds the live block of a layout at an address of a small region, where [`find`](Self::find) looks at none.
     #[cold]
-    fn find_units(&self, address: usize, layout: Layout) -> Option<Found> {
+    pub(crate) fn find_units(&self, address: usize, layout: Layout) -> Option<Found> {
         let Some(UnitPlace::Start(units)) = self.small.locate(address) else { return None };
         let fits = block::fits_units::<M>(layout, address, units.bytes());
         (!M::CHECKED || fits).then_some(Found { block: units.block(), place: Place::Units(units) })

@@ -46,7 +46,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             Ok(found) => found,
             Err(fault) => return Err(self.store(fault).into()),
         };
-        if !address.is_multiple_of(new.align()) {
+        // A power of two, which the compiler does not know: no division.
+        if address & (new.align() - 1) != 0 {
             return Err(AllocError::NoMemory);
         }
         let (from, to) = (block::fitting::<M>(old), block::fitting::<M>(new));
@@ -59,10 +60,6 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                     }
                     head.note_borrowed();
                 }
-            }
-            Place::Units(units) => {
-                let Fitting::Class(class) = to else { return Err(AllocError::NoMemory) };
-                return self.resize_units(&found, units, old, new, class);
             }
             Place::Run { head, len } => {
                 let is_run = matches!(to, Fitting::Run { .. });
@@ -80,6 +77,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                     unsafe { self.shorten(head, len, new_len) };
                 }
                 return Ok(found.block);
+            }
+            Place::Units(units) => {
+                let Fitting::Class(class) = to else { return Err(AllocError::NoMemory) };
+                return self.resize_units(&found, units, old, new, class);
             }
         }
         // SAFETY: the block's slack starts at `old.size()`, and it keeps its slot.

@@ -19,6 +19,7 @@ pub const UNIT_BYTES: usize = 16;
 
 /// Units of a region, at most: more than the largest region that is too small for a granule has.
 const UNIT_COUNT_MAX: usize = 3 * u64::BITS as usize;
+const _: () = assert!(UNIT_COUNT_MAX <= u8::MAX as usize);
 
 /// One bit per unit.
 #[derive(Debug, Clone, Copy)]
@@ -67,8 +68,9 @@ pub struct SmallRef(NonNull<Small>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Units {
     region: SmallRef,
-    first: u32,
-    pub count: u32,
+    // Narrow, so that the place of a block stays small.
+    first: u8,
+    count: u8,
 }
 
 /// A place in a small region.
@@ -271,7 +273,7 @@ impl SmallRegions {
             small.starts.set(first..first + 1, true);
         });
         self.used_bytes += count * UNIT_BYTES;
-        Some(Units { region, first: first as u32, count: count as u32 })
+        Some(Units { region, first: first as u8, count: count as u8 })
     }
 
     /// Frees a block.
@@ -299,7 +301,7 @@ impl SmallRegions {
             small.taken.set(first..first + count, true);
         });
         self.used_bytes = self.used_bytes - old * UNIT_BYTES + count * UNIT_BYTES;
-        Some(Units { count: count as u32, ..units })
+        Some(Units { count: count as u8, ..units })
     }
 
     /// Returns what lies at an address in the units of a small region. *O*(small regions + units).
@@ -317,8 +319,8 @@ impl SmallRegions {
             }
             // By U2 the nearest start is that of the block.
             let first = (0..=unit).rev().find(|&unit| starts.contains(unit))?;
-            let count = region.len_at(first) as u32;
-            let block = Units { region, first: first as u32, count };
+            let count = region.len_at(first) as u8;
+            let block = Units { region, first: first as u8, count };
             let inside = offset - first * UNIT_BYTES;
             Some(if inside == 0 {
                 UnitPlace::Start(block)
