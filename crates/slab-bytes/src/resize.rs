@@ -8,12 +8,11 @@ use slab_core::{Mode, poison};
 use slab_traits::{AllocError, AllocResult};
 
 use crate::block::{self, Fitting};
-use crate::class::{GRANULE_BYTES, SizeClass};
+use crate::class::GRANULE_BYTES;
 use crate::free::{Found, Place};
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
 use crate::slack::{self, Content};
-use crate::small::Units;
 
 /// Where a block may stay that gets another size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +45,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             Ok(found) => found,
             Err(fault) => return Err(self.store(fault).into()),
         };
-        // A power of two, which the compiler does not know: no division.
-        if address & (new.align() - 1) != 0 {
+        if !address.is_multiple_of(new.align()) {
             return Err(AllocError::NoMemory);
         }
         let (from, to) = (block::fitting::<M>(old), block::fitting::<M>(new));
@@ -78,10 +76,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 }
                 return Ok(found.block);
             }
-            Place::Units(units) => {
-                let Fitting::Class(class) = to else { return Err(AllocError::NoMemory) };
-                return self.resize_units(&found, units, old, new, class);
-            }
+            Place::Units(_) => return self.resize_units(found, old, new),
         }
         // SAFETY: the block's slack starts at `old.size()`, and it keeps its slot.
         unsafe { self.rewrite_slack(&found, old, new, found.place.usable_bytes()) };
@@ -94,14 +89,12 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     ///
     /// As [`resize`](Self::resize).
     #[cold]
-    fn resize_units(
-        &mut self,
-        found: &Found,
-        units: Units,
-        old: Layout,
-        new: Layout,
-        class: SizeClass,
-    ) -> AllocResult<NonNull<u8>> {
+    #[inline(never)]
+    fn resize_units(&mut self, found: Found, old: Layout, new: Layout) -> AllocResult<NonNull<u8>> {
+        let (Place::Units(units), Fitting::Class(class)) = (found.place, block::fitting::<M>(new))
+        else {
+            return Err(AllocError::NoMemory);
+        };
         let (old_bytes, bytes) = (units.bytes(), class.slot_bytes());
         // A block that moves is inspected like any other.
         if M::EXHAUSTIVE && bytes > old_bytes {
@@ -116,7 +109,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         }
         self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes).wrapping_sub(old_bytes);
         // SAFETY: the block's slack starts at `old.size()`, and it has as many bytes now.
-        unsafe { self.rewrite_slack(found, old, new, bytes) };
+        unsafe { self.rewrite_slack(&found, old, new, bytes) };
         Ok(found.block)
     }
 
