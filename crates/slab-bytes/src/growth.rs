@@ -247,16 +247,16 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         // SAFETY: fresh granules are not handed out before `advance` permits it.
         unsafe { poison::deny_access(fresh, resized.fresh_count() as usize * GRANULE_BYTES) };
         self.enter_region(resized);
-        if let front_count @ 1.. = moved.front_count() {
-            let (front, bytes) = (resized.granules(), front_count as usize * GRANULE_BYTES);
+        if let prepended_count @ 1.. = moved.prepended_count() {
+            let (prepended, bytes) = (resized.granules(), prepended_count as usize * GRANULE_BYTES);
             if slack::is_watched::<M>() {
                 // SAFETY: the old bookkeeping, which is read no more.
-                unsafe { slack::mark_fresh::<M>(front, bytes) };
+                unsafe { slack::mark_fresh::<M>(prepended, bytes) };
             }
             // SAFETY: the region has as many granules in use.
             let head = unsafe { resized.view().line(0) };
             // SAFETY: the granules are in no run yet.
-            unsafe { self.runs.release(head, front_count) };
+            unsafe { self.runs.release(head, prepended_count) };
         }
         self.runs.bound_cache(self.granules_in_use());
         true
