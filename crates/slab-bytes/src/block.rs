@@ -54,6 +54,18 @@ pub fn fits_class<M: Mode>(
     }
 }
 
+/// Returns whether so many bytes of units at an address may be a block of this layout.
+pub fn fits_units<M: Mode>(layout: Layout, address: usize, bytes: usize) -> bool {
+    let own = matches!(fitting::<M>(layout), Fitting::Class(class) if class.slot_bytes() == bytes);
+    own && address.is_multiple_of(layout.align())
+}
+
+/// Returns the sizes of blocks that have so many bytes of units.
+pub fn units_sizes<M: Mode>(bytes: usize, align: usize) -> Sizes {
+    let class = SizeClass::of(bytes, 1);
+    class.map_or((0, bytes), |class| class_sizes::<M>(class, align, false))
+}
+
 /// Returns whether a run of `len` granules at an address may be a block of this layout.
 #[inline]
 pub fn fits_run<M: Mode>(layout: Layout, address: usize, len: u32) -> bool {

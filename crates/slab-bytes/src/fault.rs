@@ -14,6 +14,7 @@ use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
 use crate::region::View;
 use crate::slack::{self, Slack};
+use crate::small::{UNIT_BYTES, UnitPlace};
 
 /// Lines that are looked at, at most, to find the start of a large block: those of one mebibyte.
 const WALK_MAX: usize = 1024;
@@ -33,8 +34,18 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// The fault, which is not stored yet.
     pub(crate) fn find_intact(&mut self, address: usize, layout: Layout) -> Result<Found, Fault> {
         let Some(found) = self.find(address, layout) else {
-            return Err(self.fault_of(address, layout));
+            return self.find_intact_units(address, layout);
         };
+        self.check_slack(&found, layout)?;
+        Ok(found)
+    }
+
+    /// As [`find_intact`](Self::find_intact), for an address where no block of a granule is.
+    #[cold]
+    #[inline(never)]
+    fn find_intact_units(&self, address: usize, layout: Layout) -> Result<Found, Fault> {
+        let found = self.find_units(address, layout);
+        let found = found.ok_or_else(|| self.fault_of(address, layout))?;
         self.check_slack(&found, layout)?;
         Ok(found)
     }
@@ -57,10 +68,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     #[cold]
     pub(crate) fn fault_of(&self, address: usize, layout: Layout) -> Fault {
         let Some((view, offset)) = self.regions.look_up(address) else {
-            return if self.is_fresh(address) {
-                Fault::NotLive { address }
-            } else {
-                Fault::Foreign { address }
+            return match self.small.locate(address) {
+                Some(place) => self.fault_in_units(address, layout, place),
+                None if self.is_fresh(address) => Fault::NotLive { address },
+                None => Fault::Foreign { address },
             };
         };
         match self.quarantined_at(address) {
@@ -94,6 +105,27 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 Fault::DoubleFree { address, block_bytes }
             }
             _ => Fault::NotLive { address },
+        }
+    }
+
+    fn fault_in_units(&self, address: usize, layout: Layout, place: UnitPlace) -> Fault {
+        match place {
+            UnitPlace::Start(units) => {
+                let block_bytes = units.bytes();
+                let sizes = block::units_sizes::<M>(block_bytes, layout.align());
+                // SAFETY: a live block, or a withheld one, of so many bytes.
+                let told =
+                    unsafe { slack::size_told::<M>(self.secret(), units.block(), block_bytes) };
+                wrong_layout(address, layout, told.map_or(sizes, |size| (size, size)))
+            }
+            UnitPlace::Inside(units, inside) => {
+                let block_bytes = units.bytes();
+                Fault::Interior { address, block_address: address - inside, block_bytes }
+            }
+            UnitPlace::Free if address.is_multiple_of(UNIT_BYTES) => {
+                Fault::DoubleFree { address, block_bytes: taken_bytes::<M>(layout) }
+            }
+            UnitPlace::Free => Fault::NotLive { address },
         }
     }
 

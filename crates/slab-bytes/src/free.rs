@@ -6,7 +6,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use slab_core::{LiveWord, Mode};
-use slab_traits::Fault;
+use slab_traits::{AllocError, AllocResult, Fault};
 
 use crate::block;
 use crate::class::{GRANULE_BYTES, SizeClass};
@@ -14,6 +14,7 @@ use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
 use crate::region::View;
 use crate::slack;
+use crate::small::{UnitPlace, Units};
 
 /// A live block that was found.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,8 @@ pub(crate) enum Place {
     Slot { head: LineRef, class: SizeClass, slot: u32 },
     /// A run.
     Run { head: LineRef, len: u32 },
+    /// Units of a small region.
+    Units(Units),
 }
 
 /// The work that the fast path of a free leaves.
@@ -54,6 +57,7 @@ impl Place {
         match *self {
             Self::Slot { class, .. } => class.slot_bytes(),
             Self::Run { len, .. } => len as usize * GRANULE_BYTES,
+            Self::Units(units) => units.bytes(),
         }
     }
 }
@@ -73,7 +77,12 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
 
     /// Returns the bytes of the slot or run at an address of a live block.
     pub(crate) fn usable_bytes_at(&self, address: usize) -> Option<usize> {
-        let (view, offset) = self.regions.look_up(address)?;
+        let Some((view, offset)) = self.regions.look_up(address) else {
+            return match self.small.locate(address)? {
+                UnitPlace::Start(units) => Some(units.bytes()),
+                _ => None,
+            };
+        };
         let (head, _) = Self::line_over(&view, offset);
         Some(if head.kind().is_segment() {
             SizeClass::at(head.class_index()).slot_bytes()
@@ -238,6 +247,26 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         Some(Found { block: unsafe { view.pointer(offset) }, place })
     }
 
+    /// Takes a block of a class from the small regions.
+    #[cold]
+    pub(crate) fn alloc_units(
+        &mut self,
+        class: SizeClass,
+        align: usize,
+    ) -> AllocResult<NonNull<u8>> {
+        let units = self.small.take(class.slot_bytes(), align).ok_or(AllocError::NoMemory)?;
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(units.bytes());
+        Ok(units.block())
+    }
+
+    /// Finds the live block of a layout at an address of a small region, where [`find`](Self::find) looks at none.
+    #[cold]
+    pub(crate) fn find_units(&self, address: usize, layout: Layout) -> Option<Found> {
+        let Some(UnitPlace::Start(units)) = self.small.locate(address) else { return None };
+        let fits = block::fits_units::<M>(layout, address, units.bytes());
+        (!M::CHECKED || fits).then_some(Found { block: units.block(), place: Place::Units(units) })
+    }
+
     /// Takes a block back, or reports with all numbers what is wrong with the request.
     ///
     /// In [`Checked`](slab_core::Checked) and [`Hardened`](slab_core::Hardened) mode the pointer may be anything: it is
@@ -335,6 +364,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             }
             // SAFETY: the run is a block's, which has just ended.
             Place::Run { head, len } => unsafe { self.runs.give_back(head, len) },
+            Place::Units(units) => self.small.free(units),
         }
     }
 

@@ -59,8 +59,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let region = self.region_from(start).filter(|region| region.size() < size);
         let Some(region) = region else { return Err(RegionError::NotExtensible { start, size }) };
         let old_size = region.size();
-        if let Some(other) = self.regions.overlapping(start + old_size, size - old_size) {
-            let (other_start, other_size) = (other.start(), other.size());
+        if let Some((other_start, other_size)) = self.overlapping(start + old_size, size - old_size)
+        {
             return Err(RegionError::Overlap { start, size, other_start, other_size });
         }
         self.reclaim();
@@ -105,7 +105,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// a block or page in it is live. [`reclaim`](Self::reclaim) is called first. *O*(log regions) expected, and *O*(regions
     /// with fresh granules).
     pub fn remove_region(&mut self, start: usize) -> Option<NonNull<[u8]>> {
-        let region = self.region_from(start)?;
+        let Some(region) = self.region_from(start) else {
+            let memory = self.small.remove(start)?;
+            self.total_bytes -= memory.len();
+            return Some(memory);
+        };
         self.reclaim();
         let used = region.granule_count() - region.fresh_count();
         // SAFETY: the line behind the last granule in use.
@@ -166,6 +170,13 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             visit(first, before + region.fresh_count());
         }
         visited_bytes
+    }
+
+    /// Returns the start and the size of a region that shares bytes with `size` bytes from `start`.
+    pub(crate) fn overlapping(&self, start: usize, size: usize) -> Option<(usize, usize)> {
+        let other = self.regions.overlapping(start, size);
+        let other = other.map(|region| (region.start(), region.size()));
+        other.or_else(|| self.small.overlapping(start, size))
     }
 
     /// Returns the region that starts at an address.
@@ -236,16 +247,16 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         // SAFETY: fresh granules are not handed out before `advance` permits it.
         unsafe { poison::deny_access(fresh, resized.fresh_count() as usize * GRANULE_BYTES) };
         self.enter_region(resized);
-        if let front_count @ 1.. = moved.front_count() {
-            let (front, bytes) = (resized.granules(), front_count as usize * GRANULE_BYTES);
+        if let prepended_count @ 1.. = moved.prepended_count() {
+            let (prepended, bytes) = (resized.granules(), prepended_count as usize * GRANULE_BYTES);
             if slack::is_watched::<M>() {
                 // SAFETY: the old bookkeeping, which is read no more.
-                unsafe { slack::mark_fresh::<M>(front, bytes) };
+                unsafe { slack::mark_fresh::<M>(prepended, bytes) };
             }
             // SAFETY: the region has as many granules in use.
             let head = unsafe { resized.view().line(0) };
             // SAFETY: the granules are in no run yet.
-            unsafe { self.runs.release(head, front_count) };
+            unsafe { self.runs.release(head, prepended_count) };
         }
         self.runs.bound_cache(self.granules_in_use());
         true

@@ -187,12 +187,14 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                     return Ok((block, class.slot_bytes(), Content::Filled));
                 }
                 let block = self.alloc_block(layout)?;
-                let usable_bytes = if self.class_states[class].is_active_over(block) {
-                    class.slot_bytes()
-                } else {
-                    self.usable_bytes_at(block.addr().get()).unwrap_or(layout.size())
-                };
-                Ok((block, usable_bytes, Content::Filled))
+                if self.class_states[class].is_active_over(block) {
+                    return Ok((block, class.slot_bytes(), Content::Filled));
+                }
+                let address = block.addr().get();
+                let is_slot = self.regions.look_up(address).is_some();
+                let content = if is_slot { Content::Filled } else { Content::Unknown };
+                let usable_bytes = self.usable_bytes_at(address).unwrap_or(layout.size());
+                Ok((block, usable_bytes, content))
             }
             Fitting::Run { len, .. } => {
                 let cached = self.runs.cached(len);
@@ -386,6 +388,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let entry = match place {
             Place::Slot { head, slot, .. } => Entry { head, slot },
             Place::Run { head, .. } => Entry { head, slot: 0 },
+            Place::Units(_) => return false,
         };
         if guard.quarantine.push(entry) {
             self.release_older();

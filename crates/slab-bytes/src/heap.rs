@@ -17,6 +17,7 @@ use crate::region_set::RegionSet;
 use crate::resize::Keep;
 use crate::runs::{RunBins, SCAN_MAX};
 use crate::slack;
+use crate::small::SmallRegions;
 
 /// Fresh granules that are taken into use at a time, at least.
 const ADVANCE_MIN: u32 = 16;
@@ -77,6 +78,8 @@ pub struct SlabByteAllocator<M: Mode = Checked, const PAGE: usize = 4096> {
     pub(crate) class_states: ClassStates,
     pub(crate) runs: RunBins,
     pub(crate) regions: RegionSet,
+    /// Regions without granules.
+    pub(crate) small: SmallRegions,
     pub(crate) total_bytes: usize,
     pub(crate) granule_total: usize,
     /// Granules of the spare segments of all classes.
@@ -107,6 +110,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             class_states: ClassStates::new(),
             runs: RunBins::new(),
             regions: RegionSet::new(),
+            small: SmallRegions::EMPTY,
             total_bytes: 0,
             granule_total: 0,
             spare_granules: 0,
@@ -168,7 +172,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             class
         } else {
             let mut larger = class.larger().filter(|larger| larger.keeps_align(align));
-            larger.find(|&larger| self.refill(larger)).ok_or(AllocError::NoMemory)?
+            match larger.find(|&larger| self.refill(larger)) {
+                Some(larger) => larger,
+                None => return self.alloc_units(class, align),
+            }
         };
         let state = &mut self.class_states[serving];
         if serving != class
@@ -220,7 +227,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// Returns the bytes that lie in segments and cached runs, but in no live block.
     fn idle_bytes(&self) -> usize {
         let held = self.granules_in_use() - self.runs.free_granules();
-        held * GRANULE_BYTES - self.used_bytes()
+        held * GRANULE_BYTES + self.small.used_bytes() - self.used_bytes()
     }
 
     fn carve_segment(&mut self, class: SizeClass, len: u32) -> bool {
@@ -495,7 +502,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         };
         let slot =
             self.class_states.iter().filter(has_slot).last().map_or(0, ClassState::slot_bytes);
-        longest.max(slot).saturating_sub(block::canary_bytes::<M>())
+        let units = self.small.longest();
+        let slots = SizeClass::all().map(SizeClass::slot_bytes);
+        let units = slots.rev().find(|&bytes| bytes <= units).unwrap_or(0);
+        longest.max(slot).max(units).saturating_sub(block::canary_bytes::<M>())
     }
 }
 
@@ -512,12 +522,23 @@ impl<M: Mode, const PAGE: usize> BaseAllocator for SlabByteAllocator<M, PAGE> {
         if start.checked_add(size).is_none() {
             return Err(RegionError::AddressOverflow { start, size });
         }
-        if let Some(other) = self.regions.overlapping(start, size) {
-            let (other_start, other_size) = (other.start(), other.size());
+        if let Some((other_start, other_size)) = self.overlapping(start, size) {
             return Err(RegionError::Overlap { start, size, other_start, other_size });
         }
         // SAFETY: the caller guarantees the contract of `add_region`, which is that of `create`.
-        let region = unsafe { RegionRef::create(memory) }?;
+        let region = unsafe { RegionRef::create(memory) };
+        // One granule would serve blocks of one class.
+        let is_small = match &region {
+            Ok(region) => region.granule_count() == 1,
+            Err(error) => matches!(error, RegionError::TooSmall { .. }),
+        };
+        if is_small {
+            // SAFETY: the caller guarantees the contract of `add_region`, which is that of `add`.
+            unsafe { self.small.add::<M>(memory) }?;
+            self.total_bytes += size;
+            return Ok(());
+        }
+        let region = region?;
         let (first, granule_count) = (region.granules(), region.granule_count());
         let usable_bytes = granule_count as usize * GRANULE_BYTES;
         // SAFETY: the granules are the region's, and none is handed out before `advance` permits it.
@@ -570,7 +591,7 @@ unsafe impl<M: Mode, const PAGE: usize> ByteAllocator for SlabByteAllocator<M, P
     /// Returns the bytes of headers and lines, and of what lies before and behind the granules of
     /// each region.
     fn metadata_bytes(&self) -> usize {
-        self.total_bytes - self.granule_total * GRANULE_BYTES
+        self.total_bytes - self.granule_total * GRANULE_BYTES - self.small.unit_bytes()
     }
 
     /// Changes a block within its slot, or a large one by taking or leaving granules behind it.

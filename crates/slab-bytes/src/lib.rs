@@ -62,6 +62,7 @@ mod region_set;
 mod resize;
 mod runs;
 mod slack;
+mod small;
 mod validate;
 
 /// The examples of the README, compiled with the documentation tests.

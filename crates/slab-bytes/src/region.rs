@@ -298,8 +298,8 @@ impl RegionRef {
     pub fn bytes_to_extend(self) -> usize {
         let (plan, used) = (self.plan(), self.header().used_count);
         let before = self.start().wrapping_neg() & (GRANULE_BYTES - 1);
-        let front = plan.granules.saturating_sub(before) / GRANULE_BYTES;
-        let count = (plan.granule_count as usize + 1).max(used as usize + front);
+        let prepended = plan.granules.saturating_sub(before) / GRANULE_BYTES;
+        let count = (plan.granule_count as usize + 1).max(used as usize + prepended);
         Plan::with_header_last(self.start(), count).map_or(usize::MAX, |(_, end)| end)
     }
 
@@ -321,7 +321,7 @@ impl RegionRef {
     /// region and what became of its lines; `None` if the granules in use do not fit, or if longer memory would have no
     /// more granules: nothing was written then. *O*(granules in use).
     ///
-    /// The first [`front_count`](Move::front_count) granules of the region are in no run yet.
+    /// The first [`prepended_count`](Move::prepended_count) granules of the region are in no run yet.
     ///
     /// # Safety
     ///
@@ -332,8 +332,8 @@ impl RegionRef {
         let start = memory.cast::<u8>();
         let is_longer = memory.len() > old.size;
         let plan = before.with_size(start.addr().get(), memory.len(), is_longer)?;
-        let front_count = ((before.granules - plan.granules) / GRANULE_BYTES) as u32;
-        let used_count = old.used_count + front_count;
+        let prepended_count = ((before.granules - plan.granules) / GRANULE_BYTES) as u32;
+        let used_count = old.used_count + prepended_count;
         if plan.granule_count < used_count || is_longer && plan.granule_count <= old.granule_count {
             return None;
         }
@@ -349,12 +349,12 @@ impl RegionRef {
         // SAFETY: the line of the first granule, behind the edge.
         let lines = unsafe { opening.forward(1) };
         // SAFETY: the line of the granule that was the first.
-        let to = unsafe { lines.forward(front_count as usize) };
+        let to = unsafe { lines.forward(prepended_count as usize) };
         // SAFETY: the new table lies behind the granules in use and has room for the lines up to the frontier, which
         // are initialised by G3; the tables may overlap.
         unsafe { old.lines.copy_to(to, old.used_count as usize + 1) };
         // SAFETY: the opening edge and the lines of the granules where the bookkeeping lay.
-        unsafe { opening.initialise(0..front_count as usize + 1) };
+        unsafe { opening.initialise(0..prepended_count as usize + 1) };
         opening.set_kind(Kind::Edge);
         // SAFETY: the plan lies within the memory.
         let granules = unsafe { start.add(plan.granules) };
@@ -373,7 +373,7 @@ impl RegionRef {
         let resized = Self(header);
         let is_full = plan.granule_count == used_count;
         resized.frontier().set_kind(if is_full { Kind::Edge } else { Kind::Frontier });
-        let moved = Move { from: old.lines.addr(), to, count: old.used_count, front_count };
+        let moved = Move { from: old.lines.addr(), to, count: old.used_count, prepended_count };
         Some((resized, moved))
     }
 
@@ -407,13 +407,13 @@ pub struct Move {
     from: usize,
     to: LineRef,
     count: u32,
-    front_count: u32,
+    prepended_count: u32,
 }
 
 impl Move {
     /// Returns how many granules the region has gained before those that it had.
-    pub fn front_count(&self) -> u32 {
-        self.front_count
+    pub fn prepended_count(&self) -> u32 {
+        self.prepended_count
     }
 
     /// Returns where a line is now. A line of another region has not moved.

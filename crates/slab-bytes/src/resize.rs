@@ -4,7 +4,7 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use slab_core::Mode;
+use slab_core::{Mode, poison};
 use slab_traits::{AllocError, AllocResult};
 
 use crate::block::{self, Fitting};
@@ -81,6 +81,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 }
                 return Ok(found.block);
             }
+            Place::Units(_) => return self.resize_units(found, old, new),
         }
         // SAFETY: the block's slack starts at `old.size()`, and it keeps its slot.
         unsafe { self.rewrite_slack(&found, old, new, found.place.usable_bytes()) };
@@ -113,6 +114,36 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         // SAFETY: the offset lies in a granule of this region.
         let block = unsafe { view.pointer(offset) };
         Some((block, state.takes(new.size(), new.align())))
+    }
+
+    /// Changes a block of a small region to a layout of a class.
+    ///
+    /// # Errors
+    ///
+    /// As [`resize`](Self::resize).
+    #[cold]
+    #[inline(never)]
+    fn resize_units(&mut self, found: Found, old: Layout, new: Layout) -> AllocResult<NonNull<u8>> {
+        let (Place::Units(units), Fitting::Class(class)) = (found.place, block::fitting::<M>(new))
+        else {
+            return Err(AllocError::NoMemory);
+        };
+        let (old_bytes, bytes) = (units.bytes(), class.slot_bytes());
+        // A block that moves is inspected like any other.
+        if M::EXHAUSTIVE && bytes > old_bytes {
+            return Err(AllocError::NoMemory);
+        }
+        self.small.resize(units, bytes).ok_or(AllocError::NoMemory)?;
+        if bytes > old_bytes && slack::is_watched::<M>() {
+            // SAFETY: the units gained follow those of the block.
+            let gained = unsafe { found.block.add(old_bytes) };
+            // SAFETY: the units were free.
+            unsafe { poison::allow_access(gained, bytes - old_bytes) };
+        }
+        self.allocated_bytes = self.allocated_bytes.wrapping_add(bytes).wrapping_sub(old_bytes);
+        // SAFETY: the block's slack starts at `old.size()`, and it has as many bytes now.
+        unsafe { self.rewrite_slack(&found, old, new, bytes) };
+        Ok(found.block)
     }
 
     /// In builds that watch the slack, rewrites that of a block for a new size and the usable bytes it has now.

@@ -213,7 +213,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     }
 
     fn check_statistics(&self, census: &Census) -> Result<(), Inconsistency> {
-        expect("total bytes", 0, census.region_bytes, self.total_bytes)?;
+        let region_bytes = census.region_bytes + self.small.memory_bytes();
+        expect("total bytes", 0, region_bytes, self.total_bytes)?;
+        if let Some((what, expected, found)) = self.small.inconsistency() {
+            return Err(Inconsistency { what, address: 0, expected, found });
+        }
         expect("granules", 0, census.granules, self.granule_total)?;
         let cached: usize = self.runs.iter_cached().map(|run| run.len() as usize).sum();
         expect("cached granules are counted", 0, cached, self.runs.cached_granules())?;
@@ -231,7 +235,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             listed,
         )?;
         let quarantined = self.quarantined_bytes();
-        expect("used bytes", 0, census.live_bytes, self.used_bytes() + quarantined)?;
+        let live_bytes = census.live_bytes + self.small.used_bytes();
+        expect("used bytes", 0, live_bytes, self.used_bytes() + quarantined)?;
         self.check_quarantine()?;
         let sum = self.used_bytes() + self.available_bytes() + self.metadata_bytes();
         expect("used, available and metadata are the total", 0, self.total_bytes(), sum)

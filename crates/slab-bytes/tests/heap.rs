@@ -96,7 +96,7 @@ fn a_region_of_any_size_at_any_address_is_used_or_refused_with_what_would_do() {
             match fixture.try_add(size) {
                 Ok(()) => {
                     taken += 1;
-                    fixture.alloc(bytes(512));
+                    fixture.alloc(bytes((size.saturating_sub(160) / 2 + 1).min(512)));
                 }
                 Err(RegionError::TooSmall { start: at, size: offered, required }) => {
                     refused += 1;
@@ -105,15 +105,16 @@ fn a_region_of_any_size_at_any_address_is_used_or_refused_with_what_would_do() {
                     let short = fixture.try_add(required - 1);
                     assert!(matches!(short, Err(RegionError::TooSmall { .. })), "{short:?}");
                     assert_eq!(fixture.heap.total_bytes(), 0);
+                    assert!(required < 128, "{required}");
                     fixture.try_add(required).expect("this many bytes are enough");
-                    fixture.alloc(bytes(KIB));
+                    fixture.alloc(bytes(16));
                 }
                 Err(other) => panic!("{other}"),
             }
             fixture.heap.validate().expect("consistent");
         }
     }
-    assert!(taken > 15 && refused > 10, "{taken} taken, {refused} refused");
+    assert!(taken > 15 && refused > 5, "{taken} taken, {refused} refused");
 }
 
 #[test]
