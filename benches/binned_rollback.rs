@@ -138,7 +138,6 @@ fn main() {
         "1 % of the bytes        full  checkpoint  copies  rollback  ratio  copied bytes    delta     apply  \
          delta bytes  of dirty pages"
     );
-    let mut peer = blocks.clone();
     for (name, scattered) in [("adjacent blocks", false), ("scattered blocks", true)] {
         blocks.drop_checkpoints();
         blocks.checkpoint().expect("memory for the bench");
@@ -148,6 +147,7 @@ fn main() {
             blocks.write(id, &bytes[..len]).expect("live");
         }
         let copied = blocks.checkpoint_bytes() - before;
+        let mut peer = blocks.clone();
         let done: Vec<_> = (0..rounds)
             .map(|nth| {
                 let work = dirty(&ids, &mut state, scattered);
