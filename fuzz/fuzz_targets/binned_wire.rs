@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     apply(&mut peer, forged(delta.as_bytes(), changes));
     let _ = Delta::from_bytes(bytes);
 
-    let mut other = sender.log().replay().expect("a log of its own");
+    let mut other = sender.log().replay().expect("the sender's own log");
     other.alloc(program.len() + 1).expect("memory");
     search(&sender, &other, changes);
 });

@@ -48,7 +48,8 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
             }
             text
         }),
-        "host_collections" | "host_axallocator" | "host_http" | "host_json" => {
+        "host_collections" | "host_axallocator" | "host_http" | "host_json" | "binned_rollback"
+        | "shared" => {
             measured(name, |record| {
                 let titled = |section: &Section| {
                     format!("*{}*\n\n{}", sentence(&section.title), as_it_is(section))

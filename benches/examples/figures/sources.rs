@@ -80,8 +80,22 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "binned",
         command: "cargo bench -p slab-benches --bench binned",
-        rivals: &["cjc-runtime", "talc", "rlsf", "buddy_system_allocator"],
+        rivals: &["cjc-runtime"],
         left_out: "snapshots and replays",
+        read: printed,
+    },
+    Source {
+        name: "binned_rollback",
+        command: "cargo bench -p slab-benches --bench binned_rollback",
+        rivals: &[],
+        left_out: "the program between a checkpoint and a rollback",
+        read: printed,
+    },
+    Source {
+        name: "shared",
+        command: "cargo bench -p slab-benches --bench shared",
+        rivals: &["sharded-slab"],
+        left_out: "more threads than the machine has cores; nothing is subtracted",
         read: printed,
     },
     Source {
@@ -143,8 +157,8 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "count_binned",
         command: "benches/count_binned.sh",
-        rivals: &["cjc-runtime", "talc", "rlsf", "buddy_system_allocator"],
-        left_out: "all programs but four",
+        rivals: &["cjc-runtime"],
+        left_out: "other sizes",
         read: printed,
     },
     Source {
