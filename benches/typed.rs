@@ -28,7 +28,7 @@ const ROUNDS_LONG: usize = 21;
 /// A value of some size, with a number in it.
 trait Value: 'static {
     const NAME: &str;
-    /// Whether it has memory of its own.
+    /// Whether it owns other memory.
     const ALLOCATES: bool = false;
     fn new(number: u64) -> Self;
     fn number(&self) -> u64;
@@ -58,7 +58,7 @@ impl Value for [u64; 6] {
     }
 }
 
-/// A value with memory of its own: most of the time of its lines is that of the system's allocator.
+/// A value that owns other memory: most of the time of its lines is that of the system's allocator.
 impl Value for String {
     const NAME: &str = "String";
     const ALLOCATES: bool = true;
