@@ -49,14 +49,12 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
             text
         }),
         "host_collections" | "host_axallocator" | "host_http" | "host_json" | "binned_rollback"
-        | "shared" => {
-            measured(name, |record| {
-                let titled = |section: &Section| {
-                    format!("*{}*\n\n{}", sentence(&section.title), as_it_is(section))
-                };
-                record.sections.iter().map(titled).collect::<Vec<_>>().join("\n")
-            })
-        }
+        | "shared" => measured(name, |record| {
+            let titled = |section: &Section| {
+                format!("*{}*\n\n{}", sentence(&section.title), as_it_is(section))
+            };
+            record.sections.iter().map(titled).collect::<Vec<_>>().join("\n")
+        }),
         "slots" => measured("slots", slots),
         "typed" => measured("typed", |record| {
             let others = ["slotmap", "thunderdome", "generational-arena"];

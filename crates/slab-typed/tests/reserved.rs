@@ -193,7 +193,7 @@ fn behaves_as_over_chunks() {
         assert_eq!(copy.reserved_slots(), slab.reserved_slots());
         copy.validate().unwrap();
         drop(slab);
-        assert!(copy == chunks, "a copy has a reservation of its own");
+        assert!(copy == chunks, "a copy shares no reservation");
         assert!(chunks.into_iter().eq(copy));
     }
 }
