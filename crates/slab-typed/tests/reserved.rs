@@ -32,18 +32,21 @@ fn assert_works(mut slab: SlabAllocator<u64>) {
 
 #[test]
 fn a_reservation_that_is_refused_falls_back_to_chunks() {
-    let huge = [usize::MAX, isize::MAX as usize, usize::MAX / 12, usize::MAX / 12 - 1024];
-    // Miri would take the memory.
-    for &slots in [0].iter().chain(huge.iter().filter(|_| !cfg!(miri))) {
+    let none = SlabAllocator::<u64>::new_reserved(1024, 0);
+    assert_eq!(none.reserved_slots(), 0);
+    assert_works(none);
+    let too_large = SlabAllocator::<[u8; isize::MAX as usize >> 7]>::new_reserved(1024, 1);
+    assert_eq!(too_large.reserved_slots(), 0);
+    if cfg!(miri) {
+        println!("skipped: Miri refuses no mapping, it takes the memory");
+        return;
+    }
+    for slots in [usize::MAX, isize::MAX as usize, usize::MAX / 12, usize::MAX / 12 - 1024] {
         // Handles can name 2³² slots of 12 bytes, which a system with 64 bits may grant.
-        let slab = SlabAllocator::<u64>::new_reserved(1024, slots);
-        assert!(slots != 0 || slab.reserved_slots() == 0);
-        assert_works(slab);
+        assert_works(SlabAllocator::new_reserved(1024, slots));
     }
     // More bytes than the address space has.
     let slab = SlabAllocator::<[u8; 1 << 30]>::new_reserved(1024, usize::MAX);
-    assert_eq!(slab.reserved_slots(), 0);
-    let slab = SlabAllocator::<[u8; isize::MAX as usize >> 7]>::new_reserved(1024, 1);
     assert_eq!(slab.reserved_slots(), 0);
 }
 
@@ -126,8 +129,7 @@ fn a_forged_handle_leads_to_a_live_value_or_nowhere() {
                 assert_eq!(slab.total_slots(), 0);
             }
         }
-        slab.validate().unwrap();
-        for handle in forged(slab_capacity).into_iter().step_by(if miri { 7 } else { 1 }) {
+        for handle in forged(slab_capacity).into_iter().step_by(if miri { 17 } else { 1 }) {
             let expected = live.get(&handle).copied();
             assert_eq!(slab.get(handle).copied(), expected, "{handle:?}");
             assert_eq!(slab.locate(handle).is_ok(), expected.is_some(), "{handle:?}");
@@ -193,7 +195,7 @@ fn behaves_as_over_chunks() {
         assert_eq!(copy.reserved_slots(), slab.reserved_slots());
         copy.validate().unwrap();
         drop(slab);
-        assert!(copy == chunks, "a copy shares no reservation");
+        assert!(copy == chunks, "a copy has a separate reservation");
         assert!(chunks.into_iter().eq(copy));
     }
 }
@@ -251,7 +253,7 @@ fn compaction_and_drop_return_memory_and_addresses() {
     const BYTES: usize = 128 << 20;
     const PAGES: usize = BYTES >> 12;
     let [space_before, _] = pages();
-    let Some(mut slab) = reserved::<[u64; 512]>(1024, 8 * BYTES >> 12) else { return };
+    let Some(mut slab) = reserved::<[u64; 512]>(1024, 8 * PAGES) else { return };
     let [space, empty] = pages();
     assert!(space >= space_before + 8 * PAGES - NOISE);
     let handles: Vec<_> = (0..PAGES as u64).map(|n| slab.insert([n; 512])).collect();
