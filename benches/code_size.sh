@@ -32,9 +32,9 @@ unchecked = []
 talc = []
 rlsf = []
 [dependencies]
-slab-bytes = { path = "$root/crates/slab-bytes" }
+slab-bytes = { path = "$root/crates/slab-bytes", default-features = false }
 slab-core = { path = "$root/crates/slab-core" }
-slab-traits = { path = "$root/crates/slab-traits" }
+slab-traits = { path = "$root/crates/slab-traits", default-features = false }
 talc = { version = "5.1.1", default-features = false }
 rlsf = { version = "0.2.3", default-features = false }
 [profile.release]

@@ -34,6 +34,9 @@
 //! can be, then a block borrows a slot of a larger class; only then the answer is `NoMemory`. A block that
 //! shrinks stays where it is then. An empty heap makes all of its memory free before it serves a request.
 //!
+//! **The same operations** give blocks at the same offsets, on every machine, for regions of equal sizes, of two granules at
+//! least, at addresses that are equal modulo the largest alignment asked for.
+//!
 //! **A fault** is a refused request or damaged memory: a [`Fault`], which is stored for
 //! [`take_fault`](slab_traits::ByteAllocator::take_fault). No method panics for a mistake of the program.
 //!
