@@ -1,5 +1,5 @@
 //! Reserved address space: refused, used up, forged at, given back. Everything else is as over chunks.
-#![cfg(feature = "vm")]
+#![cfg(all(feature = "alloc", feature = "vm"))]
 
 use std::collections::HashMap;
 use std::rc::Rc;
