@@ -145,7 +145,7 @@ impl SmallRef {
         let header = unsafe { start.add(header) }.cast::<Small>();
         // SAFETY: the plan lies within the region.
         let units = unsafe { start.add(units) };
-        let none = Bits([0; _]);
+        let none = Bits([0; UNIT_COUNT_MAX / u64::BITS as usize]);
         let small = Small {
             memory,
             units,

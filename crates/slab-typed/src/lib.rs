@@ -2,7 +2,7 @@
 //!
 //! * [`SlabAllocator`] stores the values. A [`SlotHandle`] names one of them. A [`TypedHandle`] of one map does not
 //!   compile on another.
-//! * [`SharedSlab`] stores values that several threads insert, read and remove at once.
+//! * `SharedSlab` stores values that several threads insert, read and remove at once.
 //! * [`SecondaryMap`] and [`SparseSecondaryMap`] store more values behind the same handles.
 //!
 //! # Words
@@ -76,8 +76,8 @@
 //! |---|---|---|
 //! | `alloc` | yes | the global allocator as the default memory source; `SparseSecondaryMap` |
 //! | `serde` | no | serialisation of allocators, maps and handles; needs `alloc` |
-//! | `std` | no | [`SharedSlab`], for several threads; needs `alloc` |
-//! | `vm` | no | on Unix, reserved address space: [`new_reserved`](SlabAllocator::new_reserved_in) |
+//! | `std` | no | `SharedSlab`, for several threads; needs `alloc` |
+//! | `vm` | no | on Unix, reserved address space: `SlabAllocator::new_reserved` |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(unstable_allocator, feature(allocator_api))]
