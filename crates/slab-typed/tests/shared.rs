@@ -325,7 +325,7 @@ impl Drop for Nested<'_> {
 
 #[test]
 fn a_destructor_may_use_the_slab() {
-    // What a static leads to is no leak to Miri.
+    // Miri reports no leak of what a static leads to.
     static KEPT: AtomicPtr<SharedSlab<Nested<'static>>> = AtomicPtr::new(std::ptr::null_mut());
     let slab = &*Box::leak(Box::new(SharedSlab::new()));
     KEPT.store(std::ptr::from_ref(slab).cast_mut(), Ordering::Relaxed);
