@@ -36,12 +36,8 @@ pub(crate) enum Place {
 }
 
 /// The work that the fast path of a free leaves.
-pub(crate) enum Left {
+enum Left {
     Nothing,
-    /// The slot is freed; quarantined blocks are to be released.
-    Release,
-    /// The block is dead, and its slot of this segment is to be freed.
-    End(LineRef, u32),
     /// The slot is freed; the segment with this head belongs to another list now.
     Relist(LineRef),
     /// Everything: the block is a run with this head, so many bytes behind which the address lies, or refused.
@@ -137,7 +133,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             return unsafe { self.free_sampled_or_count(address, layout) };
         }
         match self.free_fast(address, layout) {
-            Left::Nothing | Left::Release | Left::End(..) => {}
+            Left::Nothing => {}
             Left::Relist(head) => self.relist(head),
             // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
             Left::Run(head, offset) => unsafe {
@@ -157,17 +153,10 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     /// As [`try_free`](Self::try_free).
     #[inline(never)]
     unsafe fn free_elsewhere_or_count(&mut self, address: usize, layout: Layout) {
-        // The region of the address is the one used last from now on.
         if self.regions.locate(address).is_some() {
-            match self.free_fast(address, layout) {
-                Left::Nothing | Left::Release | Left::End(..) => return,
-                Left::Relist(head) => return self.relist(head),
-                Left::Run(head, offset) => {
-                    // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
-                    return unsafe { self.free_run_or_count(address, layout, head, offset) };
-                }
-                Left::Elsewhere | Left::All => {}
-            }
+            // The region of the address is the one used last now, so this does not come back here.
+            // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
+            return unsafe { self.free_or_count(address, layout) };
         }
         // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
         unsafe { self.free_slow_or_count(address, layout) };
@@ -305,7 +294,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             return Ok(());
         }
         match self.free_fast(address, layout) {
-            Left::Nothing | Left::Release | Left::End(..) => Ok(()),
+            Left::Nothing => Ok(()),
             Left::Relist(head) => {
                 self.relist(head);
                 Ok(())

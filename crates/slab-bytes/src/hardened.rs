@@ -12,7 +12,7 @@ use slab_traits::{AllocError, AllocResult, ByteAllocator, Fault};
 
 use crate::block::{self, Fitting};
 use crate::class::{GRANULE_BYTES, SizeClass};
-use crate::free::{Left, Place};
+use crate::free::Place;
 use crate::heap::SlabByteAllocator;
 use crate::line::{Kind, LineRef};
 use crate::quarantine::{Entry, HALF, Quarantine};
@@ -59,6 +59,19 @@ impl Guard {
     pub fn quarantine(&self) -> &Quarantine {
         &self.quarantine
     }
+}
+
+/// The work that the fast path of a free leaves in `Hardened` mode.
+enum Left {
+    Nothing,
+    /// The block is quarantined; older ones are to be released.
+    Release,
+    /// The block is dead, and its slot of this segment is to be freed.
+    End(LineRef, u32),
+    /// Everything: the block is a run, or refused.
+    Run,
+    /// Everything: the block lies in another region, or is refused.
+    All,
 }
 
 impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
@@ -250,7 +263,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let Some(offset) = hot.offset_of(address) else { return Left::All };
         let (head, in_run) = Self::line_over(hot, offset);
         if !head.kind().is_segment() {
-            return Left::Run(head, in_run);
+            return Left::Run;
         }
         let state = self.class_states.of_line(head.class_index());
         let size = layout.size();
@@ -299,11 +312,11 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             Left::Nothing => {}
             Left::Release => self.release_older(),
             Left::End(head, slot) => self.end_slot_apart(head, slot),
-            Left::Run(..) => {
+            Left::Run => {
                 // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
                 unsafe { self.free_sampled_run_or_count(address, layout) }
             }
-            Left::Relist(_) | Left::Elsewhere | Left::All => {
+            Left::All => {
                 // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
                 unsafe { self.free_slow_or_count(address, layout) }
             }
@@ -323,8 +336,8 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             Left::Release => self.release_older(),
             Left::End(head, slot) => self.end_slot_apart(head, slot),
             // SAFETY: the caller guarantees the contract of `try_free`, which is the callee's too.
-            Left::Run(..) => return unsafe { self.free_sampled_run(address, layout) },
-            Left::Relist(_) | Left::Elsewhere | Left::All => return false,
+            Left::Run => return unsafe { self.free_sampled_run(address, layout) },
+            Left::All => return false,
         }
         true
     }
