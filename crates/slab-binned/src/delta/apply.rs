@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use allocator_api2::alloc::Allocator;
 
+use super::error::{no_memory, push};
 use super::format::{ChunkChange, ContentDigest, View};
 use super::{Delta, DeltaError};
 use crate::allocator::BlockAllocator;
@@ -280,14 +281,4 @@ fn linked_lists(view: &View<'_>, records: &mut [Record]) -> Result<Vec<ListIndic
         push(&mut lists, (class, indices))?;
     }
     Ok(lists)
-}
-
-fn push<T>(values: &mut Vec<T>, value: T) -> Result<(), DeltaError> {
-    values.try_reserve(1).map_err(|_| no_memory::<T>(values.len() + 1))?;
-    values.push(value);
-    Ok(())
-}
-
-fn no_memory<T>(count: usize) -> DeltaError {
-    DeltaError::OutOfMemory { bytes: count.saturating_mul(size_of::<T>()) }
 }

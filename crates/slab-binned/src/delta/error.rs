@@ -1,5 +1,9 @@
 //! Why a delta is not taken, read or applied.
 
+extern crate alloc;
+
+use alloc::vec::Vec;
+
 use thiserror::Error;
 
 use crate::RollbackError;
@@ -85,4 +89,16 @@ impl From<PlanError> for DeltaError {
             PlanError::OutOfMemory { bytes } => Self::OutOfMemory { bytes },
         }
     }
+}
+
+/// Adds a value to a list.
+pub(super) fn push<T>(values: &mut Vec<T>, value: T) -> Result<(), DeltaError> {
+    values.try_reserve(1).map_err(|_| no_memory::<T>(values.len() + 1))?;
+    values.push(value);
+    Ok(())
+}
+
+/// Returns the error for a list of so many values that finds no memory.
+pub(super) fn no_memory<T>(count: usize) -> DeltaError {
+    DeltaError::OutOfMemory { bytes: count.saturating_mul(size_of::<T>()) }
 }

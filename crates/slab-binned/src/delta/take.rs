@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use allocator_api2::alloc::Allocator;
 
+use super::error::{no_memory, push};
 use super::format::{ChunkChange, ContentDigest, Writer};
 use super::{Delta, DeltaError};
 use crate::allocator::BlockAllocator;
@@ -264,14 +265,4 @@ fn collect(numbers: impl Iterator<Item = u32>) -> Result<Vec<u32>, DeltaError> {
     collected.sort_unstable();
     collected.dedup();
     Ok(collected)
-}
-
-fn push<T>(values: &mut Vec<T>, value: T) -> Result<(), DeltaError> {
-    values.try_reserve(1).map_err(|_| no_memory::<T>(values.len() + 1))?;
-    values.push(value);
-    Ok(())
-}
-
-fn no_memory<T>(count: usize) -> DeltaError {
-    DeltaError::OutOfMemory { bytes: count.saturating_mul(size_of::<T>()) }
 }
