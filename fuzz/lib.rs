@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::Read;
 
+use slab_binned::{BlockAllocator, BlockId, Global, Journal};
 use slab_lab::trace::{self, OPERATIONS_MAX, Trace, TraceError, binary};
 
 /// Adds to the number of operations that the process reports when it ends. The number of runs says little,
@@ -19,6 +20,31 @@ pub fn count(operations: usize) {
         static OPERATIONS: Operations = const { Operations(Cell::new(0)) };
     }
     OPERATIONS.with(|all| all.0.set(all.0.get() + operations as u64));
+}
+
+/// Runs a short program on a deterministic allocator: allocates, writes, frees and trims. Live blocks are kept in `live`.
+///
+/// # Panics
+///
+/// If the allocator refuses any of it.
+pub fn run_on_ids<J: Journal>(
+    blocks: &mut BlockAllocator<Global, J>,
+    live: &mut Vec<BlockId>,
+    program: &[u8],
+) {
+    for (step, &byte) in program.iter().enumerate() {
+        let size = [10, 48, 200, 2048, 5000, 70_000][usize::from(byte) % 6] + step;
+        match byte {
+            0..=180 => live.push(blocks.alloc(size).expect("memory")),
+            181..=190 => drop(blocks.trim()),
+            _ if live.is_empty() => {}
+            _ => {
+                let id = live.swap_remove(step % live.len());
+                blocks.write(id, b"dead").expect("live");
+                blocks.free(id).expect("live");
+            }
+        }
+    }
 }
 
 /// Reads a recording. If the parser accepts it, writes it in the lab's own format and reads it again.

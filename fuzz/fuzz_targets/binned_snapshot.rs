@@ -50,19 +50,7 @@ fn seal(value: &mut Value) {
 fn taken(program: &[u8]) -> Snapshot {
     let mut blocks = FingerprintedAllocator::new();
     let mut live = Vec::new();
-    for (step, &byte) in program.iter().enumerate() {
-        let size = [10, 48, 200, 2048, 5000, 70_000][usize::from(byte) % 6] + step;
-        match byte {
-            0..=180 => live.push(blocks.alloc(size).expect("memory")),
-            181..=190 => drop(blocks.trim()),
-            _ if live.is_empty() => {}
-            _ => {
-                let id = live.swap_remove(step % live.len());
-                blocks.write(id, b"dead").expect("live");
-                blocks.free(id).expect("live");
-            }
-        }
-    }
+    slab_fuzz::run_on_ids(&mut blocks, &mut live, program);
     blocks.snapshot().expect("memory")
 }
 

@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use slab_binned::{
-    BlockAllocator, Delta, DeltaError, DivergenceSearch, Global, Logged, LoggedAllocator, Rewindable,
-    SearchError,
+    BlockAllocator, Delta, DeltaError, DivergenceSearch, Global, Logged, LoggedAllocator,
+    Rewindable, SearchError,
 };
 
 const BUDGET: usize = 4 << 20;
@@ -19,11 +19,12 @@ fuzz_target!(|bytes: &[u8]| {
     let (before, after) = program.split_at(program.len() / 2);
     let mut sender = BlockAllocator::<Global, Rewindable<Logged>>::new();
     let mut live = Vec::new();
-    run(&mut sender, &mut live, before);
+    slab_fuzz::run_on_ids(&mut sender, &mut live, before);
     let base = sender.checkpoint().expect("memory");
-    let mut peer: LoggedAllocator = BlockAllocator::restore(&sender.snapshot().expect("memory"), BUDGET)
-        .expect("a whole snapshot");
-    run(&mut sender, &mut live, after);
+    let mut peer: LoggedAllocator =
+        BlockAllocator::restore(&sender.snapshot().expect("memory"), BUDGET)
+            .expect("a whole snapshot");
+    slab_fuzz::run_on_ids(&mut sender, &mut live, after);
     let delta = sender.delta_since(base).expect("kept");
     apply(&mut peer, forged(delta.as_bytes(), changes));
     let _ = Delta::from_bytes(bytes);
@@ -32,27 +33,6 @@ fuzz_target!(|bytes: &[u8]| {
     other.alloc(program.len() + 1).expect("memory");
     search(&sender, &other, changes);
 });
-
-/// Runs a short program.
-fn run(
-    blocks: &mut BlockAllocator<Global, Rewindable<Logged>>,
-    live: &mut Vec<slab_binned::BlockId>,
-    program: &[u8],
-) {
-    for (step, &byte) in program.iter().enumerate() {
-        let size = [10, 48, 200, 2048, 5000, 70_000][usize::from(byte) % 6] + step;
-        match byte {
-            0..=180 => live.push(blocks.alloc(size).expect("memory")),
-            181..=190 => drop(blocks.trim()),
-            _ if live.is_empty() => {}
-            _ => {
-                let id = live.swap_remove(step % live.len());
-                blocks.write(id, b"dead").expect("live");
-                blocks.free(id).expect("live");
-            }
-        }
-    }
-}
 
 /// Returns a copy of bytes with those replaced that the changes choose.
 fn forged(bytes: &[u8], changes: &[u8]) -> Vec<u8> {
