@@ -29,6 +29,8 @@ path = "src/lib.rs"
 empty = []
 checked = []
 unchecked = []
+bounded = []
+compact = []
 talc = []
 rlsf = []
 [dependencies]
@@ -70,6 +72,18 @@ mod heap {
     pub unsafe fn alloc(heap: &mut Heap, layout: Layout) -> Option<NonNull<u8>> { unsafe { heap.alloc(layout).ok() } }
     pub unsafe fn free(heap: &mut Heap, block: NonNull<u8>, layout: Layout) { unsafe { heap.dealloc(block, layout) } }
 }
+#[cfg(any(feature = "bounded", feature = "compact"))]
+mod heap {
+    use super::*;
+    use slab_traits::ByteAllocator;
+    #[cfg(feature = "bounded")]
+    type P = slab_bytes::Bounded;
+    #[cfg(feature = "compact")]
+    type P = slab_bytes::Compact;
+    pub type Heap = slab_bytes::UnitByteAllocator<P>;
+    pub unsafe fn alloc(heap: &mut Heap, layout: Layout) -> Option<NonNull<u8>> { heap.alloc(layout).ok() }
+    pub unsafe fn free(heap: &mut Heap, block: NonNull<u8>, layout: Layout) { unsafe { heap.dealloc(block, layout) } }
+}
 #[cfg(feature = "talc")]
 mod heap {
     use super::*;
@@ -102,12 +116,12 @@ pub unsafe extern "C" fn bench_free(heap: &mut heap::Heap, block: NonNull<u8>, s
 EOF
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}/code-size"
 printf '%-22s %8s %8s\n' contender text rodata
-for contender in empty checked unchecked talc rlsf; do
+for contender in empty checked unchecked bounded compact talc rlsf; do
     cargo +stable build --quiet --release --manifest-path "$work/Cargo.toml" --target "$triple" --features "$contender"
     "$lld" -flavor gnu -static --gc-sections -u bench_alloc -u bench_free -e bench_alloc \
         "$CARGO_TARGET_DIR/$triple/release/libcode_size.a" -o "$work/$contender.elf"
     name=$contender
-    case $contender in checked | unchecked) name="slab-bytes/$contender" ;; esac
+    case $contender in checked | unchecked | bounded | compact) name="slab-bytes/$contender" ;; esac
     size -A "$work/$contender.elf" | awk -v name="$name" '
         /^\.text/ { text += $2 } /^\.rodata/ { rodata += $2 }
         END { printf "%-22s %8d %8d\n", name, text, rodata }'

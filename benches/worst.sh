@@ -7,12 +7,12 @@
 #   aligned  2000 bytes at a multiple of 2048               merge    a free between two holes
 #   unaligned  6000 bytes at a multiple of half a mebibyte, where no hole lies
 #   refused  a kibibyte more than any hole, in holes of 72 KiB, which share a bin with the request
-# slab-bytes looks at no more than 32 holes before it refuses.
+# slab-bytes looks at no more than 32 holes before it refuses, slab-bytes/bounded at two.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet --release -p slab-benches --example worst
 program="${CARGO_TARGET_DIR:-target}/release/examples/worst"
-[ $# -gt 0 ] || set -- slab-bytes talc rlsf dlmalloc
+[ $# -gt 0 ] || set -- slab-bytes slab-bytes/bounded slab-bytes/compact talc rlsf dlmalloc
 sizes='1 16 256 1024'
 works='small large aligned merge unaligned refused'
 printf '%-24s %5s' allocator MiB

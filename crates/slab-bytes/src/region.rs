@@ -10,6 +10,7 @@ use slab_traits::RegionError;
 
 use crate::class::GRANULE_BYTES;
 use crate::line::{Kind, Line, LineRef};
+use crate::region_index::Indexed;
 
 /// Where the parts of a region lie, in bytes from its start. Arithmetic only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -387,14 +388,22 @@ impl RegionRef {
         // SAFETY: valid by G1; no reference into the header exists.
         unsafe { (*self.0.as_ptr()).next_fresh = next };
     }
+}
 
-    /// Returns the children in the search tree, the lower one first.
-    pub fn children(self) -> [Option<Self>; 2] {
+impl Indexed for RegionRef {
+    fn start(self) -> usize {
+        Self::start(self)
+    }
+
+    fn size(self) -> usize {
+        Self::size(self)
+    }
+
+    fn children(self) -> [Option<Self>; 2] {
         self.header().children
     }
 
-    /// Replaces the children in the search tree.
-    pub fn set_children(self, children: [Option<Self>; 2]) {
+    fn set_children(self, children: [Option<Self>; 2]) {
         // SAFETY: valid by G1; no reference into the header exists.
         unsafe { (*self.0.as_ptr()).children = children };
     }

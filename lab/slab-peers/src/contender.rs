@@ -3,7 +3,7 @@
 
 use std::ptr::NonNull;
 
-use slab_bytes::SlabByteAllocator;
+use slab_bytes::{Bounded, Compact, SlabByteAllocator, UnitByteAllocator};
 use slab_core::{Checked, Hardened, Unchecked};
 use slab_traits::{ByteAllocator, RegionError};
 
@@ -62,6 +62,8 @@ pub fn contenders() -> &'static [Contender] {
             .with(Checks::Off),
             Contender::new::<SlabByteAllocator<Hardened>>("slab-bytes/hardened", OURS, Side::Ours)
                 .with(Checks::More),
+            Contender::new::<UnitByteAllocator<Compact>>("slab-bytes/compact", OURS, Side::Ours),
+            Contender::new::<UnitByteAllocator<Bounded>>("slab-bytes/bounded", OURS, Side::Ours),
             #[cfg(feature = "talc")]
             Contender::new::<rivals::Talc>("talc", "5.1.1", Side::Rival),
             #[cfg(feature = "rlsf")]

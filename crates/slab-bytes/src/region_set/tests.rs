@@ -8,6 +8,7 @@ use slab_testkit::Arena;
 
 use super::*;
 use crate::class::GRANULE_BYTES;
+use crate::region_index::{FEW, Indexed};
 
 /// Returns the regions and the depth of the tree that regions in this order make, and asserts that
 /// the set finds each by each of its edges.
@@ -29,7 +30,7 @@ fn depth_of(regions: &[NonNull<[u8]>]) -> usize {
     let mut in_order = Vec::new();
     set.for_each(|region| in_order.push(region.start()));
     assert!(in_order.is_sorted() && in_order.len() == regions.len());
-    depth(set.root)
+    depth(set.index.any())
 }
 
 /// A random tree of 1000 is about 22 deep, hardly ever beyond 35.
@@ -120,7 +121,7 @@ fn regions_leave_in_any_order() {
 #[test]
 fn regions_at_equal_distances_are_as_often_in_order_as_not() {
     for distance in [0x1038, 0x10_0000, 0x12_5000, 0x22_D000] {
-        let priorities = (1..1000).map(|nth| scrambled(nth * distance));
+        let priorities = (1..1000).map(|nth| slab_core::mix64(nth * distance));
         let ascents = priorities.clone().zip(priorities.skip(1)).filter(|(a, b)| a < b).count();
         assert!((400..600).contains(&ascents), "{distance:#x}: {ascents} of 998");
     }

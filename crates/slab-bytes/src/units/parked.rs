@@ -1,0 +1,134 @@
+//! Parked blocks: freed, but kept whole for the next request of their length. To their neighbours they are live.
+#![expect(unsafe_code, reason = "writes links into blocks that were freed")]
+
+use core::ptr::NonNull;
+
+use super::links::{LinkRef, List};
+use super::map::Run;
+use super::region::{GROUP_UNITS, RegionRef};
+use crate::small::UNIT_BYTES;
+
+/// Units of a block that is parked, at most: 512 bytes.
+const LEN_MAX: u32 = 32;
+
+/// The parked blocks, in lists by length.
+#[derive(Debug)]
+pub struct Parked {
+    lists: [List; LEN_MAX as usize],
+    /// A bit per list that has blocks.
+    filled: u32,
+    /// Units of the blocks in all lists.
+    units: u32,
+    /// How many of them there may be.
+    limit: u32,
+    /// The list from which a block was merged last.
+    turn: u32,
+}
+
+impl Parked {
+    pub const EMPTY: Self =
+        Self { lists: [List::EMPTY; LEN_MAX as usize], filled: 0, units: 0, limit: 0, turn: 0 };
+
+    /// Returns whether blocks of a length are parked.
+    #[inline]
+    pub const fn takes(len: u32) -> bool {
+        len <= LEN_MAX
+    }
+
+    /// Returns the bytes of all parked blocks.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.units as usize * UNIT_BYTES
+    }
+
+    /// Returns whether more is parked than the limit permits.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.units > self.limit
+    }
+
+    /// Sets the bytes that are parked at most.
+    pub fn set_limit(&mut self, bytes: usize) {
+        self.limit = (bytes / UNIT_BYTES) as u32;
+    }
+
+    /// Returns the blocks of a length, newest first.
+    #[inline]
+    pub fn first(&self, len: u32) -> Option<LinkRef> {
+        self.lists[len as usize - 1].first()
+    }
+
+    /// Returns whether a block that starts at a unit is parked.
+    ///
+    /// # Safety
+    ///
+    /// The unit lies before the frontier, and the region has room for these bits.
+    #[inline]
+    pub unsafe fn contains(region: RegionRef, first: u32) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { region.parked(first) }.get() >> (first % GROUP_UNITS) & 1 != 0
+    }
+
+    /// Notes that a block is parked no more.
+    ///
+    /// # Safety
+    ///
+    /// The block is parked.
+    #[inline]
+    pub unsafe fn unmark(block: Run) {
+        // SAFETY: a start lies before the frontier.
+        let word = unsafe { block.region.parked(block.first) };
+        word.set(word.get() & !(1 << (block.first % GROUP_UNITS)));
+    }
+
+    /// Adds a block, of a length that [`takes`](Self::takes) permits.
+    ///
+    /// # Safety
+    ///
+    /// The block is marked as parked, and `pointer` is its first byte.
+    #[inline]
+    pub unsafe fn push(&mut self, len: u32, pointer: NonNull<u8>) {
+        // SAFETY: as the caller promises.
+        unsafe { self.lists[len as usize - 1].push_single(pointer) };
+        self.filled |= 1 << (len - 1);
+        self.units += len;
+    }
+
+    /// Takes the newest block of a length, `first`, out of its list.
+    #[inline]
+    pub fn pop(&mut self, first: LinkRef, len: u32) {
+        let list = &mut self.lists[len as usize - 1];
+        list.pop_single(first);
+        if list.is_empty() {
+            self.filled &= !(1 << (len - 1));
+        }
+        self.units -= len;
+    }
+
+    /// Forgets the blocks of a length, whose links are damaged.
+    #[cold]
+    pub fn lose(&mut self, len: u32) {
+        self.lists[len as usize - 1].clear();
+        self.filled &= !(1 << (len - 1));
+    }
+
+    /// Returns a block of the next list in turn, so that no length is kept longer than others, and its length.
+    pub fn next_in_turn(&mut self) -> Option<(LinkRef, u32)> {
+        if self.filled == 0 {
+            // Blocks whose list was lost were counted.
+            self.units = 0;
+            return None;
+        }
+        let rotated = self.filled.rotate_right(self.turn);
+        let index = (self.turn + rotated.trailing_zeros()) % LEN_MAX;
+        self.turn = (index + 1) % LEN_MAX;
+        Some((self.first(index + 1)?, index + 1))
+    }
+
+    /// Returns the lists, of the shortest blocks first.
+    pub fn lists(&self) -> impl Iterator<Item = (u32, &List)> {
+        (1..).zip(&self.lists)
+    }
+}
+
+const _: () = assert!(LEN_MAX == u32::BITS);

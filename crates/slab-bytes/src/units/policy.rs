@@ -1,0 +1,47 @@
+//! Policies: how long a unit heap waits before it merges a freed block with its neighbours.
+
+/// Blocks are parked as long as they have less than one of so many bytes of the live blocks...
+const PARKED_SHARE: usize = 64;
+
+/// ...or less than so many bytes.
+const PARKED_MIN: usize = 256;
+
+/// A policy of a [`UnitByteAllocator`](super::UnitByteAllocator): [`Compact`] or [`Bounded`].
+pub trait Policy: sealed::Sealed {
+    /// Bytes of freed blocks that are parked at most: kept whole for the next request of their length. Zero means that
+    /// each block is merged at once.
+    const PARKED_MAX: usize;
+    /// Free runs that a request looks at, at most, where it is not certain that they are long enough.
+    const SCAN_MAX: u32;
+
+    /// Returns the bytes that are parked at most while so many are in live blocks.
+    fn parked_max(used_bytes: usize) -> usize {
+        (used_bytes / PARKED_SHARE).clamp(PARKED_MIN.min(Self::PARKED_MAX), Self::PARKED_MAX)
+    }
+}
+
+/// The smallest heap: short blocks are parked when they are freed, and merged before fresh memory is taken.
+///
+/// A request that finds no free run merges all parked blocks, which takes some ten thousand instructions.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Compact;
+
+/// Each request takes a bounded number of instructions, whatever came before: a freed block is merged at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bounded;
+
+impl Policy for Compact {
+    const PARKED_MAX: usize = 16 << 10;
+    const SCAN_MAX: u32 = 8;
+}
+
+impl Policy for Bounded {
+    const PARKED_MAX: usize = 0;
+    const SCAN_MAX: u32 = 2;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Compact {}
+    impl Sealed for super::Bounded {}
+}
