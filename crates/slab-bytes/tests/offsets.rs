@@ -5,10 +5,27 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use slab_bytes::SlabByteAllocator;
+use slab_bytes::{Bounded, Compact, Policy, SlabByteAllocator, UnitByteAllocator};
 use slab_core::mix64;
 use slab_testkit::Arena;
-use slab_traits::{BaseAllocator, ByteAllocator};
+use slab_traits::ByteAllocator;
+
+/// A heap under test.
+trait Heap: ByteAllocator + Default {
+    fn check(&self);
+}
+
+impl Heap for SlabByteAllocator {
+    fn check(&self) {
+        self.validate().expect("consistent");
+    }
+}
+
+impl<P: Policy> Heap for UnitByteAllocator<P> {
+    fn check(&self) {
+        self.validate().expect("consistent");
+    }
+}
 
 /// The largest alignment that the program asks for.
 const ALIGN_MAX: usize = 1 << 14;
@@ -20,11 +37,11 @@ const REGION_BYTES: [usize; 2] = [200_000, 90_001];
 
 /// Runs one program over two regions that start `shift` bytes behind a multiple of `align`, and returns the offset of
 /// each block.
-fn offsets(align: usize, shift: usize) -> Vec<usize> {
+fn offsets<H: Heap>(align: usize, shift: usize) -> Vec<usize> {
     let arenas = REGION_BYTES.map(|bytes| Arena::aligned(bytes, align, shift));
     let starts: Vec<usize> =
         arenas.iter().map(|arena| arena.region().cast::<u8>().addr().get()).collect();
-    let mut heap: SlabByteAllocator = SlabByteAllocator::new();
+    let mut heap = H::default();
     for arena in &arenas {
         // SAFETY: the arena outlives the heap, and no other code uses it.
         unsafe { heap.add_region(arena.region()) }.expect("large enough");
@@ -77,23 +94,36 @@ fn offsets(align: usize, shift: usize) -> Vec<usize> {
         }
     }
     assert!(refused > 0 && refused < STEPS / 4, "{refused} were refused");
-    heap.validate().expect("consistent");
+    heap.check();
     offsets
 }
 
+/// Returns how many blocks there are, and one number for where they lie.
+fn digest<H: Heap>() -> (usize, u64) {
+    let first = offsets::<H>(ALIGN_MAX, 0);
+    let mixed = first.iter().fold(0, |mixed: u64, &offset| mix64(mixed ^ offset as u64));
+    (first.len(), mixed)
+}
+
+/// A change to a heap's policies changes its number, on all machines alike.
 #[test]
 fn offsets_are_those_of_every_machine() {
-    let first = offsets(ALIGN_MAX, 0);
-    let mixed = first.iter().fold(0, |mixed: u64, &offset| mix64(mixed ^ offset as u64));
-    // A change to the heap's policies changes the number, on all machines alike.
-    assert_eq!((first.len(), mixed), (373, 12015454993409548204));
+    assert_eq!(digest::<SlabByteAllocator>(), (373, 12015454993409548204));
+    assert_eq!(digest::<UnitByteAllocator<Compact>>(), (376, 12502918882784041613));
+    assert_eq!(digest::<UnitByteAllocator<Bounded>>(), (373, 4070315015369789879));
+}
+
+fn do_not_depend_on_the_place<H: Heap>() {
+    for shift in [0, 16, 1040, 5000] {
+        let near = offsets::<H>(ALIGN_MAX, shift);
+        assert_eq!(near, offsets::<H>(ALIGN_MAX << 4, shift), "{shift}");
+    }
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "slow, and no other code than the first test's")]
 fn offsets_do_not_depend_on_where_the_regions_lie() {
-    for shift in [0, 16, 1040, 5000] {
-        let near = offsets(ALIGN_MAX, shift);
-        assert_eq!(near, offsets(ALIGN_MAX << 4, shift), "{shift}");
-    }
+    do_not_depend_on_the_place::<SlabByteAllocator>();
+    do_not_depend_on_the_place::<UnitByteAllocator<Compact>>();
+    do_not_depend_on_the_place::<UnitByteAllocator<Bounded>>();
 }

@@ -108,7 +108,10 @@ fn written_after_free<P: Policy>(pattern: impl Fn(&[NonNull<u8>], usize) -> Opti
         let blocks: Vec<_> = sizes
             .map(|size| {
                 let block = heap.alloc(bytes(size)).expect("room");
-                live.push((heap.alloc(bytes(24)).expect("room"), bytes(24)));
+                let beside = heap.alloc(bytes(24)).expect("room");
+                // SAFETY: a live block. The heap may read it where a link leads to it.
+                unsafe { beside.write_bytes(0, 24) };
+                live.push((beside, bytes(24)));
                 (block, bytes(size))
             })
             .into();
