@@ -186,7 +186,7 @@ impl<P: Policy> UnitByteAllocator<P> {
     /// block is parked that lies in the region used last and ends in the group where it starts.
     #[inline]
     fn free_or_refuse(&mut self, address: usize, layout: Layout) {
-        if !Self::PARKS {
+        if !Self::PARKS || self.parked.is_full() {
             return self.free_or_refuse_slow(address, layout);
         }
         let Some((region, first)) = self.hot.and_then(|hot| Some((hot, hot.unit_at(address)?)))
@@ -211,9 +211,6 @@ impl<P: Policy> UnitByteAllocator<P> {
         parked.set(parked.get() | bit(first));
         // SAFETY: the block has ended.
         unsafe { self.parked.push(len, pointer) };
-        if self.parked.is_over() {
-            self.bound_parked();
-        }
     }
 
     #[inline(never)]
@@ -233,13 +230,12 @@ impl<P: Policy> UnitByteAllocator<P> {
         let pointer = unsafe { run.region.pointer(run.first) };
         // SAFETY: the block has ended.
         unsafe { poison::deny_access(pointer, bytes) };
-        if Self::PARKS && Parked::takes(run.len) {
+        if Self::PARKS && Parked::takes(run.len) && self.has_room_to_park() {
             // SAFETY: a start lies before the frontier, and the region has the bits.
             let parked = unsafe { run.region.parked(run.first) };
             parked.set(parked.get() | bit(run.first));
             // SAFETY: the block has ended.
-            unsafe { self.parked.push(run.len, pointer) };
-            return self.bound_parked();
+            return unsafe { self.parked.push(run.len, pointer) };
         }
         // SAFETY: the map has the block.
         unsafe { run.end_run(true) };

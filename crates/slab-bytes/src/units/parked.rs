@@ -21,13 +21,21 @@ pub struct Parked {
     units: u32,
     /// How many of them there may be.
     limit: u32,
+    /// Calls of [`is_due`](Self::is_due), modulo four.
+    waited: u32,
     /// The list from which a block was merged last.
     turn: u32,
 }
 
 impl Parked {
-    pub const EMPTY: Self =
-        Self { lists: [List::EMPTY; LEN_MAX as usize], filled: 0, units: 0, limit: 0, turn: 0 };
+    pub const EMPTY: Self = Self {
+        lists: [List::EMPTY; LEN_MAX as usize],
+        filled: 0,
+        units: 0,
+        limit: 0,
+        waited: 0,
+        turn: 0,
+    };
 
     /// Returns whether blocks of a length are parked.
     #[inline]
@@ -41,10 +49,16 @@ impl Parked {
         self.units as usize * UNIT_BYTES
     }
 
-    /// Returns whether more is parked than the limit permits.
+    /// Returns whether as much is parked as the limit permits.
     #[inline]
-    pub fn is_over(&self) -> bool {
-        self.units > self.limit
+    pub fn is_full(&self) -> bool {
+        self.units >= self.limit
+    }
+
+    /// Returns whether one of the blocks should give way to others: at every fourth call.
+    pub fn is_due(&mut self) -> bool {
+        self.waited = (self.waited + 1) % 4;
+        self.waited == 0
     }
 
     /// Sets the bytes that are parked at most.

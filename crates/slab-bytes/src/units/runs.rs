@@ -371,15 +371,14 @@ impl<P: Policy> UnitByteAllocator<P> {
         Some(len as usize * UNIT_BYTES)
     }
 
-    /// Merges two parked blocks if more bytes are parked than the policy permits.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn bound_parked(&mut self) {
+    /// Returns whether another block may be parked. If not, now and then merges one of those that are, so that
+    /// lengths that are not asked for any more give way to others.
+    pub(super) fn has_room_to_park(&mut self) -> bool {
         self.parked.set_limit(P::parked_max(self.used_bytes));
-        if self.parked.is_over() {
-            self.merge_parked();
+        if self.parked.is_full() && self.parked.is_due() {
             self.merge_parked();
         }
+        !self.parked.is_full()
     }
 
     /// Merges all parked blocks of an empty heap, so that it serves what a fresh one serves. One block alone, which has
