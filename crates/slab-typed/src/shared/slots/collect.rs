@@ -1,5 +1,5 @@
 //! Removed slots: their values are dropped once nothing reads them.
-#![expect(unsafe_code, reason = "drops values in place")]
+#![expect(unsafe_code, reason = "drops values in place, or moves them out")]
 
 use allocator_api2::alloc::Allocator;
 use slab_core::OnDrop;
@@ -60,6 +60,26 @@ impl<T, A: Allocator> Slots<T, A> {
         if self.deferred.load(Ordering::Relaxed) != 0 {
             self.collect();
         }
+    }
+
+    /// Moves the value of a removed slot out, or makes the slot pending if it may be read.
+    pub(super) fn take_removed(&self, record: Option<&Record>, place: &Place<'_, T>) -> Option<T> {
+        // S4.
+        fence(Ordering::SeqCst);
+        let value = if self.may_read(place.index()) {
+            self.defer(place);
+            None
+        } else {
+            // SAFETY: the caller has the token of a removed slot, so the memory is held and has a value. By S4 nothing
+            // reads it, and it is not used again, because the slot becomes vacant.
+            let value = unsafe { place.value().read() };
+            self.put_vacant(record, place.index());
+            Some(value)
+        };
+        if self.deferred.load(Ordering::Relaxed) != 0 {
+            self.collect();
+        }
+        value
     }
 
     /// Drops the value of a removed slot, and makes the slot vacant, also if the destructor panics.

@@ -10,8 +10,9 @@ use super::sync::Ordering;
 impl<T, A: Allocator> Slots<T, A> {
     /// Releases the memory of chunks without values, and returns how many there were. *O*(slots).
     pub fn compact(&self) -> usize {
-        self.take_from_records();
+        // First, because it puts slots into the ring of this thread.
         self.collect();
+        self.take_from_records();
         let chunks = 0..self.memory.count();
         chunks.filter(|&number| self.release_chunk(number)).count()
     }

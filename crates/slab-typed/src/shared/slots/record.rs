@@ -119,6 +119,18 @@ impl Record {
         self.own.live.store(live.wrapping_add(change), Ordering::Relaxed);
     }
 
+    /// Ends the announcements of guards and pins that were forgotten. The caller knows that no others are left.
+    pub fn end_announcements(&self) {
+        self.cells.iter().for_each(|cell| cell.store(0, Ordering::Relaxed));
+        self.pinned.store(UNPINNED, Ordering::Relaxed);
+        self.own.depth.store(0, Ordering::Relaxed);
+    }
+
+    /// Makes the count zero. The caller counts the values elsewhere.
+    pub fn reset_count(&self) {
+        self.own.live.store(0, Ordering::Relaxed);
+    }
+
     pub fn live(&self) -> usize {
         self.own.live.load(Ordering::Relaxed)
     }
