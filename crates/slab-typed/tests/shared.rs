@@ -146,6 +146,18 @@ fn more_guards_than_cells_keep_their_values() {
 }
 
 #[test]
+fn the_last_guard_beyond_the_cells_drops_what_waits_for_it() {
+    let drops = Arc::new(AtomicUsize::new(0));
+    let slab = SharedSlab::new();
+    let handles: Vec<_> = (0..10).map(|_| slab.insert(Counted(drops.clone()))).collect();
+    let guards: Vec<_> = handles[1..].iter().map(|&handle| slab.get(handle).unwrap()).collect();
+    slab.remove(handles[0]);
+    assert_eq!(drops.load(Ordering::Relaxed), 0);
+    drop(guards);
+    assert_eq!(drops.load(Ordering::Relaxed), 1);
+}
+
+#[test]
 fn a_guard_may_end_on_another_thread() {
     let drops = Arc::new(AtomicUsize::new(0));
     let slab = &SharedSlab::new();
@@ -361,7 +373,9 @@ fn worn_slots_are_retired_and_their_chunk_is_still_released() {
     assert_ne!(first.to_bits() as u32, second.to_bits() as u32, "the first slot is retired");
     assert_eq!(slab.capacity(), SLAB_SLOTS - 1);
     slab.remove(second);
-    assert_eq!(slab.compact(), 1);
+    assert_eq!((slab.compact(), slab.capacity()), (1, 0));
+    slab.try_reserve(1).unwrap();
+    assert_eq!(slab.capacity(), SLAB_SLOTS - 2);
     let mut handles = HashSet::new();
     for n in 0..SLAB_SLOTS as u64 - 2 {
         let handle = slab.insert(Pair::new(n));

@@ -187,7 +187,7 @@ impl<T, A: Allocator> Slots<T, A> {
             let chunk = self.memory.chunk(number).expect("a listed chunk has a number");
             self.to_collect.unlist(&chunk.to_collect);
             for (pending, waiting) in chunk.pending.iter().zip(&chunk.waiting) {
-                // Acquire: S2, and what S5 says of the removals.
+                // Acquire: S2, and S5: the fence of each removal happens before the clock rises.
                 let slots = pending.swap(0, Ordering::Acquire);
                 let waited = waiting.load(Ordering::Relaxed);
                 waiting.store(waited | slots, Ordering::Relaxed);
@@ -199,8 +199,8 @@ impl<T, A: Allocator> Slots<T, A> {
                 self.waiting.store(number + 1, Ordering::Relaxed);
             }
         }
-        // Release: pins of a later clock see the removals.
-        self.tag.store(self.clock.fetch_add(1, Ordering::AcqRel), Ordering::Relaxed);
+        // Relaxed: S5 needs only the order of this change after the swaps above.
+        self.tag.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Drops the waiting values of a chunk that no guard reads.

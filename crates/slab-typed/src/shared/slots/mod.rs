@@ -27,9 +27,10 @@
 //!   with Acquire, and reads only if it is the handle's. It ends the announcement with Release after its last read.
 //! - **S4 (removed)**: the holder of the token of a removed slot executes a SeqCst fence after the compare-and-swap, and then
 //!   looks at all announcements with Acquire. It drops the value only if none is for the slot.
-//! - **S5 (clock)**: a pin announces the clock as it was before. The slots that begin to wait have a *tag*: the clock, which
-//!   rises past it after they were removed and before any of them is dropped. A pin of a later clock is no announcement for
-//!   them: the thread loaded the clock after the rise, so it sees their generations even.
+//! - **S5 (clock)**: a pin announces the clock as it was before its fence. The slots that begin to wait have a *tag*: the
+//!   clock, which rises past it after the fences of their removals and before any of them is dropped. A pin of a later
+//!   clock is no announcement for them: fences and changes of the clock are in one order, so its fence comes after theirs,
+//!   and it sees their generations even.
 //! - **S6 (memory)**: chunks and records stay until the slab is dropped, so any index can be looked up. The memory of the
 //!   values of a chunk is released only by the holder of the tokens of all its slots, or if all are retired.
 //! - **S7 (threads)**: only the thread that has its number uses a record, except for announcements, the ends of guards, and
@@ -133,6 +134,7 @@ pub struct Slots<T, A: Allocator> {
     waiting: AtomicU32,
     /// The clock when they began to wait. Only the collector uses it.
     tag: AtomicU64,
+    /// Retired slots of chunks whose memory is held.
     retired: AtomicUsize,
     /// Values stored minus values removed by threads without records. It wraps.
     unrecorded_live: AtomicUsize,

@@ -113,14 +113,16 @@ impl<T, A: Allocator> Slots<T, A> {
 }
 
 impl Announcement<'_> {
+    /// Ends the announcement. Returns whether it was the last of the crowd, which stands for all slots.
     #[inline]
-    fn end<T, A: Allocator>(&self, slots: &Slots<T, A>) {
+    fn end<T, A: Allocator>(&self, slots: &Slots<T, A>) -> bool {
         // Release: what was read happens before the drop of what was removed.
         match self.0 {
-            Some(cell) => cell.store(0, Ordering::Release),
-            None => {
-                slots.crowd.fetch_sub(1, Ordering::Release);
+            Some(cell) => {
+                cell.store(0, Ordering::Release);
+                false
             }
+            None => slots.crowd.fetch_sub(1, Ordering::Release) == 1,
         }
     }
 }
@@ -138,8 +140,8 @@ impl<T, A: Allocator> Deref for Guard<'_, T, A> {
 impl<T, A: Allocator> Drop for Guard<'_, T, A> {
     #[inline]
     fn drop(&mut self) {
-        self.announcement.end(self.slots);
-        if self.generation.load(Ordering::Relaxed) != self.expected {
+        let was_last = self.announcement.end(self.slots);
+        if was_last || self.generation.load(Ordering::Relaxed) != self.expected {
             self.slots.collect();
         }
     }

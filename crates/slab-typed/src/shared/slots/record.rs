@@ -94,9 +94,9 @@ impl Record {
         if depth > 0 {
             return false;
         }
-        // Acquire: what was removed before the clock got there is seen as removed. Release: the reads of the last pin
-        // happen before a scan that finds this one.
-        self.pinned.store(clock.load(Ordering::Acquire), Ordering::Release);
+        // Relaxed: by S5 the caller's fence suffices. Release: the reads of the last pin happen before a scan that finds
+        // this one.
+        self.pinned.store(clock.load(Ordering::Relaxed), Ordering::Release);
         true
     }
 

@@ -35,7 +35,7 @@ impl<T, A: Allocator> Slots<T, A> {
         let _ = self.memory.record();
         let mut acquired = OnDrop::new(Acquired { slots: self, first: 0 }, Acquired::release);
         while missing > 0 {
-            let number = self.memory.acquire()?;
+            let number = self.acquire()?;
             missing = missing.saturating_sub(acquired.add(number));
         }
         acquired.publish();
@@ -50,8 +50,7 @@ impl<T, A: Allocator> Acquired<'_, T, A> {
         let chunk = self.slots.memory.chunk(number).expect("it was just acquired");
         chunk.next_released.store(self.first, Ordering::Relaxed);
         self.first = number + 1;
-        let tokens = (0..WORDS).map(|word| self.slots.usable(chunk, word).count_ones());
-        tokens.sum::<u32>() as usize
+        self.slots.usable_count(chunk)
     }
 
     /// Takes the chunk that was added last.
@@ -78,8 +77,9 @@ impl<T, A: Allocator> Acquired<'_, T, A> {
     /// Releases the memory of the chunks.
     fn release(&mut self) {
         while let Some(number) = self.pop() {
+            let chunk = self.slots.memory.chunk(number).expect("it was acquired");
             // SAFETY: the tokens of all slots that are not retired are here, and are given up with the chunk.
-            unsafe { self.slots.memory.release(number, true) };
+            unsafe { self.slots.release(number, self.slots.usable_count(chunk)) };
         }
     }
 }
