@@ -409,3 +409,52 @@ fn take_leaves_a_value_that_is_read() {
     );
     assert!(READ.get() > 0);
 }
+
+/// Runs a model in which a thread without a record removes a value while another thread, which may have a record, inserts.
+fn slots_pass_on(record: Option<u32>) {
+    READ.set(0);
+    loom::model(move || {
+        let slab = Arc::new(Slab::new());
+        let handles = [1, 2].map(|number| slab.insert(number));
+        let other = slab.clone();
+        let thread = thread::spawn(move || {
+            record.into_iter().for_each(set_thread);
+            let key = other.insert(3);
+            assert_eq!(other.get(key).unwrap().number(), 3);
+            READ.set(READ.get() + usize::from(key == next_of(handles[0])));
+        });
+        assert!(slab.remove(handles[0]));
+        thread.join().unwrap();
+    });
+    assert!(READ.get() > 0);
+}
+
+#[test]
+fn a_slot_passes_from_a_set_to_a_thread_without_a_record() {
+    slots_pass_on(None);
+}
+
+#[test]
+fn a_slot_passes_from_a_set_to_a_ring() {
+    slots_pass_on(Some(1));
+}
+
+#[test]
+fn a_released_chunk_is_filled_by_two_threads() {
+    loom::model(|| {
+        set_thread(0);
+        let slab = Arc::new(Slab::new());
+        let handles = [1, 2].map(|number| slab.insert(number));
+        handles.iter().for_each(|&handle| assert!(slab.remove(handle)));
+        assert_eq!(slab.compact(), 1);
+        let other = slab.clone();
+        let thread = thread::spawn(move || {
+            let key = other.insert(4);
+            assert_eq!(other.get(key).unwrap().number(), 4);
+        });
+        let key = slab.insert(3);
+        assert_eq!(slab.get(key).unwrap().number(), 3);
+        thread.join().unwrap();
+        assert_eq!(slab.len(), 2);
+    });
+}
