@@ -104,3 +104,15 @@ impl<T> From<Refused<T, Self>> for SlabError {
         refused.into_error()
     }
 }
+
+/// Why [`SharedSlab::take`](crate::SharedSlab::take) returned no value.
+#[cfg(feature = "std")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TakeError {
+    /// The key leads to no value.
+    #[error("the key leads to no value")]
+    NotFound,
+    /// The value was removed, but a guard or a pin may read it. The last of them drops it.
+    #[error("the value was removed, and is dropped when its last reader is done")]
+    StillRead,
+}

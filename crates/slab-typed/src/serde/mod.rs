@@ -64,22 +64,29 @@ struct Snapshot<E> {
     checksum: u64,
 }
 
-impl<E> Snapshot<E> {
-    /// Checks the version, and the checksum over the structure and the generations.
-    fn check(
-        &self,
+impl<T> Snapshot<Vec<(u32, T)>> {
+    /// Builds the storage that was written, or returns what is wrong. `make` returns an empty one of a slab capacity.
+    fn restore<A: Allocator>(
+        self,
         version: u32,
-        generations: impl ExactSizeIterator<Item = u32>,
-    ) -> Result<(), String> {
+        slab_capacity_max: u64,
+        bytes_max: usize,
+        make: impl FnOnce(usize) -> Storage<T, A>,
+    ) -> Result<Storage<T, A>, String> {
+        let Self { structure, entries, checksum, .. } = self;
         if self.version != version {
             return Err(format!("format version {}, expected {version}", self.version));
         }
-        let (checksum, count) = (self.checksum, generations.len());
-        let expected = self.structure.checksum(count, generations);
+        let generations = entries.iter().map(|&(generation, _)| generation);
+        let expected = structure.checksum(entries.len(), generations);
         if checksum != expected {
             return Err(format!("checksum {checksum}, expected {expected}"));
         }
-        Ok(())
+        let slab_capacity = structure.slab_capacity();
+        if slab_capacity > slab_capacity_max {
+            return Err(format!("blocks of {slab_capacity} slots, at most {slab_capacity_max}"));
+        }
+        structure.restore(entries, bytes_max, make)
     }
 }
 
@@ -179,23 +186,13 @@ impl<T, K: Key, A: Allocator + Default> SlabAllocator<T, K, A> {
     where
         T: Deserialize<'de>,
     {
+        let make = |slab_capacity| Storage::new(slab_capacity, A::default());
         let snapshot = Snapshot::deserialize(deserializer)?;
-        restore(snapshot, bytes_max).map_err(D::Error::custom)
+        let restored = snapshot.restore(VERSION, u64::MAX, bytes_max, make);
+        let mut storage = restored.map_err(D::Error::custom)?;
+        storage.relist();
+        Ok(Self { storage, spare_slabs: 0, key: PhantomData })
     }
-}
-
-/// Builds the allocator, or returns what is wrong.
-fn restore<T, K: Key, A: Allocator + Default>(
-    snapshot: Snapshot<Vec<(u32, T)>>,
-    bytes_max: usize,
-) -> Result<SlabAllocator<T, K, A>, String> {
-    let generations = snapshot.entries.iter().map(|&(generation, _)| generation);
-    snapshot.check(VERSION, generations)?;
-    let Snapshot { structure, entries, .. } = snapshot;
-    let mut storage = structure
-        .restore(entries, bytes_max, |slab_capacity| Storage::new(slab_capacity, A::default()))?;
-    storage.relist();
-    Ok(SlabAllocator { storage, spare_slabs: 0, key: PhantomData })
 }
 
 /// The format is that of [`SlabAllocator`], with version 1 and without generations of dead slots: the copy accepts a stale
@@ -229,27 +226,11 @@ impl<K: Key, V, A: Allocator + Default> SecondaryMap<K, V, A> {
     where
         V: Deserialize<'de>,
     {
+        let make = |slab_capacity| Storage::reusing_handles(slab_capacity, A::default());
         let snapshot = Snapshot::deserialize(deserializer)?;
-        restore_map(snapshot, bytes_max).map_err(D::Error::custom)
+        let restored = snapshot.restore(MAP_VERSION, CHUNK_SLOTS_MAX as u64, bytes_max, make);
+        restored.map(Self::from_storage).map_err(D::Error::custom)
     }
-}
-
-/// Builds the map, or returns what is wrong.
-fn restore_map<K: Key, V, A: Allocator + Default>(
-    snapshot: Snapshot<Vec<(u32, V)>>,
-    bytes_max: usize,
-) -> Result<SecondaryMap<K, V, A>, String> {
-    let generations = snapshot.entries.iter().map(|&(generation, _)| generation);
-    snapshot.check(MAP_VERSION, generations)?;
-    let Snapshot { structure, entries, .. } = snapshot;
-    let (block, block_max) = (structure.slab_capacity(), CHUNK_SLOTS_MAX as u64);
-    if block > block_max {
-        return Err(format!("blocks of {block} slots, at most {block_max}"));
-    }
-    let storage = structure.restore(entries, bytes_max, |slab_capacity| {
-        Storage::reusing_handles(slab_capacity, A::default())
-    })?;
-    Ok(SecondaryMap::from_storage(storage))
 }
 
 /// The serialised form of a sparse map. `E` is the list of handles and values, in slot order.

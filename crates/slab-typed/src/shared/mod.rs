@@ -1,5 +1,7 @@
 //! [`SharedSlab`]: values behind handles, inserted, read and removed by several threads at once.
 
+mod exclusive;
+mod pinned;
 mod slots;
 
 use core::fmt;
@@ -7,8 +9,11 @@ use core::marker::PhantomData;
 
 use allocator_api2::alloc::Allocator;
 
+pub use crate::error::TakeError;
 use crate::error::{InsertError, SlabError};
 use crate::handle::{Key, SlotHandle};
+pub use exclusive::{Drain, IterMut};
+pub use pinned::{Iter, Pinned};
 use slab_traits::Global;
 pub use slots::Guard;
 use slots::Slots;
@@ -199,17 +204,62 @@ impl<T, K: Key, A: Allocator> SharedSlab<T, K, A> {
         self.slots.remove(key.handle())
     }
 
+    /// Removes a value and returns it, if nothing may read it. *O*(threads that used the slab).
+    ///
+    /// # Errors
+    ///
+    /// [`TakeError::NotFound`]; or [`TakeError::StillRead`] if a guard reads the value or a thread is pinned. **The value
+    /// was removed then too**, and the last reader drops it, because a reader never waits for a removal nor the other way
+    /// round. A value that must not be lost so can be an `Arc`, or a slab can be read without guards and pins.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SharedSlab;
+    /// use slab_typed::shared::TakeError;
+    ///
+    /// let names = SharedSlab::new();
+    /// let [ada, bob] = ["Ada", "Bob"].map(|name| names.insert(name.to_owned()));
+    /// assert_eq!(names.take(ada), Ok("Ada".to_owned()));
+    /// assert_eq!(names.take(ada), Err(TakeError::NotFound));
+    ///
+    /// let guard = names.get(bob);
+    /// assert_eq!(names.take(bob), Err(TakeError::StillRead));
+    /// ```
+    pub fn take(&self, key: K) -> Result<T, TakeError> {
+        self.slots.take(key.handle())
+    }
+
+    /// Removes the values for which `keep` returns `false`. *O*(slots).
+    ///
+    /// `keep` sees each value that is stored from the start to the end, and each value inserted or removed meanwhile once
+    /// or not at all. The thread is pinned meanwhile, so the values are dropped when all have been seen. If `keep` panics,
+    /// the values after it stay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SharedSlab;
+    ///
+    /// let numbers = SharedSlab::new();
+    /// (0..10).for_each(|n| _ = numbers.insert(n));
+    /// numbers.retain(|_, n| n % 2 == 0);
+    /// assert_eq!(numbers.len(), 5);
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(K, &T) -> bool) {
+        for (key, value) in &self.pin() {
+            if !keep(key, value) {
+                self.remove(key);
+            }
+        }
+    }
+
     /// Returns a guard for the value of a key, or `None` if it was removed. *O*(1).
     ///
     /// The value stays readable while the guard exists. Other values are not affected.
     #[inline]
     pub fn get(&self, key: K) -> Option<Guard<'_, T, A>> {
         self.slots.get(key.handle())
-    }
-
-    /// Returns the value of a key, for the only user of the slab.
-    pub fn get_mut(&mut self, key: K) -> Option<&mut T> {
-        self.slots.get_mut(key.handle())
     }
 
     /// Returns whether a key leads to a value, at some moment. *O*(1).
@@ -249,7 +299,7 @@ impl<T, K: Key, A: Allocator> SharedSlab<T, K, A> {
     /// ```
     #[inline]
     pub fn pin(&self) -> Pinned<'_, T, K, A> {
-        Pinned { pin: self.slots.pin(), key: PhantomData }
+        Pinned::new(self.slots.pin())
     }
 }
 
@@ -279,14 +329,47 @@ impl<T, K, A: Allocator> SharedSlab<T, K, A> {
         self.slots.held_bytes()
     }
 
+    /// Removes all values that are stored from the start to the end, and some of those inserted meanwhile. Keeps the memory.
+    /// *O*(slots).
+    ///
+    /// If a destructor panics, the other values are removed all the same; if another one panics meanwhile, the program
+    /// aborts.
+    pub fn clear(&self) {
+        self.slots.clear();
+    }
+
+    /// Requests memory until `additional` slots are vacant, apart from those that threads have at hand. *O*(slots).
+    ///
+    /// If no other thread fills them, this one can then store so many values without a refusal.
+    ///
+    /// # Errors
+    ///
+    /// [`SlabError::OutOfMemory`] or [`SlabError::IndexSpaceExhausted`]; memory acquired before the refusal is released. A
+    /// request that handles or addresses cannot name is refused before any memory is requested.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_typed::SharedSlab;
+    ///
+    /// let names = SharedSlab::<String>::new();
+    /// names.try_reserve(1500)?;
+    /// assert_eq!(names.capacity(), 2048);
+    /// assert!(names.try_reserve(usize::MAX).is_err());
+    /// # Ok::<(), slab_typed::SlabError>(())
+    /// ```
+    pub fn try_reserve(&self, additional: usize) -> Result<(), SlabError> {
+        self.slots.try_reserve(additional)
+    }
+
     /// Releases the memory of slabs without values, beside other threads, and returns how many slabs were released.
     /// *O*(slots).
     ///
     /// **Live keys stay valid and stale keys stay stale.** Vacant slots that threads have at hand, of idle and ended threads
     /// too, are taken from them first. A slab stays if it has a value, or a removed value that a guard or a pin may read.
     ///
-    /// The generations of released slabs, 4.4 bytes for a slot, are kept until the slab is dropped, so that readers can look
-    /// up any key at any time.
+    /// The generations of released slabs, 4.4 bytes for a slot, are kept, so that readers can look up any key at any time.
+    /// [`shrink_to_fit`](Self::shrink_to_fit) releases them.
     ///
     /// # Examples
     ///
@@ -305,14 +388,6 @@ impl<T, K, A: Allocator> SharedSlab<T, K, A> {
     pub fn compact(&self) -> usize {
         self.slots.compact()
     }
-
-    /// Makes the slots of slabs acquired from now on start above `generation`, so that handles of an earlier run of the
-    /// program, up to that generation, are stale in this one. *O*(1).
-    ///
-    /// A slot has 2³¹ − 2 lives; those up to `generation` are spent, but at least one is left.
-    pub fn raise_generation_floor(&mut self, generation: u32) {
-        self.slots.raise_floor(generation);
-    }
 }
 
 impl<T> Default for SharedSlab<T> {
@@ -327,79 +402,5 @@ impl<T, K, A: Allocator> fmt::Debug for SharedSlab<T, K, A> {
             .field("len", &self.len())
             .field("capacity", &self.capacity())
             .finish_non_exhaustive()
-    }
-}
-
-/// A pinned thread, made by [`SharedSlab::pin`].
-pub struct Pinned<'a, T, K = SlotHandle, A: Allocator = Global> {
-    pin: slots::Pin<'a, T, A>,
-    key: PhantomData<fn() -> K>,
-}
-
-impl<T, K: Key, A: Allocator> Pinned<'_, T, K, A> {
-    /// Returns the value of a key, or `None` if it was removed. *O*(1).
-    #[inline]
-    pub fn get(&self, key: K) -> Option<&T> {
-        self.pin.get(key.handle())
-    }
-
-    /// Iterates over the values, in no particular order. *O*(slots).
-    ///
-    /// It yields each value that is stored from the start of the iteration to its end, and each value inserted or removed
-    /// meanwhile once or not at all.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use slab_typed::SharedSlab;
-    ///
-    /// let numbers = SharedSlab::new();
-    /// (0..10).for_each(|n| drop(numbers.insert(n)));
-    /// let pinned = numbers.pin();
-    /// for (key, &n) in &pinned {
-    ///     if n % 2 == 0 {
-    ///         numbers.remove(key);
-    ///     }
-    /// }
-    /// assert_eq!(numbers.len(), 5);
-    /// ```
-    pub fn iter(&self) -> Iter<'_, T, K, A> {
-        Iter { entries: self.pin.entries(), key: PhantomData }
-    }
-}
-
-impl<'p, T, K: Key, A: Allocator> IntoIterator for &'p Pinned<'_, T, K, A> {
-    type Item = (K, &'p T);
-    type IntoIter = Iter<'p, T, K, A>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-impl<T, K, A: Allocator> fmt::Debug for Pinned<'_, T, K, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pinned").finish_non_exhaustive()
-    }
-}
-
-/// The values that a pinned thread finds, made by [`Pinned::iter`].
-pub struct Iter<'p, T, K = SlotHandle, A: Allocator = Global> {
-    entries: slots::Entries<'p, T, A>,
-    key: PhantomData<fn() -> K>,
-}
-
-impl<'p, T, K: Key, A: Allocator> Iterator for Iter<'p, T, K, A> {
-    type Item = (K, &'p T);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (handle, value) = self.entries.next()?;
-        Some((K::from_handle(handle), value))
-    }
-}
-
-impl<T, K, A: Allocator> fmt::Debug for Iter<'_, T, K, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").finish_non_exhaustive()
     }
 }

@@ -23,6 +23,12 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Returns the base of the chunk, if it is not reserved.
+    #[inline]
+    pub const fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
     /// Returns the address of the generation.
     #[inline]
     pub const fn generation(&self) -> NonNull<u32> {
@@ -75,6 +81,25 @@ impl<T, A: Allocator> Storage<T, A> {
             (base.cast(), base.add(slot))
         };
         Place { generation, slots_offset: self.slots_offset, base, slot }
+    }
+
+    /// Returns the place of the slot that is filled next, which has this index.
+    ///
+    /// # Safety
+    ///
+    /// The list of vacant slots is not empty.
+    #[inline]
+    pub(super) unsafe fn head_place(&self, index: u32) -> Place {
+        // SAFETY: a listed slot lies in a held chunk by S3. Either the index is readable, or `head_base` is the base of the
+        // chunk, where `chunk_len` generations start by S2.
+        unsafe {
+            if index < self.reservation.readable() {
+                return self.reserved_place(index);
+            }
+            let (slot, base) = (geometry::slot_of(index) as usize, self.head_base);
+            let generation = base.cast().add(slot);
+            Place { generation, slots_offset: self.slots_offset, base, slot }
+        }
     }
 
     /// Returns the address of a slot.

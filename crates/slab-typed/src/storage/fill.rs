@@ -10,7 +10,7 @@ use slab_core::{Checked, poison};
 use super::Storage;
 use super::access::Place;
 use super::slot::{Link, Slot};
-use crate::geometry::{first_index, slot_of};
+use crate::geometry::{CHUNK_SLOTS_MAX, chunk_of, first_index, slot_of};
 use crate::handle::SlotHandle;
 
 /// The slots of a chunk that were never filled since it was acquired. They hold no links.
@@ -106,10 +106,16 @@ impl<T, A: Allocator> Storage<T, A> {
         }
         let index = self.head.index();
         // SAFETY: a listed slot lies in a held chunk, is dead and holds its link, by S3. Once the link is read, the
-        // slot is on no list.
+        // slot is on no list. The link names another listed slot, whose chunk the directory contains, or it is the end and
+        // names chunk 0, which the directory contains because it has chunks.
         unsafe {
-            let place = self.place(index);
-            self.head = self.slot(&place).cast::<Link>().read();
+            let place = self.head_place(index);
+            let next = self.slot(&place).cast::<Link>().read();
+            // Most often not: then the address of the next slot waits for the link only, and not for the directory.
+            if next.index() ^ index >= CHUNK_SLOTS_MAX as u32 {
+                self.head_base = self.directory.base(chunk_of(next.index()) as usize).cast();
+            }
+            self.head = next;
             self.occupy_place(&place, index, value)
         }
     }

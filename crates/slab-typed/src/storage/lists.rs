@@ -163,6 +163,7 @@ impl<T, A: Allocator> Storage<T, A> {
                 slot.cast::<Link>().write(self.head);
             }
             self.head = self.head.to(index);
+            self.head_base = place.base();
         }
     }
 }

@@ -47,6 +47,7 @@ mod walk;
 
 use core::alloc::Layout;
 use core::marker::PhantomData;
+use core::ptr::NonNull;
 
 use allocator_api2::alloc::Allocator;
 
@@ -94,7 +95,8 @@ static NEVER: [u32; CHUNK_SLOTS_MAX] = [0; CHUNK_SLOTS_MAX];
 ///   block of the layout that the geometry gives, owned by this storage and allocated by `source`, unless the chunk is
 ///   reserved (S5); otherwise it is the start of `NEVER`. Either way `chunk_len` initialised generations start there, and
 ///   those beyond the chunk's slots are zero.
-/// - **S3 (lists)**: `head` and the links name dead slots of held chunks that are not retired, and form no cycle;
+/// - **S3 (lists)**: `head` and the links name dead slots of held chunks that are not retired, and form no cycle; `head_base`
+///   is the base of `head`'s chunk, unless no slot is listed or the chunk is reserved;
 ///   `untouched` names the last slots of one such chunk, which have one generation; `fresh` and the links of records name
 ///   chunks that are fresh or cleared, whose slots are all dead and not retired. No slot is named twice. A listed slot is
 ///   filled only by the operation that takes it off its list.
@@ -113,6 +115,8 @@ pub(crate) struct Storage<T, A: Allocator> {
     slots_offset: usize,
     /// The vacant slot filled next, which links to the others.
     head: Link,
+    /// The base of its chunk, unless no slot is listed or the chunk is reserved.
+    head_base: NonNull<u8>,
     /// Whether each vacant slot is on a list, so that the lists say how many there are.
     listed: bool,
     untouched: Untouched<T>,
@@ -161,6 +165,7 @@ impl<T, A: Allocator> Storage<T, A> {
             chunk_len: geometry.chunk_len as usize,
             slots_offset: geometry.slots_offset(Layout::new::<Slot<T>>()),
             head: Link::END,
+            head_base: NonNull::dangling(),
             listed: true,
             untouched: Untouched::NONE,
             carved: 0,

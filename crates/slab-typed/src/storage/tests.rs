@@ -127,6 +127,9 @@ fn a_list_that_leads_astray_is_found() {
         let after = unsafe { values.link_of(5).read() };
         values.head = after.to(first_index(3));
     });
+    broken("the next slot has the base of its chunk", [1, 0], |values| {
+        values.head_base = core::ptr::NonNull::dangling();
+    });
     broken("a link counts the slots after it", [3, 1], |values| {
         // SAFETY: the slot is dead, and its bytes are the storage's own.
         unsafe { values.link_of(5).write(Link::END) };

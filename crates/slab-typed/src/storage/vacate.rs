@@ -70,6 +70,7 @@ impl<T, A: Allocator> Storage<T, A> {
             if self.vacate_unlisted(place, handle) {
                 self.slot(place).cast::<Link>().write(self.head);
                 self.head = self.head.to(handle.index());
+                self.head_base = place.base();
             }
         }
     }

@@ -100,6 +100,12 @@ impl<T, A: Allocator> Storage<T, A> {
             )?;
             link = after;
         }
+        let next = self.head.index();
+        if self.head.depth() > 0 && next >= self.reservation.readable() {
+            let base = self.generations(chunk_of(next)).as_ptr().cast::<u8>();
+            let same = base == self.head_base.as_ptr();
+            equal("the next slot has the base of its chunk", next, 1, usize::from(same))?;
+        }
         for index in self.untouched.indices() {
             listed += 1;
             let vacant = self.vacant_handle(index).map(SlotHandle::generation);

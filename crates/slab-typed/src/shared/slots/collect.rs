@@ -1,5 +1,5 @@
 //! Removed slots: their values are dropped once nothing reads them.
-#![expect(unsafe_code, reason = "drops values in place")]
+#![expect(unsafe_code, reason = "drops values in place, or moves them out")]
 
 use allocator_api2::alloc::Allocator;
 use slab_core::OnDrop;
@@ -60,6 +60,26 @@ impl<T, A: Allocator> Slots<T, A> {
         if self.deferred.load(Ordering::Relaxed) != 0 {
             self.collect();
         }
+    }
+
+    /// Moves the value of a removed slot out, or makes the slot pending if it may be read.
+    pub(super) fn take_removed(&self, record: Option<&Record>, place: &Place<'_, T>) -> Option<T> {
+        // S4.
+        fence(Ordering::SeqCst);
+        let value = if self.may_read(place.index()) {
+            self.defer(place);
+            None
+        } else {
+            // SAFETY: the caller has the token of a removed slot, so the memory is held and has a value. By S4 nothing
+            // reads it, and it is not used again, because the slot becomes vacant.
+            let value = unsafe { place.value().read() };
+            self.put_vacant(record, place.index());
+            Some(value)
+        };
+        if self.deferred.load(Ordering::Relaxed) != 0 {
+            self.collect();
+        }
+        value
     }
 
     /// Drops the value of a removed slot, and makes the slot vacant, also if the destructor panics.
@@ -167,7 +187,7 @@ impl<T, A: Allocator> Slots<T, A> {
             let chunk = self.memory.chunk(number).expect("a listed chunk has a number");
             self.to_collect.unlist(&chunk.to_collect);
             for (pending, waiting) in chunk.pending.iter().zip(&chunk.waiting) {
-                // Acquire: S2, and what S5 says of the removals.
+                // Acquire: S2, and S5: the fence of each removal happens before the clock rises.
                 let slots = pending.swap(0, Ordering::Acquire);
                 let waited = waiting.load(Ordering::Relaxed);
                 waiting.store(waited | slots, Ordering::Relaxed);
@@ -179,8 +199,8 @@ impl<T, A: Allocator> Slots<T, A> {
                 self.waiting.store(number + 1, Ordering::Relaxed);
             }
         }
-        // Release: pins of a later clock see the removals.
-        self.tag.store(self.clock.fetch_add(1, Ordering::AcqRel), Ordering::Relaxed);
+        // Relaxed: S5 needs only the order of this change after the swaps above.
+        self.tag.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Drops the waiting values of a chunk that no guard reads.

@@ -2,16 +2,18 @@
 #![expect(unsafe_code, reason = "releases memory whose tokens it has")]
 
 use allocator_api2::alloc::Allocator;
+use slab_core::OnDrop;
 
 use super::Slots;
-use super::chunk::{Chunk, WORDS};
+use super::chunk::{Chunk, WORDS, slots_per_chunk};
 use super::sync::Ordering;
 
 impl<T, A: Allocator> Slots<T, A> {
     /// Releases the memory of chunks without values, and returns how many there were. *O*(slots).
     pub fn compact(&self) -> usize {
-        self.take_from_records();
+        // First, because it puts slots into the ring of this thread.
         self.collect();
+        self.take_from_records();
         let chunks = 0..self.memory.count();
         chunks.filter(|&number| self.release_chunk(number)).count()
     }
@@ -49,9 +51,27 @@ impl<T, A: Allocator> Slots<T, A> {
                 }
             }
         }
-        let any_tokens = taken.iter().any(|&tokens| tokens != 0);
+        let tokens = taken.iter().map(|tokens| tokens.count_ones() as usize).sum();
         // SAFETY: the tokens of all slots that are not retired were just taken.
-        unsafe { self.memory.release(number, any_tokens) }
+        unsafe { self.release(number, tokens) }
+    }
+
+    /// Releases the memory of the values of a chunk, and returns whether it was held.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the tokens of all slots of the chunk that are not retired, which are so many, and gives them up. If
+    /// there are none, any number of callers may do so.
+    pub(super) unsafe fn release(&self, number: u32, tokens: usize) -> bool {
+        let counted = OnDrop::new(slots_per_chunk::<T>() - tokens, |retired| {
+            self.retired.fetch_sub(*retired, Ordering::Relaxed);
+        });
+        // SAFETY: the caller gives up the tokens.
+        let was_held = unsafe { self.memory.release(number, tokens > 0) };
+        if !was_held {
+            counted.disarm();
+        }
+        was_held
     }
 
     /// Takes the tokens of all slots of a word that are not retired, if all are in the set.

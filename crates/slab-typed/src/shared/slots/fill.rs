@@ -60,8 +60,8 @@ impl<T, A: Allocator> Slots<T, A> {
         let place = self.place(index);
         if place.generation().load(Ordering::Relaxed) >= LAST_VACANT {
             // Release: the drop of the last value happens before the release of its memory.
-            place.generation().store(RETIRED, Ordering::Release);
             self.retired.fetch_add(1, Ordering::Relaxed);
+            place.generation().store(RETIRED, Ordering::Release);
         } else if !record.is_some_and(|record| record.own.ring.put_vacant(index)) {
             self.put_vacant_slow(record, index);
         }
@@ -173,7 +173,7 @@ impl<T, A: Allocator> Slots<T, A> {
 
     #[cold]
     fn take_from_new_chunk(&self, record: Option<&Record>) -> Result<u32, SlabError> {
-        let number = match self.memory.acquire() {
+        let number = match self.acquire() {
             Ok(number) => number,
             // The active chunks of other threads are not listed.
             Err(error) => return self.take_from_any_chunk().ok_or(error),
@@ -207,6 +207,20 @@ impl<T, A: Allocator> Slots<T, A> {
             self.available.offer(number, &chunk.available);
         }
         Ok(taken.expect("a chunk without usable slots is not acquired again"))
+    }
+
+    /// Acquires a chunk. The caller gets the tokens of all its slots that are not retired.
+    pub(super) fn acquire(&self) -> Result<u32, SlabError> {
+        let number = self.memory.acquire()?;
+        let chunk = self.memory.chunk(number).expect("it was just acquired");
+        let retired = slots_per_chunk::<T>() - self.usable_count(chunk);
+        self.retired.fetch_add(retired, Ordering::Relaxed);
+        Ok(number)
+    }
+
+    /// Returns the number of slots of a chunk that are not retired.
+    pub(super) fn usable_count(&self, chunk: &Chunk<T>) -> usize {
+        (0..WORDS).map(|word| self.usable(chunk, word).count_ones() as usize).sum()
     }
 
     /// Returns the slots of a word of a set that are not retired.

@@ -27,9 +27,10 @@
 //!   with Acquire, and reads only if it is the handle's. It ends the announcement with Release after its last read.
 //! - **S4 (removed)**: the holder of the token of a removed slot executes a SeqCst fence after the compare-and-swap, and then
 //!   looks at all announcements with Acquire. It drops the value only if none is for the slot.
-//! - **S5 (clock)**: a pin announces the clock as it was before. The slots that begin to wait have a *tag*: the clock, which
-//!   rises past it after they were removed and before any of them is dropped. A pin of a later clock is no announcement for
-//!   them: the thread loaded the clock after the rise, so it sees their generations even.
+//! - **S5 (clock)**: a pin announces the clock as it was before its fence. The slots that begin to wait have a *tag*: the
+//!   clock, which rises past it after the fences of their removals and before any of them is dropped. A pin of a later
+//!   clock is no announcement for them: fences and changes of the clock are in one order, so its fence comes after theirs,
+//!   and it sees their generations even.
 //! - **S6 (memory)**: chunks and records stay until the slab is dropped, so any index can be looked up. The memory of the
 //!   values of a chunk is released only by the holder of the tokens of all its slots, or if all are retired.
 //! - **S7 (threads)**: only the thread that has its number uses a record, except for announcements, the ends of guards, and
@@ -45,6 +46,12 @@
 //! by the above comes after all reads; S2 orders the rest.
 //!
 //! *No value is dropped twice or read before it is written*: S1 and S2.
+//!
+//! *A value is moved out* under the condition under which it would be dropped: by the holder of the token, if by S4 no
+//! announcement is for its slot.
+//!
+//! *Operations with `&mut self`* need neither fences nor announcements. Guards and pins borrow the slab, so those that are
+//! left were forgotten and never read again.
 //!
 //! The announcement of a forgotten guard or pin never ends. The value of its slot, or of all slots removed from then on, stays
 //! until the slab is dropped.
@@ -63,9 +70,12 @@
 //! | `chunk` | generations and sets of slots |
 //! | `memory` | the blocks of memory, and how they are found |
 //! | `fill` | vacant slots: where threads get them and put them |
+//! | `reserve` | chunks acquired before they are needed |
 //! | `collect` | removed slots: when their values are dropped |
 //! | `compact` | releases chunks |
+//! | `walk` | from one stored slot to the next |
 //! | `reading` | guards and pins |
+//! | `exclusive`, `shrink` | operations of the only user of the slab |
 #![expect(
     unsafe_code,
     reason = "values lie in raw memory; tokens and announcements say who may use it"
@@ -74,13 +84,17 @@
 mod chunk;
 mod collect;
 mod compact;
+mod exclusive;
 mod fill;
 mod memory;
 mod reading;
 mod record;
+mod reserve;
 mod ring;
+mod shrink;
 mod sync;
 pub mod threads;
+mod walk;
 
 use core::mem::needs_drop;
 use core::ptr::NonNull;
@@ -88,15 +102,17 @@ use core::ptr::NonNull;
 use allocator_api2::alloc::Allocator;
 use slab_core::OnDrop;
 
-use crate::error::SlabError;
+use crate::error::{SlabError, TakeError};
 use crate::geometry::{chunk_of, first_index, slot_of};
 use crate::handle::SlotHandle;
 use chunk::{Chunk, ChunkList, SLOTS_MAX, WORD_SLOTS, slots_per_chunk};
+pub use exclusive::EntriesMut;
 use memory::Memory;
 pub use reading::{Entries, Guard, Pin};
 use record::Record;
 pub(super) use sync::const_fn;
 use sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub use walk::Walk;
 
 /// The slots, and what all threads share of their bookkeeping.
 #[derive(Debug)]
@@ -118,6 +134,7 @@ pub struct Slots<T, A: Allocator> {
     waiting: AtomicU32,
     /// The clock when they began to wait. Only the collector uses it.
     tag: AtomicU64,
+    /// Retired slots of chunks whose memory is held.
     retired: AtomicUsize,
     /// Values stored minus values removed by threads without records. It wraps.
     unrecorded_live: AtomicUsize,
@@ -257,16 +274,13 @@ impl<T, A: Allocator> Slots<T, A> {
     #[inline]
     pub fn remove(&self, handle: SlotHandle) -> bool {
         let Some(place) = self.find(handle.index()) else { return false };
-        let generation = handle.generation();
-        // Acquire: the value was written before. Release: not needed by S2, which begins here, but what this thread did
-        // before the removal happens before what a thread does that sees it.
-        let removal = place.generation().compare_exchange(
-            generation,
-            generation + 1,
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        );
-        if removal.is_err() {
+        self.remove_at(&place, handle.generation())
+    }
+
+    /// Removes the value of a slot, if it is stored in this generation, which is odd.
+    #[inline]
+    fn remove_at(&self, place: &Place<'_, T>, generation: u32) -> bool {
+        if !Self::begin_removal(place, generation) {
             return false;
         }
         let record = self.memory.record();
@@ -276,9 +290,46 @@ impl<T, A: Allocator> Slots<T, A> {
             Some(record) if !Self::NEEDS_DROP && generation < fill::LAST_VACANT - 1 => {
                 self.put_removed(record, place.index());
             }
-            _ => self.drop_removed(record, &place),
+            _ => self.drop_removed(record, place),
         }
         true
+    }
+
+    /// Makes a slot removed, if it is stored in this generation, which is odd. The caller gets its token.
+    #[inline]
+    fn begin_removal(place: &Place<'_, T>, generation: u32) -> bool {
+        // Acquire: the value was written before. Release: not needed by S2, which begins here, but what this thread did
+        // before the removal happens before what a thread does that sees it.
+        let (done, failed) = (Ordering::AcqRel, Ordering::Relaxed);
+        place.generation().compare_exchange(generation, generation + 1, done, failed).is_ok()
+    }
+
+    /// Removes a value and moves it out, if nothing may read it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no value, or if it was removed and is dropped later because a guard or pin may read it.
+    pub fn take(&self, handle: SlotHandle) -> Result<T, TakeError> {
+        let place = self.find(handle.index()).ok_or(TakeError::NotFound)?;
+        if !Self::begin_removal(&place, handle.generation()) {
+            return Err(TakeError::NotFound);
+        }
+        let record = self.memory.record();
+        self.count(record, 1_usize.wrapping_neg());
+        self.take_removed(record, &place).ok_or(TakeError::StillRead)
+    }
+
+    /// Removes all values. If a destructor panics, the other values are removed all the same; if another one panics
+    /// meanwhile, the program aborts.
+    pub fn clear(&self) {
+        let mut rest = OnDrop::new(self.walk(), |walk| self.remove_all(walk));
+        self.remove_all(&mut rest);
+    }
+
+    fn remove_all(&self, walk: &mut Walk) {
+        while let Some((place, generation)) = self.next_stored(walk) {
+            self.remove_at(&place, generation);
+        }
     }
 
     /// Returns whether a handle leads to a value. *O*(1), without a fence.
@@ -286,17 +337,6 @@ impl<T, A: Allocator> Slots<T, A> {
     pub fn contains(&self, handle: SlotHandle) -> bool {
         self.find(handle.index())
             .is_some_and(|place| place.generation().load(Ordering::Acquire) == handle.generation())
-    }
-
-    /// Returns the value of a handle.
-    pub fn get_mut(&mut self, handle: SlotHandle) -> Option<&mut T> {
-        let place = self.find(handle.index())?;
-        if place.generation().load(Ordering::Acquire) != handle.generation() {
-            return None;
-        }
-        // SAFETY: the slot is stored, so its memory is held and has a value by S1. `&mut self` shows that nothing else uses
-        // it: guards and pins borrow the slab.
-        Some(unsafe { place.value().as_mut() })
     }
 
     /// Counts values stored.
@@ -334,48 +374,5 @@ impl<T, A: Allocator> Slots<T, A> {
 
     pub fn source(&self) -> &A {
         &self.memory.source
-    }
-
-    /// Makes the slots of chunks acquired from now on start above a generation.
-    pub fn raise_floor(&mut self, generation: u32) {
-        let floor = generation.saturating_add(1) & !1;
-        self.memory.floor = self.memory.floor.max(floor.min(fill::LAST_VACANT - 2));
-    }
-}
-
-impl<T, A: Allocator> Slots<T, A> {
-    /// Drops one value that is stored or was not dropped since its removal. Returns `false` if none is left.
-    fn drop_next(&mut self, next: &mut u32) -> bool {
-        while let Some(chunk) = self.memory.chunk(chunk_of(*next)) {
-            let slot = slot_of(*next) as usize;
-            let place = Place { chunk, number: chunk_of(*next), slot };
-            *next = if slot + 1 < slots_per_chunk::<T>() {
-                *next + 1
-            } else {
-                first_index(place.number + 1)
-            };
-            let (word, bit) = place.bit();
-            let removed = chunk.pending[word].load(Ordering::Relaxed)
-                | chunk.waiting[word].load(Ordering::Relaxed);
-            if place.generation().load(Ordering::Relaxed) % 2 == 1 || removed & bit != 0 {
-                // SAFETY: the value is stored, or its token is in a set of removed slots. `&mut self` shows that nothing
-                // reads it, and the position does not come back to this slot.
-                unsafe { place.value().drop_in_place() };
-                return true;
-            }
-        }
-        false
-    }
-}
-
-impl<T, A: Allocator> Drop for Slots<T, A> {
-    /// Drops the values. If a destructor panics, the other values are dropped all the same; if another one panics meanwhile,
-    /// the program aborts.
-    fn drop(&mut self) {
-        if Self::NEEDS_DROP {
-            let mut rest = OnDrop::new((self, 0), |(slots, next)| while slots.drop_next(next) {});
-            let (slots, next) = &mut *rest;
-            while slots.drop_next(next) {}
-        }
     }
 }

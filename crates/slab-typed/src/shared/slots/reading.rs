@@ -8,11 +8,10 @@ use core::ptr::NonNull;
 
 use allocator_api2::alloc::Allocator;
 
-use super::chunk::slots_per_chunk;
 use super::record::Record;
 use super::sync::{AtomicU32, Ordering, fence};
+use super::walk::Walk;
 use super::{Place, Slots, threads};
-use crate::geometry::{chunk_of, first_index, slot_of};
 use crate::handle::SlotHandle;
 use slab_traits::Global;
 
@@ -114,14 +113,16 @@ impl<T, A: Allocator> Slots<T, A> {
 }
 
 impl Announcement<'_> {
+    /// Ends the announcement. Returns whether it was the last of the crowd, which stands for all slots.
     #[inline]
-    fn end<T, A: Allocator>(&self, slots: &Slots<T, A>) {
+    fn end<T, A: Allocator>(&self, slots: &Slots<T, A>) -> bool {
         // Release: what was read happens before the drop of what was removed.
         match self.0 {
-            Some(cell) => cell.store(0, Ordering::Release),
-            None => {
-                slots.crowd.fetch_sub(1, Ordering::Release);
+            Some(cell) => {
+                cell.store(0, Ordering::Release);
+                false
             }
+            None => slots.crowd.fetch_sub(1, Ordering::Release) == 1,
         }
     }
 }
@@ -139,8 +140,8 @@ impl<T, A: Allocator> Deref for Guard<'_, T, A> {
 impl<T, A: Allocator> Drop for Guard<'_, T, A> {
     #[inline]
     fn drop(&mut self) {
-        self.announcement.end(self.slots);
-        if self.generation.load(Ordering::Relaxed) != self.expected {
+        let was_last = self.announcement.end(self.slots);
+        if was_last || self.generation.load(Ordering::Relaxed) != self.expected {
             self.slots.collect();
         }
     }
@@ -189,7 +190,7 @@ impl<T, A: Allocator> Pin<'_, T, A> {
 
     /// Returns the values.
     pub fn entries(&self) -> Entries<'_, T, A> {
-        Entries { pin: self, next: 0 }
+        Entries { pin: self, walk: self.slots.walk() }
     }
 }
 
@@ -214,7 +215,7 @@ impl<T, A: Allocator> Drop for Pin<'_, T, A> {
 #[derive(Debug)]
 pub struct Entries<'p, T, A: Allocator> {
     pin: &'p Pin<'p, T, A>,
-    next: u32,
+    walk: Walk,
 }
 
 impl<'p, T, A: Allocator> Iterator for Entries<'p, T, A> {
@@ -222,18 +223,8 @@ impl<'p, T, A: Allocator> Iterator for Entries<'p, T, A> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let (number, slot) = (chunk_of(self.next), slot_of(self.next) as usize);
-            let chunk = self.pin.slots.memory.chunk(number)?;
-            if slot >= slots_per_chunk::<T>() || slot == 0 && !chunk.is_held() {
-                self.next = first_index(number + 1);
-                continue;
-            }
-            let place = Place { chunk, number, slot };
-            self.next += 1;
-            let generation = place.generation().load(Ordering::Relaxed);
-            if generation % 2 == 1
-                && let Some(value) = self.pin.read(&place, generation)
-            {
+            let (place, generation) = self.pin.slots.next_stored(&mut self.walk)?;
+            if let Some(value) = self.pin.read(&place, generation) {
                 return Some((SlotHandle::live(place.index(), generation), value));
             }
         }

@@ -94,9 +94,9 @@ impl Record {
         if depth > 0 {
             return false;
         }
-        // Acquire: what was removed before the clock got there is seen as removed. Release: the reads of the last pin
-        // happen before a scan that finds this one.
-        self.pinned.store(clock.load(Ordering::Acquire), Ordering::Release);
+        // Relaxed: by S5 the caller's fence suffices. Release: the reads of the last pin happen before a scan that finds
+        // this one.
+        self.pinned.store(clock.load(Ordering::Relaxed), Ordering::Release);
         true
     }
 
@@ -117,6 +117,18 @@ impl Record {
     pub fn count(&self, change: usize) {
         let live = self.own.live.load(Ordering::Relaxed);
         self.own.live.store(live.wrapping_add(change), Ordering::Relaxed);
+    }
+
+    /// Ends the announcements of guards and pins that were forgotten. The caller knows that no others are left.
+    pub fn end_announcements(&self) {
+        self.cells.iter().for_each(|cell| cell.store(0, Ordering::Relaxed));
+        self.pinned.store(UNPINNED, Ordering::Relaxed);
+        self.own.depth.store(0, Ordering::Relaxed);
+    }
+
+    /// Makes the count zero. The caller counts the values elsewhere.
+    pub fn reset_count(&self) {
+        self.own.live.store(0, Ordering::Relaxed);
     }
 
     pub fn live(&self) -> usize {

@@ -2,6 +2,9 @@
 //! but the values stay until the slab is dropped.
 #![expect(unsafe_code, reason = "blocks of a memory source, shared by threads")]
 
+mod exclusive;
+mod records;
+
 use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
@@ -83,6 +86,10 @@ fn refused(layout: Layout) -> SlabError {
     SlabError::OutOfMemory { bytes: layout.size(), align: layout.align() }
 }
 
+fn exhausted<T>(slab: usize) -> SlabError {
+    SlabError::IndexSpaceExhausted { slab, slab_capacity: slots_per_chunk::<T>() }
+}
+
 impl<T, A: Allocator> Memory<T, A> {
     const_fn! {
         pub fn new(source: A) -> Self {
@@ -133,6 +140,19 @@ impl<T, A: Allocator> Memory<T, A> {
         unsafe { NonNull::new((*table.add(number as usize)).load(Ordering::Acquire)) }
     }
 
+    /// Returns an error if handles or addresses cannot name so many chunks more.
+    pub fn check_room(&self, chunks: usize) -> Result<(), SlabError> {
+        let held = self.held_chunks();
+        if chunks > (CHUNK_COUNT_MAX as usize).saturating_sub(held) {
+            return Err(exhausted::<T>(held.saturating_add(chunks)));
+        }
+        let bytes = Self::values_layout().map_or(usize::MAX, |layout| layout.size());
+        if bytes.saturating_mul(chunks) > isize::MAX as usize {
+            return Err(SlabError::OutOfMemory { bytes: usize::MAX, align: align_of::<T>() });
+        }
+        Ok(())
+    }
+
     /// Acquires a chunk. The caller gets the tokens of all its slots that are not retired.
     pub fn acquire(&self) -> Result<u32, SlabError> {
         if let Some(number) = self.take_released() {
@@ -170,10 +190,7 @@ impl<T, A: Allocator> Memory<T, A> {
                 let mut growth = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
                 let count = self.count.load(Ordering::Relaxed);
                 if count >= CHUNK_COUNT_MAX {
-                    break Err(SlabError::IndexSpaceExhausted {
-                        slab: count as usize,
-                        slab_capacity: slots_per_chunk::<T>(),
-                    });
+                    break Err(exhausted::<T>(count as usize));
                 }
                 if count as usize == growth.capacity()
                     && let Some((table, entries)) = longer
@@ -259,94 +276,6 @@ impl<T, A: Allocator> Memory<T, A> {
         growth.released = number + 1;
     }
 
-    // Records.
-
-    /// Returns the record of this thread, or `None` if the thread has no number or memory is refused. *O*(1).
-    #[inline]
-    pub fn record(&self) -> Option<&Record> {
-        let thread = threads::index()? as usize;
-        if let Some(entry) = self.first_records.get(thread) {
-            let record = entry.load(Ordering::Acquire);
-            if !record.is_null() {
-                // SAFETY: by M3.
-                return Some(unsafe { &*record });
-            }
-        }
-        self.record_slow(thread)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn record_slow(&self, thread: usize) -> Option<&Record> {
-        let entry = self.record_entry(thread)?;
-        let mut record = entry.load(Ordering::Acquire);
-        if record.is_null() {
-            let block = self.allocate::<Record>(Layout::new::<Record>()).ok()?;
-            // SAFETY: the block is new and has the record's layout.
-            unsafe { block.write(Record::new()) };
-            record = block.as_ptr();
-            // Only the thread with this number stores to the entry.
-            entry.store(record, Ordering::Release);
-            let mut newest = self.newest_record.load(Ordering::Relaxed);
-            loop {
-                // SAFETY: by M3.
-                unsafe { (*record).next.store(newest, Ordering::Relaxed) };
-                // Release: scans see the record and the ones after it.
-                match self.newest_record.compare_exchange(
-                    newest,
-                    record,
-                    Ordering::AcqRel,
-                    Ordering::Relaxed,
-                ) {
-                    Ok(_) => break,
-                    Err(current) => newest = current,
-                }
-            }
-        }
-        // SAFETY: by M3.
-        Some(unsafe { &*record })
-    }
-
-    /// Returns the place of the pointer to a thread's record.
-    fn record_entry(&self, thread: usize) -> Option<&AtomicPtr<Record>> {
-        if let Some(entry) = self.first_records.get(thread) {
-            return Some(entry);
-        }
-        let number = (thread / FIRST_THREADS).ilog2() as usize;
-        let len = FIRST_THREADS << number;
-        let place = self.more_records.get(number)?;
-        let mut table = place.load(Ordering::Acquire);
-        if table.is_null() {
-            let new = self.allocate_pointers(len).ok()?;
-            match place.compare_exchange(
-                ptr::null_mut(),
-                new.as_ptr(),
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => table = new.as_ptr(),
-                Err(current) => {
-                    table = current;
-                    // SAFETY: the table was allocated with this length and not published.
-                    unsafe { self.deallocate_pointers(new, len) };
-                }
-            }
-        }
-        // SAFETY: the table has `len` entries, for the threads from `len` to twice as many, and stays by M3.
-        Some(unsafe { &*table.add(thread - len) })
-    }
-
-    /// Returns the records of all threads that used the slab, of ended ones too.
-    pub fn records(&self) -> impl Iterator<Item = &Record> {
-        let mut next = self.newest_record.load(Ordering::Acquire);
-        core::iter::from_fn(move || {
-            // SAFETY: null, or a record by M3.
-            let record = unsafe { next.as_ref() }?;
-            next = record.next.load(Ordering::Relaxed);
-            Some(record)
-        })
-    }
-
     // Blocks.
 
     pub fn held_bytes(&self) -> usize {
@@ -416,78 +345,5 @@ impl<T, A: Allocator> Memory<T, A> {
         self.held_bytes.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the block came from this source with this layout, and the caller owns it.
         unsafe { self.source.deallocate(block.cast(), layout) };
-    }
-
-    /// Takes one block out of the books and deallocates it. Returns `false` if none is left.
-    fn deallocate_next(&mut self, progress: &mut Progress) -> bool {
-        if let Some(number) = self.count().checked_sub(1) {
-            let chunk = self.pointer(number).expect("there are `count` chunks");
-            // SAFETY: `&mut self` shows that nothing else uses the chunk, and by M1 it is one.
-            let values = unsafe { chunk.as_ref() }.values.swap(ptr::null_mut(), Ordering::Relaxed);
-            if let Some(values) = NonNull::new(values) {
-                // SAFETY: by M2. Values that are still stored are forgotten.
-                unsafe { self.deallocate_values(values) };
-                return true;
-            }
-            self.count.store(number, Ordering::Relaxed);
-            // SAFETY: the chunk came from `acquire`, and the table leads to it no more.
-            unsafe {
-                chunk.drop_in_place();
-                self.deallocate(chunk, Layout::new::<Chunk<T>>());
-            }
-            return true;
-        }
-        let growth = self.growth.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = growth.table_count.checked_sub(1) {
-            growth.table_count = table;
-            if let Some(entries) = NonNull::new(growth.tables[table]) {
-                // SAFETY: the table has this length, and there are no chunks any more.
-                unsafe { self.deallocate_pointers(entries, table_len(table)) };
-            }
-            return true;
-        }
-        let record = self.newest_record.load(Ordering::Relaxed);
-        if let Some(record) = NonNull::new(record) {
-            // SAFETY: by M3 it is a record. `&mut self` shows that no thread uses it.
-            unsafe {
-                self.newest_record
-                    .store(record.as_ref().next.load(Ordering::Relaxed), Ordering::Relaxed);
-                record.drop_in_place();
-                self.deallocate(record, Layout::new::<Record>());
-            }
-            return true;
-        }
-        if progress.record_tables < RECORD_TABLES {
-            let number = progress.record_tables;
-            progress.record_tables += 1;
-            let table = self.more_records[number].load(Ordering::Relaxed);
-            if let Some(table) = NonNull::new(table) {
-                // SAFETY: the table has this length, and nothing uses it any more.
-                unsafe { self.deallocate_pointers(table, FIRST_THREADS << number) };
-            }
-            return true;
-        }
-        false
-    }
-}
-
-/// How far [`Memory::drop`] got.
-struct Progress {
-    record_tables: usize,
-}
-
-impl<T, A: Allocator> Drop for Memory<T, A> {
-    /// Deallocates all blocks. If the source panics, the other blocks are deallocated all the same; if it panics again
-    /// meanwhile, the program aborts.
-    fn drop(&mut self) {
-        let progress = Progress { record_tables: 0 };
-        let mut rest = OnDrop::new(
-            (self, progress),
-            |(memory, progress)| {
-                while memory.deallocate_next(progress) {}
-            },
-        );
-        let (memory, progress) = &mut *rest;
-        while memory.deallocate_next(progress) {}
     }
 }
