@@ -25,7 +25,8 @@
 //! | `shared` | the *core*: the lock, the state behind it and the source |
 //! | `entry` | a thread that takes the lock without a handle, and its deferred work |
 //! | `alloc`, `free` | the paths of an allocation and of a free, hot and cold |
-//! | `boxed`, `handle`, `cache`, `admin` | the public types |
+//! | `handle`, `counts`, `coerce` | a handle of the core; how counted pointers count; conversions to `dyn Trait` |
+//! | `boxed`, `counted`, `boxed_traits`, `cache`, `admin` | the public types |
 //!
 //! # Design
 //!
@@ -170,7 +171,13 @@ mod alloc;
 
 mod free;
 
+mod counts;
+
+mod coerce;
+
 mod boxed;
+
+mod counted;
 
 mod boxed_traits;
 
@@ -184,9 +191,16 @@ pub use boxed::SlabBox;
 pub use cache::SlabCache;
 #[cfg(target_has_atomic = "8")]
 pub use cache::{SharedBox, SharedCache};
+pub use coerce::Coercion;
 #[cfg(target_has_atomic = "8")]
 pub use config::SharedConfig;
-pub use config::{Config, DefaultConfig, WithLock, WithSource};
+pub use config::{Config, DefaultConfig, WithLock, WithSlots, WithSource};
+#[cfg(target_has_atomic = "ptr")]
+pub use counted::SlabArc;
+pub use counted::{Counted, SlabCounted, SlabRc};
+#[cfg(target_has_atomic = "ptr")]
+pub use counts::AtomicCount;
+pub use counts::{Count, LocalCount};
 pub use error::{CacheError, Full};
 #[cfg(target_has_atomic = "8")]
 pub use lock::SpinLock;
