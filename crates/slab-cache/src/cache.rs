@@ -348,7 +348,7 @@ where
     C: Config<Source = Global>,
     C::Lock: Send + Sync,
 {
-    /// Makes a cache over the global allocator in which each thread keeps up to 32 slots; see
+    /// Makes a cache over the global allocator in which each thread keeps up to 64 slots; see
     /// [`with_thread_caches_in`](Self::with_thread_caches_in).
     ///
     /// # Errors
@@ -378,7 +378,7 @@ where
     C::Lock: Send + Sync,
     C::Source: Send + Sync + 'static,
 {
-    /// Makes a cache in which each thread keeps up to 32 slots, so that one of 16 allocations or frees takes the
+    /// Makes a cache in which each thread keeps up to 64 slots, so that one of 32 allocations or frees takes the
     /// lock. For several threads, or for a lock that is slow without contention.
     ///
     /// A thread frees its slots when it ends. A thread that does not end keeps them, and through them the cache's
@@ -398,7 +398,7 @@ where
         Ok(Self { handle: Handle::of_new(core), kind: PhantomData, config: PhantomData })
     }
 
-    /// Frees the slots that the calling thread keeps of this cache, 32 at most. *O*(1); chunks without values are
+    /// Frees the slots that the calling thread keeps of this cache, 64 at most. *O*(1); chunks without values are
     /// returned to the source.
     pub fn flush_thread_cache(&self) {
         self.flush();

@@ -112,3 +112,36 @@ fn abort() -> ! {
     let _twice = Twice;
     panic!("slab-cache: a value has at most {OWNERS_MAX} owners");
 }
+
+#[cfg(all(test, not(any(loom, miri)), target_has_atomic = "ptr"))]
+mod tests {
+    use super::sealed::Sealed;
+    use super::*;
+    use slab_testkit::child::{self, mistake};
+
+    /// The child's part; on its own it does nothing.
+    #[test]
+    fn acts() {
+        let Some(name) = child::cell() else { return };
+        let full = AtomicUsize::new(OWNERS_MAX);
+        // The program ends although this catches a panic.
+        let _ = std::panic::catch_unwind(|| {
+            mistake(|| match name.as_str() {
+                "local" => LocalCount::add(&full),
+                _ => AtomicCount::add(&full),
+            });
+        });
+    }
+
+    /// Where a `usize` has 32 bits, forgetting so many owners takes a minute.
+    #[test]
+    fn forgotten_owners_end_the_program_before_their_count_wraps() {
+        let count = AtomicUsize::new(OWNERS_MAX - 1);
+        LocalCount::add(&count);
+        assert!(!LocalCount::remove(&count) && !LocalCount::is_unique(&count));
+        for cell in ["local", "atomic"] {
+            let words = ["slab-cache: a value has at most", "the program aborts"];
+            child::run_child("counts::tests::acts", cell).assert_ended(&words);
+        }
+    }
+}

@@ -32,11 +32,13 @@ struct Core<C: Config> {
     /// First, so that a thread finds it without knowing the types.
     #[cfg(feature = "std")]
     anchor: Anchor,
+    /// Each free reads the anchor. The fields that never change lie between it and the lock: in one cache line with the
+    /// lock, each use of the lock by another thread would cost the next free a cache miss.
+    geometry: Geometry,
+    source: C::Source,
     lock: C::Lock,
     exits: Exits,
     state: UnsafeCell<State>,
-    geometry: Geometry,
-    source: C::Source,
 }
 
 /// The core of a cache.
@@ -86,11 +88,11 @@ impl<C: Config> CoreRef<C> {
         let core = Core {
             #[cfg(feature = "std")]
             anchor,
+            geometry,
+            source,
             lock: C::Lock::INIT,
             exits: Exits::new(),
             state: UnsafeCell::new(State::new(geometry, is_remote)),
-            geometry,
-            source,
         };
         // SAFETY: the block has the core's layout and belongs to the caller.
         unsafe { this.0.write(core) };
