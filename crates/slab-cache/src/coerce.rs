@@ -2,7 +2,7 @@
 //!
 //! Stable Rust converts the pointers of `std` by itself, but no pointers of other crates. It does convert raw
 //! pointers, and that is enough: a [`Coercion`] is a function that does so.
-#![expect(unsafe_code, reason = "the caller of `new` promises that a function only converts")]
+#![expect(unsafe_code, reason = "a promise that a function only converts")]
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -17,11 +17,7 @@ pub struct Coercion<T: ?Sized, U: ?Sized>(fn(*mut T) -> *mut U);
 
 impl<T: ?Sized, U: ?Sized> Coercion<T, U> {
     /// Makes a conversion of a function. Programs use [`coerce!`](crate::coerce) instead.
-    ///
-    /// # Safety
-    ///
-    /// The function does nothing but return its argument, which the compiler coerces to the result's type.
-    pub const unsafe fn new(convert: fn(*mut T) -> *mut U) -> Self {
+    pub const fn new(convert: fn(*mut T) -> *mut U, _: OnlyConverts) -> Self {
         Self(convert)
     }
 
@@ -36,6 +32,25 @@ impl<T: ?Sized, U: ?Sized> Coercion<T, U> {
 impl<T: ?Sized, U: ?Sized> fmt::Debug for Coercion<T, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Coercion(..)")
+    }
+}
+
+/// The promise of D1, an argument of [`Coercion::new`].
+///
+/// It is apart from the function, so that [`coerce!`](crate::coerce) needs no `unsafe` around the type that it is given:
+/// the length of an array may call a function.
+#[derive(Debug)]
+pub struct OnlyConverts(());
+
+impl OnlyConverts {
+    /// Makes the promise.
+    ///
+    /// # Safety
+    ///
+    /// The function that is passed with it does nothing but return its argument, which the compiler coerces to the
+    /// result's type.
+    pub const unsafe fn promise() -> Self {
+        Self(())
     }
 }
 
@@ -72,6 +87,18 @@ impl<T: ?Sized, U: ?Sized> fmt::Debug for Coercion<T, U> {
 /// SlabBox::unsize(cache.alloc((1_u8, 2_u32)).expect("memory"), coerce!(u8));
 /// ```
 ///
+/// A type is no place for `unsafe` calls:
+///
+/// ```compile_fail,E0133
+/// use slab_cache::{SlabBox, SlabCache, coerce};
+///
+/// const unsafe fn length() -> usize {
+///     3
+/// }
+/// let cache = SlabCache::new().expect("memory");
+/// SlabBox::unsize(cache.alloc([1_u8; 3]).expect("memory"), coerce!([u8; { length() }]));
+/// ```
+///
 /// The value outlives what the trait object promises:
 ///
 /// ```compile_fail,E0597
@@ -86,7 +113,10 @@ impl<T: ?Sized, U: ?Sized> fmt::Debug for Coercion<T, U> {
 #[macro_export]
 macro_rules! coerce {
     ($target:ty) => {
-        // SAFETY: the function returns its argument, which the compiler coerces.
-        unsafe { $crate::Coercion::<_, $target>::new(|pointer| pointer) }
+        $crate::Coercion::<_, $target>::new(
+            |pointer| pointer,
+            // SAFETY: the function returns its argument, which the compiler coerces.
+            unsafe { $crate::OnlyConverts::promise() },
+        )
     };
 }

@@ -114,6 +114,8 @@
 //! |---|---|---|
 //! | `slab_core::Slots`: a free list in the free slots | `slab_core::LiveWord` and `VacantWord` | a pair of `Slots` alone takes 67 instructions, checked 97; all of a pair here 35 and 47 |
 //! | a lock for each free, or an atomic count of boxes | one compare-and-swap that links and counts | two atomic instructions alone took 14 ns where a pair here takes 10 |
+//! | a word for the division of the slab in its header | computing it from the value's layout | 62 slots of 64 bytes in a slab; 63 |
+//! | batches of 16 slots between a thread and the slabs | batches of 32 | boxes passed to another thread 130 to 195 ns; 96 to 115 ns |
 //! | chunks that add an eighth to the cache | a 64th | 5 to 11 % of memory beyond the objects; 2.5 % |
 //!
 //! # Features
@@ -199,7 +201,7 @@ pub use boxed::SlabBox;
 pub use cache::SlabCache;
 #[cfg(target_has_atomic = "8")]
 pub use cache::{SharedBox, SharedCache};
-pub use coerce::Coercion;
+pub use coerce::{Coercion, OnlyConverts};
 #[cfg(target_has_atomic = "8")]
 pub use config::SharedConfig;
 pub use config::{Config, DefaultConfig, WithLock, WithSlots, WithSource};

@@ -235,3 +235,17 @@ impl<C: Config> CoreRef<C> {
         }
     }
 }
+
+#[cfg(all(test, feature = "std", target_pointer_width = "64", not(loom)))]
+mod tests {
+    use super::*;
+    use crate::config::DefaultConfig;
+
+    #[test]
+    fn the_lock_lies_in_another_cache_line_than_the_anchor() {
+        const LINE_BYTES: usize = 64;
+        assert_eq!(LINE_BYTES % size_of::<Anchor>(), 0);
+        assert_eq!(align_of::<Anchor>(), size_of::<Anchor>());
+        assert!(core::mem::offset_of!(Core<DefaultConfig>, lock) >= LINE_BYTES);
+    }
+}

@@ -55,9 +55,24 @@ fn a_write_past_a_shared_slot_is_reported() {
     fn write_at<R: RawMutex + 'static>(offset: usize) -> String {
         let cache = SlabCache::<(), Several<R, Hardened>>::with_config().expect("memory");
         let word: SlabBox<u64, Several<R, Hardened>> = cache.of().alloc(7).expect("memory");
+        let word = SlabBox::into_raw(word);
         // SAFETY: none behind the value: this is the mistake. It stays in the slab.
-        unsafe { SlabBox::as_ptr(&word).cast::<u8>().add(offset).write(0xEE) };
-        report_of(|| drop(word))
+        let byte = unsafe { word.cast::<u8>().add(offset) };
+        // SAFETY: as above; it is made good before the box is dropped again.
+        let before = unsafe { byte.read() };
+        let free = || {
+            // SAFETY: from `into_raw`; a box whose drop is reported keeps its slot.
+            drop(unsafe { SlabBox::<u64, Several<R, Hardened>>::from_raw(word) });
+        };
+        // SAFETY: as above.
+        unsafe { byte.write(0xEE) };
+        let report = report_of(free);
+        if !report.is_empty() {
+            // SAFETY: as above.
+            unsafe { byte.write(before) };
+            free();
+        }
+        report
     }
     for offset in 48..56 {
         assert!(write_at::<NoLock>(offset).contains("was written, and it has 48 bytes"));
