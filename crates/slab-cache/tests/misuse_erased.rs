@@ -56,20 +56,19 @@ fn a_write_past_a_shared_slot_is_reported() {
         let cache = SlabCache::<(), Several<R, Hardened>>::with_config().expect("memory");
         let word: SlabBox<u64, Several<R, Hardened>> = cache.of().alloc(7).expect("memory");
         let word = SlabBox::into_raw(word);
-        // SAFETY: none behind the value: this is the mistake. It stays in the slab.
-        let byte = unsafe { word.cast::<u8>().add(offset) };
-        // SAFETY: as above; it is made good before the box is dropped again.
-        let before = unsafe { byte.read() };
         let free = || {
             // SAFETY: from `into_raw`; a box whose drop is reported keeps its slot.
             drop(unsafe { SlabBox::<u64, Several<R, Hardened>>::from_raw(word) });
         };
-        // SAFETY: as above.
-        unsafe { byte.write(0xEE) };
+        // Changes bits of the byte, and changes them back the next time.
+        let flip = || {
+            // SAFETY: none: this is the mistake. The byte lies in the slab, behind the value.
+            unsafe { *word.cast::<u8>().add(offset).as_ptr() ^= 0xEE };
+        };
+        flip();
         let report = report_of(free);
         if !report.is_empty() {
-            // SAFETY: as above.
-            unsafe { byte.write(before) };
+            flip();
             free();
         }
         report
