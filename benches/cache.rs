@@ -8,19 +8,27 @@
 //! buffer, and nothing is freed. Each contender keeps its cache over the rounds, as a program would. A
 //! box is opaque to the optimiser once it is made. attachable-slab-allocator returns boxes without a
 //! value, which is then assigned.
-#![expect(unsafe_code, reason = "rivals and counters that are raw allocators")]
+#![expect(unsafe_code, reason = "a counter of bytes that is a raw allocator")]
 
-use std::alloc::{GlobalAlloc, Layout};
+#[path = "cache_heaps.rs"]
+mod heaps;
+
+use std::alloc::Layout;
 use std::hint::black_box;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use attachable_slab_allocator as attachable;
+use attachable_slab_allocator::locks;
+use heaps::{
+    Attachable, Boxes, Buffer, By, HELD, Heap, Mi, Object, On, Ours, Plurality, Spin, object,
+};
 use lock_api::RawMutex;
-use mimalloc::MiMalloc;
-use slab_cache::{Checked, Config, Global, Mode, NoLock, SlabBox, SlabCache, Unchecked, WithLock};
+use slab_cache::{
+    Checked, Global, NoLock, SharedConfig, SlabBox, SlabCache, Unchecked, WithLock, WithSlots,
+    coerce,
+};
 use slab_testkit::{Contender, race};
 
 /// Rounds of a line, but for short rounds.
@@ -29,37 +37,9 @@ const ROUNDS_SHORT: usize = 201;
 const PAIRS: usize = 100_000;
 /// Pairs of each thread, where there are several.
 const PAIRS_EACH: usize = 2_000_000;
-const HELD: usize = 200_000;
 /// Boxes that go from one thread to another together.
 const PARCEL: usize = 256;
 const PARCELS: usize = 1000;
-
-type Object = [u64; 8];
-
-fn object(number: usize) -> Object {
-    [number as u64; 8]
-}
-
-/// The rival's source of slabs.
-mod hooks {
-    use std::alloc::Layout;
-    use std::ptr::NonNull;
-
-    use attachable_slab_allocator::{Result, define_allocation_hooks};
-
-    define_allocation_hooks!(system_slab, free_slab);
-
-    unsafe fn system_slab(layout: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the rival requests slabs of at least one byte.
-        NonNull::new(unsafe { std::alloc::alloc(layout) })
-    }
-
-    unsafe fn free_slab(slab: NonNull<u8>, layout: Layout) -> Result<()> {
-        // SAFETY: the rival returns a slab of `system_slab` with its layout.
-        unsafe { std::alloc::dealloc(slab.as_ptr(), layout) };
-        Ok(())
-    }
-}
 
 /// Returns the processor time of this thread.
 #[cfg(target_os = "linux")]
@@ -86,149 +66,6 @@ fn processor_time() -> Duration {
     use std::time::Instant;
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     START.get_or_init(Instant::now).elapsed()
-}
-
-/// Makes objects in boxes.
-trait Heap {
-    type Held;
-    fn make(&mut self, value: Object) -> Self::Held;
-}
-
-/// A lock and a mode, over the global allocator.
-struct With<R, M>(std::marker::PhantomData<fn() -> (R, M)>);
-
-impl<R: RawMutex + 'static, M: Mode> Config for With<R, M> {
-    type Lock = R;
-    type Mode = M;
-    type Source = Global;
-}
-
-struct Ours<R: RawMutex + 'static, M: Mode>(SlabCache<Object, With<R, M>>);
-
-impl<R: RawMutex + 'static, M: Mode> Ours<R, M> {
-    fn new() -> Self {
-        Self(SlabCache::with_config().expect("memory"))
-    }
-}
-
-type Spin = spin::Mutex<()>;
-
-impl<M: Mode> Ours<Spin, M> {
-    fn with_thread_caches() -> Self {
-        Self(SlabCache::with_thread_caches().expect("memory"))
-    }
-}
-
-impl<R: RawMutex + 'static, M: Mode> Heap for Ours<R, M> {
-    type Held = SlabBox<Object, With<R, M>>;
-
-    #[inline(always)]
-    fn make(&mut self, value: Object) -> Self::Held {
-        self.0.alloc(value).expect("memory")
-    }
-}
-
-struct Attachable<L: attachable::locks::LockTrait>(attachable::SlabCache<Object, L, 4096>);
-
-impl<L: attachable::locks::LockTrait> Attachable<L> {
-    fn new() -> Self {
-        Self(attachable::SlabCache::new().expect("memory"))
-    }
-}
-
-impl<L: attachable::locks::LockTrait> Heap for Attachable<L> {
-    type Held = attachable::SlabBox<Object, L, 4096>;
-
-    #[inline(always)]
-    fn make(&mut self, value: Object) -> Self::Held {
-        let mut held = self.0.alloc().expect("memory");
-        *held = value;
-        held
-    }
-}
-
-/// A box on a `GlobalAlloc`.
-struct Raw<A: GlobalAlloc + Default>(NonNull<Object>, std::marker::PhantomData<A>);
-
-// SAFETY: it owns its object, and a `GlobalAlloc` serves all threads.
-unsafe impl<A: GlobalAlloc + Default> Send for Raw<A> {}
-
-impl<A: GlobalAlloc + Default> Drop for Raw<A> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        // SAFETY: the object came from there with this layout.
-        unsafe { A::default().dealloc(self.0.as_ptr().cast(), Layout::new::<Object>()) };
-    }
-}
-
-struct On<A>(std::marker::PhantomData<A>);
-
-impl<A: GlobalAlloc + Default> Heap for On<A> {
-    type Held = Raw<A>;
-
-    #[inline(always)]
-    fn make(&mut self, value: Object) -> Self::Held {
-        // SAFETY: the layout has a size.
-        let block = unsafe { A::default().alloc(Layout::new::<Object>()) };
-        let block = NonNull::new(block.cast()).expect("memory");
-        // SAFETY: it is a block for an object.
-        unsafe { block.write(value) };
-        Raw(block, std::marker::PhantomData)
-    }
-}
-
-#[derive(Default)]
-struct Mi;
-
-// SAFETY: every call goes to mimalloc.
-unsafe impl GlobalAlloc for Mi {
-    #[inline(always)]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the precondition is that of `GlobalAlloc::alloc`, which the caller meets.
-        unsafe { MiMalloc.alloc(layout) }
-    }
-
-    #[inline(always)]
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller passes a live block of `alloc` with its layout.
-        unsafe { MiMalloc.dealloc(block, layout) };
-    }
-}
-
-/// `Box` itself.
-struct Boxes;
-
-impl Heap for Boxes {
-    type Held = Box<Object>;
-
-    #[inline(always)]
-    fn make(&mut self, value: Object) -> Self::Held {
-        Box::new(value)
-    }
-}
-
-/// No allocator: objects are written to a buffer, one after the other.
-struct Buffer {
-    objects: Vec<Object>,
-    next: usize,
-}
-
-impl Buffer {
-    fn new() -> Self {
-        Self { objects: vec![object(0); HELD], next: 0 }
-    }
-}
-
-impl Heap for Buffer {
-    type Held = NonNull<Object>;
-
-    #[inline(always)]
-    fn make(&mut self, value: Object) -> Self::Held {
-        let place = &mut self.objects[self.next];
-        self.next = if self.next + 1 == HELD { 0 } else { self.next + 1 };
-        *place = value;
-        NonNull::from(place)
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -307,20 +144,14 @@ fn racer<H: Heap + 'static>(name: &'static str, heap: H) -> Box<dyn Contender<Wo
     Box::new(Racer { name, heap })
 }
 
-fn on<A: GlobalAlloc + Default>() -> On<A> {
-    On(std::marker::PhantomData)
-}
-
-type NoLockRival = attachable::locks::NoLock;
-type SpinRival = attachable::locks::SpinLock;
-
 fn alone() -> Vec<Box<dyn Contender<Work>>> {
     vec![
         racer("slab-cache", Ours::<NoLock, Checked>::new()),
         racer("slab-cache, unchecked", Ours::<NoLock, Unchecked>::new()),
-        racer("attachable", Attachable::<NoLockRival>::new()),
+        racer("attachable", Attachable::<locks::NoLock>::new()),
+        racer("plurality", Plurality::new()),
         racer("Box", Boxes),
-        racer("mimalloc", on::<Mi>()),
+        racer("mimalloc", On::<Mi>::new()),
         racer("no allocator", Buffer::new()),
     ]
 }
@@ -330,9 +161,48 @@ fn locked() -> Vec<Box<dyn Contender<Work>>> {
         racer("slab-cache, spin", Ours::<Spin, Checked>::new()),
         racer("slab-cache, parking_lot", Ours::<parking_lot::RawMutex, Checked>::new()),
         racer("slab-cache, thread caches", Ours::<Spin, Checked>::with_thread_caches()),
-        racer("attachable, spin", Attachable::<SpinRival>::new()),
+        racer("attachable, spin", Attachable::<locks::SpinLock>::new()),
+        racer("plurality", Plurality::new()),
         racer("Box", Boxes),
-        racer("mimalloc", on::<Mi>()),
+        racer("mimalloc", On::<Mi>::new()),
+    ]
+}
+
+/// Pointers that count their owners, in caches for one thread and for several.
+fn counted() -> Vec<Box<dyn Contender<Work>>> {
+    let local = SlabCache::new().expect("memory");
+    let shared = SlabCache::<_, SharedConfig>::with_thread_caches().expect("memory");
+    let (rcs, arcs) = (plurality::Pool::<Object>::new(), plurality::Pool::<Object>::new());
+    vec![
+        racer("SlabRc", By(move |value| local.alloc_rc(value).expect("memory"))),
+        racer("SlabArc, thread caches", By(move |value| shared.alloc_arc(value).expect("memory"))),
+        racer("plurality, Rc", By(move |value| rcs.alloc_rc(value))),
+        racer("plurality, Arc", By(move |value| arcs.alloc_arc(value))),
+        racer("Rc", By(std::rc::Rc::new)),
+        racer("Arc", By(std::sync::Arc::new)),
+    ]
+}
+
+/// Trait objects of a cache whose slots several types share.
+fn erased() -> Vec<Box<dyn Contender<Work>>> {
+    trait Any {}
+    impl Any for Object {}
+    let cache = SlabCache::<(), WithSlots<64>>::with_config().expect("memory");
+    let pool = plurality::MultiPool::new();
+    vec![
+        racer(
+            "slab-cache",
+            By(move |value: Object| {
+                SlabBox::unsize(cache.of().alloc(value).expect("memory"), coerce!(dyn Any))
+            }),
+        ),
+        racer(
+            "plurality",
+            By(move |value: Object| {
+                plurality::Box::unsize(pool.alloc_box(value), plurality::coerce!(dyn Any))
+            }),
+        ),
+        racer("Box", By(|value: Object| Box::new(value) as Box<dyn Any>)),
     ]
 }
 
@@ -446,14 +316,17 @@ fn main() {
         (Kind::InOrder, "200 000 allocs, drop in order"),
     ];
     for (kind, title) in kinds {
-        let racers = [("one thread, no lock", alone as fn() -> _), ("one thread, locked", locked)];
-        for (lock, racers) in racers {
+        let racers = [
+            ("one thread, no lock", alone as fn() -> _, "attachable"),
+            ("one thread, locked", locked, "attachable, spin"),
+            ("counted pointers", counted, "Arc"),
+            ("trait objects", erased, "Box"),
+        ];
+        for (lock, racers, reference) in racers {
             let line = format!("{title}, {lock}");
             if is_wanted(&line) {
                 let work = Work::new(kind);
                 let results = race(&mut racers(), &work, work.rounds());
-                let reference =
-                    if lock.contains("no lock") { "attachable" } else { "attachable, spin" };
                 println!("{line}\n{}", results.against(reference).table(work.ops()));
             }
         }
@@ -499,7 +372,8 @@ fn relays(line: &str) {
     let mut contenders = vec![
         relay("slab-cache, thread caches", Ours::<Spin, Checked>::with_thread_caches()),
         relay("slab-cache, spin", Ours::<Spin, Checked>::new()),
-        relay("mimalloc", on::<Mi>()),
+        relay("mimalloc", On::<Mi>::new()),
+        relay("plurality", Plurality::new()),
         relay("Box", Boxes),
     ];
     let results = race(&mut contenders, &(), ROUNDS).against("mimalloc");

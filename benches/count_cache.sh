@@ -14,7 +14,7 @@ per_pair() { # per_pair CONTENDER
 }
 printf '%-14s  %12s\n' contender instructions
 base=$(per_pair nothing)
-for name in unchecked checked hardened spin thread-caches box; do
+for name in unchecked checked hardened spin thread-caches dyn rc arc plurality box std-rc; do
     awk -v name="$name" -v count="$(($(per_pair "$name") - base))" \
         'BEGIN { printf "%-14s  %12.1f\n", name, count / 100 }'
 done

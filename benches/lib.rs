@@ -34,6 +34,9 @@ mod book {
     #[doc = include_str!("../docs/migration-heaps.md")]
     struct MigrationHeaps;
 
+    #[doc = include_str!("../docs/migration-cache.md")]
+    struct MigrationCache;
+
     #[doc = include_str!("../docs/migration-pool.md")]
     struct MigrationPool;
 

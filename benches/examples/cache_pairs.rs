@@ -3,7 +3,9 @@
 
 use std::hint::black_box;
 
-use slab_cache::{Checked, Config, Global, Hardened, Mode, NoLock, SlabCache, Unchecked};
+use slab_cache::{
+    Checked, Config, Global, Hardened, Mode, NoLock, SlabBox, SlabCache, Unchecked, coerce,
+};
 
 type Object = [u64; 8];
 type Cache<R, M> = SlabCache<Object, With<R, M>>;
@@ -35,6 +37,32 @@ fn main() {
         "spin" => pairs(&Cache::<Spin, Checked>::with_config().expect("memory"), times),
         "thread-caches" => {
             pairs(&Cache::<Spin, Checked>::with_thread_caches().expect("memory"), times);
+        }
+        "dyn" => {
+            let cache = SlabCache::with_slots::<64>().expect("memory");
+            for number in 0..times {
+                let value = cache.of().alloc([number; 8]).expect("memory");
+                drop(black_box(SlabBox::unsize(value, coerce!(dyn Send))));
+            }
+        }
+        "rc" => {
+            let cache = SlabCache::new().expect("memory");
+            for number in 0..times {
+                drop(black_box(cache.alloc_rc([number; 8]).expect("memory")));
+            }
+        }
+        "arc" => {
+            let cache = SlabCache::shared().expect("memory");
+            for number in 0..times {
+                drop(black_box(cache.alloc_arc([number; 8]).expect("memory")));
+            }
+        }
+        "plurality" => {
+            let pool = plurality::Pool::<Object>::new();
+            (0..times).for_each(|number| drop(black_box(pool.alloc_box([number; 8]))));
+        }
+        "std-rc" => {
+            (0..times).for_each(|number| drop(black_box(std::rc::Rc::new([number; 8]))));
         }
         "box" => (0..times).for_each(|number| drop(black_box(Box::new([number; 8])))),
         _ => (0..times).for_each(|number| _ = black_box([number; 8])),

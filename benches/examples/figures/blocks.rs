@@ -80,6 +80,8 @@ pub fn block(name: &str, records: &Records) -> Option<String> {
                 "slab-cache, spin",
                 "slab-cache, parking_lot",
                 "slab-cache, thread caches",
+                "SlabRc",
+                "SlabArc, thread caches",
             ];
             let mut text = versus(others, &ours);
             text.push('\n');

@@ -64,7 +64,7 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "cache",
         command: "cargo bench -p slab-benches --bench cache",
-        rivals: &["attachable-slab-allocator", "mimalloc"],
+        rivals: &["attachable-slab-allocator", "mimalloc", "plurality"],
         left_out: "more threads than the machine has cores; time is that of the threads on the processor, and \
                    nothing is subtracted",
         read: printed,

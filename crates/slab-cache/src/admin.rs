@@ -55,13 +55,14 @@ impl<T, C: Config> SlabCache<T, C> {
         self.len() == 0
     }
 
-    /// Returns the bytes of all values: [`len`](Self::len) times the size of `T`. *O*(slabs).
+    /// Returns the bytes of all values: [`len`](Self::len) times the size of `T`, or of the
+    /// [slots](Config::SLOT) that several types share. *O*(slabs).
     ///
     /// # Panics
     ///
     /// As [`stats`](Self::stats).
     pub fn used_bytes(&self) -> usize {
-        self.len() * size_of::<T>()
+        self.len() * const { Shape::<T, C>::GEOMETRY.value_bytes }
     }
 
     /// Returns the bytes requested from the memory source, metadata included. *O*(1), under the lock.
@@ -148,7 +149,7 @@ impl<T, C: Config> SlabCache<T, C> {
             let found = state.chunks.find(address, geometry);
             let (slab, slot) = found.ok_or(CacheError::ForeignPointer { address })?;
             // SAFETY: the pointer lies in that slab of this cache.
-            let (_, index) = unsafe { Shape::<T, C>::locate(slot) };
+            let (_, index) = unsafe { geometry.locate(slot) };
             if index >= slab.slots() || geometry.slot_start(slab, index) != slot {
                 return Err(CacheError::NotASlot { address });
             }

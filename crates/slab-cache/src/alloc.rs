@@ -28,8 +28,9 @@ use crate::thread_cache::{self, Transfer};
 #[inline(always)]
 pub fn take_slot<T, C: Config>(core: CoreRef<C>) -> Option<NonNull<u8>> {
     let slot = take_poisoned::<T, C>(core)?;
+    let value_bytes = const { Shape::<T, C>::GEOMETRY.value_bytes };
     // SAFETY: the slot was just taken, and was poisoned when it was freed, or never used.
-    if let Some(offset) = unsafe { guard::unpoison::<C::Mode>(slot, size_of::<T>()) } {
+    if let Some(offset) = unsafe { guard::unpoison::<C::Mode>(slot, value_bytes) } {
         report(&CacheError::WriteAfterFree { address: slot.addr().get(), offset });
     }
     Some(slot)

@@ -28,8 +28,9 @@ pub fn closures() -> usize {
     CLOSURES.load(Ordering::Relaxed)
 }
 
-/// The state of a cache, its id, and how to free its slots.
+/// The state of a cache, its id, and how to free its slots. It lies in one cache line.
 #[derive(Debug)]
+#[repr(align(32))]
 pub struct Anchor {
     state: AtomicU8,
     /// Unique among the caches with magazines that exist.

@@ -7,8 +7,10 @@ use core::ops::{Deref, DerefMut};
 use core::pin::Pin;
 use core::ptr::{self, NonNull};
 
+use crate::coerce::Coercion;
 use crate::config::{Config, DefaultConfig, Invariant};
 use crate::free::{EmptySlot, check_before_drop, free};
+use crate::geometry::{Geometry, Shape};
 
 /// A value in a slot of a [`SlabCache`](crate::SlabCache). Dropping the box drops the value and frees the slot.
 ///
@@ -22,9 +24,11 @@ use crate::free::{EmptySlot, check_before_drop, free};
 ///
 /// # Invariants
 ///
-/// - **B1 (slot)**: the box points to a live slot of a cache of `T` and `C`, which no other box owns, and may
-///   access all of the slab around it.
+/// - **B1 (slot)**: the box points to a live slot of a cache of `C`, which no other box owns, and may access all of
+///   the slab around it.
 /// - **B2 (value)**: the slot holds a valid `T`.
+/// - **B3 (layout)**: the slots of the cache are for values of the size and alignment of this one, or are
+///   [shared](Config::SLOT) by values of several types. So the value tells how its slab is divided.
 ///
 /// # Examples
 ///
@@ -61,7 +65,7 @@ use crate::free::{EmptySlot, check_before_drop, free};
 ///     SlabBox::leak(numbers.alloc(7).expect("memory"))
 /// };
 /// ```
-pub struct SlabBox<T, C: Config = DefaultConfig> {
+pub struct SlabBox<T: ?Sized, C: Config = DefaultConfig> {
     value: NonNull<T>,
     kind: PhantomData<T>,
     config: Invariant<C>,
@@ -69,7 +73,7 @@ pub struct SlabBox<T, C: Config = DefaultConfig> {
 
 // SAFETY: the box owns its value, so it may be sent if `T` may. Dropping it on another thread uses the lock,
 // which is `Sync`, may call the source there at the same time as other threads, and may drop both.
-unsafe impl<T, C: Config> Send for SlabBox<T, C>
+unsafe impl<T: ?Sized, C: Config> Send for SlabBox<T, C>
 where
     T: Send,
     C::Lock: Send + Sync,
@@ -78,19 +82,9 @@ where
 }
 
 // SAFETY: a shared box gives access to `&T` only.
-unsafe impl<T: Sync, C: Config> Sync for SlabBox<T, C> {}
+unsafe impl<T: ?Sized + Sync, C: Config> Sync for SlabBox<T, C> {}
 
 impl<T, C: Config> SlabBox<T, C> {
-    /// Makes the box of a slot.
-    ///
-    /// # Safety
-    ///
-    /// B1 and B2 hold.
-    #[inline(always)]
-    pub(crate) unsafe fn new(value: NonNull<T>) -> Self {
-        Self { value, kind: PhantomData, config: PhantomData }
-    }
-
     /// Returns the value, and frees the slot. *O*(1).
     ///
     /// ```
@@ -103,13 +97,26 @@ impl<T, C: Config> SlabBox<T, C> {
     #[inline]
     pub fn into_inner(this: Self) -> T {
         let slot = Self::into_raw(this);
+        let geometry = const { &Shape::<T, C>::GEOMETRY };
         // SAFETY: by B1 and B2 this is a slot with a value, which the box has given up; the value is read once.
         unsafe {
-            check_before_drop::<T, C>(slot.cast());
+            check_before_drop::<C>(slot.cast(), geometry, mem::needs_drop::<T>());
             let value = slot.read();
-            free::<T, C>(slot.cast());
+            free::<C>(slot.cast(), geometry);
             value
         }
+    }
+}
+
+impl<T: ?Sized, C: Config> SlabBox<T, C> {
+    /// Makes the box of a slot.
+    ///
+    /// # Safety
+    ///
+    /// B1 to B3 hold.
+    #[inline(always)]
+    pub(crate) unsafe fn new(value: NonNull<T>) -> Self {
+        Self { value, kind: PhantomData, config: PhantomData }
     }
 
     /// Returns the pointer, and gives up ownership. [`from_raw`](Self::from_raw) makes it a box again.
@@ -165,6 +172,27 @@ impl<T, C: Config> SlabBox<T, C> {
         unsafe { value.as_mut() }
     }
 
+    /// Converts the box to one of a trait object or a slice, by [`coerce!`](crate::coerce). *O*(1).
+    ///
+    /// Such a box is two pointers wide. It may be from any cache with the same configuration, of any type.
+    ///
+    /// ```
+    /// # use slab_cache::{SlabBox, SlabCache, coerce};
+    /// let (bytes, words) = (SlabCache::new()?, SlabCache::new()?);
+    /// let shown: [SlabBox<dyn core::fmt::Display>; 2] = [
+    ///     SlabBox::unsize(bytes.alloc(7_u8)?, coerce!(dyn core::fmt::Display)),
+    ///     SlabBox::unsize(words.alloc("slab".to_owned())?, coerce!(dyn core::fmt::Display)),
+    /// ];
+    /// assert_eq!(shown.map(|value| value.to_string()), ["7", "slab"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn unsize<U: ?Sized>(this: Self, coercion: Coercion<T, U>) -> SlabBox<U, C> {
+        let value = coercion.apply(Self::into_raw(this));
+        // SAFETY: by D1 the pointer is the same, and describes the same value, so that B1 to B3 hold.
+        unsafe { SlabBox::new(value) }
+    }
+
     /// Returns the box as a pinned one: the value does not move until it is dropped.
     ///
     /// The memory source has to be `'static`, because the memory of a pinned value that is forgotten has to
@@ -217,25 +245,26 @@ impl<T, C: Config> SlabBox<MaybeUninit<T>, C> {
     }
 }
 
-impl<T, C: Config> Drop for SlabBox<T, C> {
+impl<T: ?Sized, C: Config> Drop for SlabBox<T, C> {
     #[inline]
     fn drop(&mut self) {
         let slot = self.value.cast();
+        let geometry = Geometry::of_value::<T, C>(self);
         if !mem::needs_drop::<T>() {
-            // SAFETY: by B1; the box is not used any more, and such a value needs no drop.
-            return unsafe { free::<T, C>(slot) };
+            // SAFETY: by B1 and B3; the box is not used any more, and such a value needs no drop.
+            return unsafe { free::<C>(slot, &geometry) };
         }
-        // SAFETY: by B1 and B2 this is a slot with a value, and the box is not used any more. The slot is freed
+        // SAFETY: by B1 to B3 this is a slot with a value, and the box is not used any more. The slot is freed
         // after the value is dropped, also if that panics.
         unsafe {
-            check_before_drop::<T, C>(slot);
-            let _slot = EmptySlot::<T, C>::new(slot);
+            check_before_drop::<C>(slot, &geometry, true);
+            let _slot = EmptySlot::<C>::new(slot, geometry);
             ptr::drop_in_place(self.value.as_ptr());
         }
     }
 }
 
-impl<T, C: Config> Deref for SlabBox<T, C> {
+impl<T: ?Sized, C: Config> Deref for SlabBox<T, C> {
     type Target = T;
 
     #[inline(always)]
@@ -245,7 +274,7 @@ impl<T, C: Config> Deref for SlabBox<T, C> {
     }
 }
 
-impl<T, C: Config> DerefMut for SlabBox<T, C> {
+impl<T: ?Sized, C: Config> DerefMut for SlabBox<T, C> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: by B1 and B2, and the box is borrowed mutably.

@@ -4,6 +4,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
+use core::pin::Pin;
 
 use allocator_api2::alloc::Allocator;
 use slab_core::Mode;
@@ -16,6 +17,8 @@ use crate::anchor::Anchor;
 use crate::boxed::SlabBox;
 #[cfg(target_has_atomic = "8")]
 use crate::config::SharedConfig;
+#[cfg(feature = "alloc")]
+use crate::config::WithSlots;
 use crate::config::{Config, DefaultConfig, Invariant, WithSource};
 use crate::error::{CacheError, Full};
 use crate::free::EmptySlot;
@@ -61,6 +64,7 @@ use crate::thread_cache;
 /// assert!(blocks.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[repr(transparent)]
 pub struct SlabCache<T, C: Config = DefaultConfig> {
     handle: Handle<C>,
     kind: PhantomData<fn() -> T>,
@@ -101,6 +105,22 @@ impl<T> SlabCache<T> {
     /// [`CacheError::OutOfMemory`] if there is no memory for the cache's metadata.
     pub fn new() -> Result<Self, CacheError> {
         Self::with_config()
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl SlabCache<()> {
+    /// Makes a cache for one thread, over the global allocator, for values of several types: any that has up to
+    /// `BYTES` bytes and is aligned to 16 or less. [`of`](SlabCache::of) chooses the type.
+    ///
+    /// Other such caches are made by [`with_config`](SlabCache::with_config), for several threads with
+    /// `WithSlots<BYTES, SharedConfig>`.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](SlabCache::new).
+    pub fn with_slots<const BYTES: usize>() -> Result<SlabCache<(), WithSlots<BYTES>>, CacheError> {
+        SlabCache::with_config()
     }
 }
 
@@ -226,8 +246,8 @@ impl<T, C: Config> SlabCache<T, C> {
         F: FnOnce() -> T,
     {
         let Some(slot) = take_slot::<T, C>(self.core()) else { return Err(Full(make)) };
-        // SAFETY: the slot was just taken.
-        let slot = unsafe { EmptySlot::<T, C>::new(slot) };
+        // SAFETY: the slot was just taken, and the cache has this geometry.
+        let slot = unsafe { EmptySlot::<C>::new(slot, Shape::<T, C>::GEOMETRY) };
         let value = make();
         let slot = slot.into_slot().cast();
         // SAFETY: the slot has room for a value, and is filled before it becomes a box.
@@ -235,6 +255,24 @@ impl<T, C: Config> SlabCache<T, C> {
             slot.write(value);
             Ok(SlabBox::new(slot))
         }
+    }
+
+    /// Stores a value that is pinned: it does not move until it is dropped. *O*(1) amortised, as
+    /// [`alloc`](Self::alloc). The memory source has to be `'static`; see [`SlabBox::into_pin`].
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], with the value, if no slot is free and the memory source refuses.
+    ///
+    /// # Panics
+    ///
+    /// As [`alloc`](Self::alloc).
+    #[inline]
+    pub fn alloc_pin(&self, value: T) -> Result<Pin<SlabBox<T, C>>, Full<T>>
+    where
+        C::Source: 'static,
+    {
+        self.alloc(value).map(SlabBox::into_pin)
     }
 
     /// Returns a box without a value, to be [written](SlabBox::write). *O*(1) amortised, *O*(slabs) before it
@@ -254,6 +292,50 @@ impl<T, C: Config> SlabCache<T, C> {
         Ok(unsafe { SlabBox::new(slot.cast()) })
     }
 
+    /// Returns this cache as one of values of another type. Values of several types share slots, which
+    /// [`Config::SLOT`] describes: a type that does not fit such a slot is rejected by the compiler.
+    ///
+    /// ```
+    /// use slab_cache::{SlabBox, SlabCache, SlabRc, WithSlots};
+    ///
+    /// let cache = SlabCache::with_slots::<64>()?;
+    /// let word: SlabBox<String, WithSlots<64>> = cache.of().alloc("slab".to_owned())?;
+    /// let number: SlabBox<u64, WithSlots<64>> = cache.of().alloc(7)?;
+    /// let shared: SlabRc<[u32; 8], WithSlots<64>> = cache.of().alloc_rc([1; 8])?;
+    /// assert_eq!((word.len(), *number, shared[7], cache.len()), (4, 7, 1, 3));
+    ///
+    /// let words = cache.of::<String>().clone(); // A handle of the same cache.
+    /// drop(cache);
+    /// assert_eq!(*words.alloc("works".to_owned())?, "works");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use slab_cache::SlabCache;
+    /// let cache = SlabCache::with_slots::<64>().expect("memory");
+    /// let large = cache.of().alloc([0_u8; 65]);
+    /// ```
+    ///
+    /// A cache of one type has slots of that type only:
+    ///
+    /// ```compile_fail,E0080
+    /// # use slab_cache::SlabCache;
+    /// let words = SlabCache::<String>::new().expect("memory");
+    /// let number = words.of().alloc(7_u8);
+    /// ```
+    pub fn of<U>(&self) -> &SlabCache<U, C> {
+        const {
+            assert!(
+                C::SLOT.is_some(),
+                "a cache of one type has slots of that type only: choose Config::SLOT"
+            );
+            assert!(Shape::<U, C>::SLOTS > 0);
+        }
+        // SAFETY: a cache is its handle, whatever its type is. The type says which values the slots are for, and the
+        // slots of this one are for all that fit.
+        unsafe { &*(&raw const *self).cast() }
+    }
+
     #[inline(always)]
     pub(crate) fn core(&self) -> CoreRef<C> {
         self.handle.core()
@@ -266,7 +348,7 @@ where
     C: Config<Source = Global>,
     C::Lock: Send + Sync,
 {
-    /// Makes a cache over the global allocator in which each thread keeps up to 32 slots; see
+    /// Makes a cache over the global allocator in which each thread keeps up to 64 slots; see
     /// [`with_thread_caches_in`](Self::with_thread_caches_in).
     ///
     /// # Errors
@@ -296,7 +378,7 @@ where
     C::Lock: Send + Sync,
     C::Source: Send + Sync + 'static,
 {
-    /// Makes a cache in which each thread keeps up to 32 slots, so that one of 16 allocations or frees takes the
+    /// Makes a cache in which each thread keeps up to 64 slots, so that one of 32 allocations or frees takes the
     /// lock. For several threads, or for a lock that is slow without contention.
     ///
     /// A thread frees its slots when it ends. A thread that does not end keeps them, and through them the cache's
@@ -316,7 +398,7 @@ where
         Ok(Self { handle: Handle::of_new(core), kind: PhantomData, config: PhantomData })
     }
 
-    /// Frees the slots that the calling thread keeps of this cache, 32 at most. *O*(1); chunks without values are
+    /// Frees the slots that the calling thread keeps of this cache, 64 at most. *O*(1); chunks without values are
     /// returned to the source.
     pub fn flush_thread_cache(&self) {
         self.flush();

@@ -1,5 +1,6 @@
 //! The configuration of a cache: lock, mode, memory source and slab size, as one type.
 
+use core::alloc::Layout;
 use core::marker::PhantomData;
 
 use allocator_api2::alloc::Allocator;
@@ -66,6 +67,9 @@ pub trait Config {
     /// Bytes of a slab, and its alignment: a power of two from 256 to 1 GiB. A slab has to hold one value
     /// beside a header of 64 bytes or more; a program in which it does not is rejected by the compiler.
     const SLAB_BYTES: usize = 4096;
+    /// The slots of a cache for values of [several types](crate::SlabCache::of): each value is at most this long
+    /// and aligned at most so. `None` is for a cache of one type, whose slots have the layout of that type.
+    const SLOT: Option<Layout> = None;
 }
 
 /// [`NoLock`], [`Checked`], the [`Global`] allocator and slabs of 4096 bytes.
@@ -96,6 +100,7 @@ impl<L: RawMutex + 'static, C: Config> Config for WithLock<L, C> {
     type Mode = C::Mode;
     type Source = C::Source;
     const SLAB_BYTES: usize = C::SLAB_BYTES;
+    const SLOT: Option<Layout> = C::SLOT;
 }
 
 /// The configuration `C` with memory from `A`; see [`SlabCache::new_in`](crate::SlabCache::new_in).
@@ -107,7 +112,27 @@ impl<A: Allocator, C: Config> Config for WithSource<A, C> {
     type Mode = C::Mode;
     type Source = A;
     const SLAB_BYTES: usize = C::SLAB_BYTES;
+    const SLOT: Option<Layout> = C::SLOT;
 }
+
+/// The configuration `C` with slots for values of any type of up to `BYTES` bytes, aligned to 16 or less; see
+/// [`SlabCache::of`](crate::SlabCache::of).
+#[derive(Debug)]
+pub struct WithSlots<const BYTES: usize, C = DefaultConfig>(PhantomData<fn() -> C>);
+
+impl<const BYTES: usize, C: Config> Config for WithSlots<BYTES, C> {
+    type Lock = C::Lock;
+    type Mode = C::Mode;
+    type Source = C::Source;
+    const SLAB_BYTES: usize = C::SLAB_BYTES;
+    const SLOT: Option<Layout> = match Layout::from_size_align(BYTES, SLOT_ALIGN) {
+        Ok(slot) => Some(slot),
+        Err(_) => panic!("BYTES is more than an object can have"),
+    };
+}
+
+/// The alignment of [`WithSlots`]: that of the blocks of most system allocators.
+const SLOT_ALIGN: usize = 16;
 
 /// A configuration for several threads: [`DefaultConfig`] with a [`SpinLock`].
 #[cfg(target_has_atomic = "8")]

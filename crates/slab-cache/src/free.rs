@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "frees slots, which their owners give up")]
 
 use core::marker::PhantomData;
-use core::mem::{self, ManuallyDrop};
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use slab_core::{Mode, OnDrop, poison};
@@ -11,6 +11,8 @@ use slab_core::{Mode, OnDrop, poison};
 use crate::config::{Config, Invariant};
 use crate::entry::enter;
 use crate::error::{CacheError, report};
+use crate::geometry::Geometry;
+#[cfg(feature = "std")]
 use crate::geometry::Shape;
 use crate::guard;
 #[cfg(feature = "std")]
@@ -23,21 +25,21 @@ use crate::state::{Deferred, Freed, State};
 use crate::thread_cache;
 
 /// A slot without a value; it is freed when this is dropped, also by a panic.
-pub struct EmptySlot<T, C: Config> {
+pub struct EmptySlot<C: Config> {
     slot: NonNull<u8>,
-    kind: PhantomData<fn() -> T>,
+    geometry: Geometry,
     config: Invariant<C>,
 }
 
-impl<T, C: Config> EmptySlot<T, C> {
+impl<C: Config> EmptySlot<C> {
     /// Takes over a slot.
     ///
     /// # Safety
     ///
-    /// [B1](crate::SlabBox#invariants) holds.
+    /// As [`free`], once this is dropped.
     #[inline(always)]
-    pub unsafe fn new(slot: NonNull<u8>) -> Self {
-        Self { slot, kind: PhantomData, config: PhantomData }
+    pub unsafe fn new(slot: NonNull<u8>, geometry: Geometry) -> Self {
+        Self { slot, geometry, config: PhantomData }
     }
 
     #[inline(always)]
@@ -46,11 +48,11 @@ impl<T, C: Config> EmptySlot<T, C> {
     }
 }
 
-impl<T, C: Config> Drop for EmptySlot<T, C> {
+impl<C: Config> Drop for EmptySlot<C> {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: B1 holds by `new`.
-        unsafe { free::<T, C>(self.slot) };
+        // SAFETY: the precondition holds by `new`.
+        unsafe { free::<C>(self.slot, &self.geometry) };
     }
 }
 
@@ -59,18 +61,21 @@ impl<T, C: Config> Drop for EmptySlot<T, C> {
 ///
 /// # Safety
 ///
-/// B1 holds for the slot. A report means that B1 does not hold.
+/// As [`free`], but the owner keeps the slot. A report means that this does not hold.
 #[inline(always)]
-pub unsafe fn check_before_drop<T, C: Config>(slot: NonNull<u8>) {
+pub unsafe fn check_before_drop<C: Config>(
+    slot: NonNull<u8>,
+    geometry: &Geometry,
+    needs_drop: bool,
+) {
     if C::Mode::HARDENED {
         // SAFETY: the precondition is the same.
-        unsafe { verify::<T, C>(slot) };
-    } else if C::Mode::CHECKED && CoreRef::<C>::is_local() && mem::needs_drop::<T>() {
-        let geometry = const { &Shape::<T, C>::GEOMETRY };
+        unsafe { verify::<C>(slot, geometry) };
+    } else if C::Mode::CHECKED && CoreRef::<C>::is_local() && needs_drop {
         let address = slot.addr().get();
-        // SAFETY: by B1 the slot belongs to a slab of such a cache.
+        // SAFETY: by B1 the slot belongs to a slab of such a cache with this geometry.
         let (slab, index, core) = unsafe {
-            let (slab, index) = Shape::<T, C>::locate(slot);
+            let (slab, index) = geometry.locate(slot);
             (slab, index, CoreRef::<C>::of_slab(slab))
         };
         if !core.with_state(|state| state.is_live(slab, index)) {
@@ -86,16 +91,16 @@ pub unsafe fn check_before_drop<T, C: Config>(slot: NonNull<u8>) {
 ///
 /// # Safety
 ///
-/// B1 holds for the slot, and its owner gives it up.
+/// [B1](crate::SlabBox#invariants) holds for the slot and a cache of `C` with this geometry. Its owner gives it up.
 #[inline(always)]
-pub unsafe fn free<T, C: Config>(slot: NonNull<u8>) {
+pub unsafe fn free<C: Config>(slot: NonNull<u8>, geometry: &Geometry) {
     if C::Mode::HARDENED {
         // SAFETY: the precondition is the same.
-        return unsafe { free_hardened::<T, C>(slot) };
+        return unsafe { free_hardened::<C>(slot, geometry) };
     }
-    // SAFETY: by B1 the slot belongs to a slab of such a cache.
+    // SAFETY: by B1 the slot belongs to a slab of such a cache with this geometry.
     let (slab, index, core) = unsafe {
-        let (slab, index) = Shape::<T, C>::locate(slot);
+        let (slab, index) = geometry.locate(slot);
         (slab, index, CoreRef::<C>::of_slab(slab))
     };
     if CoreRef::<C>::is_local() || !remote::IS_POSSIBLE {
@@ -105,12 +110,12 @@ pub unsafe fn free<T, C: Config>(slot: NonNull<u8>) {
     #[cfg(feature = "std")]
     if core.anchor().is_some() {
         // SAFETY: as for `free_counted` above; the cache has, or had, magazines.
-        return unsafe { free_to_magazine::<T, C>(core, slab, index, slot) };
+        return unsafe { free_to_magazine(core, slab, index, slot, geometry.value_bytes) };
     }
     // SAFETY: the caller gives the slot up. The slab is not used afterwards, unless this thread claims it.
     let is_claimed = unsafe {
         if poison::is_active::<C::Mode>() {
-            guard::poison::<C::Mode>(slot, size_of::<T>());
+            guard::poison::<C::Mode>(slot, geometry.value_bytes);
         }
         slab.remote().push(slot, index as u16)
     };
@@ -126,11 +131,12 @@ pub unsafe fn free<T, C: Config>(slot: NonNull<u8>) {
 /// As [`free_counted`]; the cache has, or had, magazines.
 #[cfg(feature = "std")]
 #[inline(always)]
-unsafe fn free_to_magazine<T, C: Config>(
+unsafe fn free_to_magazine<C: Config>(
     core: CoreRef<C>,
     slab: SlabRef,
     index: u32,
     slot: NonNull<u8>,
+    value_bytes: usize,
 ) {
     if !core.anchor().is_open() {
         // SAFETY: the precondition is the same; such a cache counts.
@@ -138,7 +144,7 @@ unsafe fn free_to_magazine<T, C: Config>(
     }
     if poison::is_active::<C::Mode>() {
         // SAFETY: the caller gives the slot up.
-        unsafe { guard::poison::<C::Mode>(slot, size_of::<T>()) };
+        unsafe { guard::poison::<C::Mode>(slot, value_bytes) };
     }
     let (id, owner) = (core.anchor().id(), core.anchor().owner(core.erased()));
     if !thread_cache::push(id, owner, slot) {
@@ -214,11 +220,12 @@ fn relist<C: Config>(core: CoreRef<C>, slab: SlabRef) {
 pub unsafe fn free_batch<T, C: Config>(core: NonNull<()>, batch: &mut Batch) {
     // SAFETY: the core has this configuration, and lives while the batch owns slots.
     let core = unsafe { CoreRef::<C>::from_erased(core) };
+    let geometry = const { &Shape::<T, C>::GEOMETRY };
     enter(core, |state| {
         while let Some(slot) = batch.pop() {
             // SAFETY: the slot belongs to such a cache, and the batch has given it up.
             let (slab, freed) = unsafe {
-                let (slab, index) = Shape::<T, C>::locate(slot);
+                let (slab, index) = geometry.locate(slot);
                 (slab, free_under_lock(core, state, slab, index, slot))
             };
             match freed {
@@ -239,10 +246,10 @@ pub unsafe fn free_batch<T, C: Config>(core: NonNull<()>, batch: &mut Batch) {
 ///
 /// As [`free`].
 #[inline(never)]
-unsafe fn free_hardened<T, C: Config>(slot: NonNull<u8>) {
+unsafe fn free_hardened<C: Config>(slot: NonNull<u8>, geometry: &Geometry) {
     // SAFETY: B1 holds, as the caller says, so that slot of the slab starts there; such a cache counts.
     unsafe {
-        let (core, slab, index) = verify::<T, C>(slot);
+        let (core, slab, index) = verify::<C>(slot, geometry);
         free_counted(core, slab, index, slot);
     }
 }
@@ -253,11 +260,10 @@ unsafe fn free_hardened<T, C: Config>(slot: NonNull<u8>) {
 ///
 /// As [`check_before_drop`], in `Hardened` mode.
 #[inline(never)]
-unsafe fn verify<T, C: Config>(slot: NonNull<u8>) -> (CoreRef<C>, SlabRef, u32) {
-    let geometry = const { &Shape::<T, C>::GEOMETRY };
+unsafe fn verify<C: Config>(slot: NonNull<u8>, geometry: &Geometry) -> (CoreRef<C>, SlabRef, u32) {
     let address = slot.addr().get();
-    // SAFETY: by B1 the slot belongs to a slab of such a cache.
-    let (slab, index) = unsafe { Shape::<T, C>::locate(slot) };
+    // SAFETY: by B1 the slot belongs to a slab of such a cache with this geometry.
+    let (slab, index) = unsafe { geometry.locate(slot) };
     let offset = geometry.first + index as usize * geometry.stride;
     if index >= geometry.slots || offset != address & (C::SLAB_BYTES - 1) {
         report(&CacheError::NotASlot { address });
@@ -275,7 +281,7 @@ unsafe fn verify<T, C: Config>(slot: NonNull<u8>) -> (CoreRef<C>, SlabRef, u32) 
     if !is_live {
         report(&CacheError::NotLive { address });
     }
-    let size = size_of::<T>();
+    let size = geometry.value_bytes;
     // SAFETY: a slot of such a cache starts there.
     if let Some(offset) = unsafe { guard::overrun::<C::Mode>(slot, size) } {
         report(&CacheError::Overrun { address, size, offset });

@@ -7,7 +7,7 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use slab_core::layout::align_up;
+use slab_core::layout::align_down;
 use slab_core::{Mode, canary};
 
 use crate::config::Config;
@@ -20,6 +20,8 @@ const CHECKSUM_BYTES: usize = size_of::<u64>();
 pub const LINK_BYTES: usize = size_of::<u16>();
 /// The most slots of a slab: a remote free list numbers and counts them in 15 bits.
 pub const SLOT_COUNT_MAX: usize = 0x7FFF;
+/// The most words of a live map.
+const WORDS_MAX: usize = SLOT_COUNT_MAX.div_ceil(SLOTS_PER_WORD as usize);
 /// The smallest slab.
 pub const SLAB_BYTES_MIN: usize = 256;
 
@@ -35,35 +37,22 @@ impl<T, C: Config> Shape<T, C> {
             "Config::SLAB_BYTES has to be a power of two, and at least 256"
         );
         assert!(C::SLAB_BYTES <= 1 << 30, "Config::SLAB_BYTES has to be at most 1 GiB");
-        let (checked, hardened) = (C::Mode::CHECKED, C::Mode::HARDENED);
-        match Geometry::new(C::SLAB_BYTES, size_of::<T>(), align_of::<T>(), checked, hardened) {
-            Some(geometry) => geometry,
-            None => {
-                panic!("the type does not fit a slab beside its header: raise Config::SLAB_BYTES")
-            }
+        if let Some(slot) = C::SLOT {
+            assert!(
+                size_of::<T>() <= slot.size() && align_of::<T>() <= slot.align(),
+                "the type does not fit a slot of this configuration: raise Config::SLOT"
+            );
+            assert!(slot.size() <= C::SLAB_BYTES, "Config::SLOT has to fit a slab");
         }
+        let is_possible = size_of::<T>() <= C::SLAB_BYTES && align_of::<T>() <= C::SLAB_BYTES;
+        let fits = is_possible && Geometry::of::<C>(size_of::<T>(), align_of::<T>()).slots > 0;
+        assert!(fits, "the type does not fit a slab beside its header: raise Config::SLAB_BYTES");
+        Geometry::of::<C>(size_of::<T>(), align_of::<T>())
     };
     /// Bytes from one slot to the next.
     pub const STRIDE: usize = Self::GEOMETRY.stride;
-    /// Bytes before the first slot.
-    pub const FIRST: usize = Self::GEOMETRY.first;
     /// Slots of a slab.
     pub const SLOTS: u32 = Self::GEOMETRY.slots;
-
-    /// Returns the slab and the number of a slot.
-    ///
-    /// # Safety
-    ///
-    /// The slot belongs to an attached slab of a cache of `T` and `C`, and the pointer may access all of it.
-    #[inline(always)]
-    pub unsafe fn locate(start: NonNull<u8>) -> (SlabRef, u32) {
-        // SAFETY: the caller names a slot of such a slab.
-        let slab = unsafe { SlabRef::of_slot(start, C::SLAB_BYTES) };
-        let offset = start.addr().get() & (C::SLAB_BYTES - 1);
-        let first = const { Self::FIRST };
-        let stride = const { Self::STRIDE };
-        (slab, (offset.wrapping_sub(first) / stride) as u32)
-    }
 }
 
 /// How a slab is divided.
@@ -85,55 +74,71 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Returns the division with the most slots; `None` if there is no slot.
+    /// Returns the division of slabs for values of a size and an alignment, or for the values that share the
+    /// configuration's slots. There is no slot if the values do not fit.
+    ///
+    /// The compiler evaluates this for a value whose type it knows; nothing here loops or branches on memory.
+    #[inline(always)]
+    pub const fn of<C: Config>(size: usize, align: usize) -> Self {
+        let (size, align) = match C::SLOT {
+            Some(slot) => (slot.size(), slot.align()),
+            None => (size, align),
+        };
+        Self::new(C::SLAB_BYTES, size, align, C::Mode::CHECKED, C::Mode::HARDENED)
+    }
+
+    /// Returns the division of the slabs that a value lies in, which may be a trait object or a slice.
+    #[inline(always)]
+    pub fn of_value<T: ?Sized, C: Config>(value: &T) -> Self {
+        Self::of::<C>(size_of_val(value), align_of_val(value))
+    }
+
+    /// Returns the division of a slab; `size` and `align` are at most `slab_bytes`.
+    #[inline(always)]
     pub const fn new(
         slab_bytes: usize,
         size: usize,
         align: usize,
         checked: bool,
         hardened: bool,
-    ) -> Option<Self> {
+    ) -> Self {
         // A write of one word too many, the commonest overrun, ends in the canary.
-        let canary_bytes = if hardened { canary::BYTES } else { 0 };
-        let Some(guarded) = size.checked_add(canary_bytes) else { return None };
+        let guarded = size + if hardened { canary::BYTES } else { 0 };
         let least = if guarded < LINK_BYTES { LINK_BYTES } else { guarded };
-        let Some(stride) = align_up(least, align) else { return None };
-        let checksum_bytes = if hardened { CHECKSUM_BYTES } else { 0 };
-        let mut best: Option<Self> = None;
-        let mut words = 1;
-        loop {
-            let head = HEADER_BYTES + words * WORD_BYTES + checksum_bytes;
-            let Some(first) = align_up(head, align) else { return best };
-            if first >= slab_bytes {
-                return best;
-            }
-            let fitting = (slab_bytes - first) / stride;
-            let covered = words * SLOTS_PER_WORD as usize;
-            let mut slots = if fitting < covered { fitting } else { covered };
-            if slots > SLOT_COUNT_MAX {
-                slots = SLOT_COUNT_MAX;
-            }
-            let better = match best {
-                Some(best) => slots > best.slots as usize,
-                None => slots > 0,
-            };
-            if !better {
-                return best;
-            }
-            let (slots, words32) = (slots as u32, words as u32);
-            let value_bytes = size;
-            best = Some(Self {
-                slab_bytes,
-                value_bytes,
-                stride,
-                first,
-                slots,
-                words: words32,
-                checked,
-                hardened,
-            });
-            words += 1;
+        let stride = align_down(least + align - 1, align);
+        let head = HEADER_BYTES + if hardened { CHECKSUM_BYTES } else { 0 };
+        // A word of the live map, and the slots that it has a bit for.
+        let group = WORD_BYTES + SLOTS_PER_WORD as usize * stride;
+        let room = slab_bytes.saturating_sub(head);
+        let last_word = if room % group >= WORD_BYTES + stride { 1 } else { 0 };
+        let words = at_most(room / group + last_word, WORDS_MAX);
+        let words = if words == 0 { 1 } else { words };
+        let first = align_down(head + words * WORD_BYTES + align - 1, align);
+        let fitting = slab_bytes.saturating_sub(first) / stride;
+        let slots = at_most(at_most(fitting, words * SLOTS_PER_WORD as usize), SLOT_COUNT_MAX);
+        Self {
+            slab_bytes,
+            value_bytes: size,
+            stride,
+            first,
+            slots: slots as u32,
+            words: words as u32,
+            checked,
+            hardened,
         }
+    }
+
+    /// Returns the slab and the number of a slot.
+    ///
+    /// # Safety
+    ///
+    /// The slot belongs to an attached slab with this geometry, and the pointer may access all of the slab.
+    #[inline(always)]
+    pub unsafe fn locate(&self, start: NonNull<u8>) -> (SlabRef, u32) {
+        // SAFETY: the caller names a slot of such a slab.
+        let slab = unsafe { SlabRef::of_slot(start, self.slab_bytes) };
+        let offset = start.addr().get() & (self.slab_bytes - 1);
+        (slab, (offset.wrapping_sub(self.first) / self.stride) as u32)
     }
 
     /// Returns how many slots end within the first `bytes` of a slab.
@@ -170,6 +175,10 @@ impl Geometry {
     }
 }
 
+const fn at_most(number: usize, most: usize) -> usize {
+    if number < most { number } else { most }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -181,11 +190,17 @@ mod tests {
         for slab_bytes in [256, 1024, 4096, 65536] {
             for size in [0, 1, 2, 3, 8, 24, 64, 100, 1000, 4032] {
                 for align in [1, 2, 8, 64, 512] {
-                    let Some(geometry) = Geometry::new(slab_bytes, size, align, true, false) else {
+                    if size > slab_bytes || align > slab_bytes {
+                        continue;
+                    }
+                    let geometry = Geometry::new(slab_bytes, size, align, true, false);
+                    if geometry.slots == 0 {
                         let head = (HEADER_BYTES + WORD_BYTES).next_multiple_of(align);
                         assert!(head + size.max(2).next_multiple_of(align) > slab_bytes);
                         continue;
-                    };
+                    }
+                    let best = most_slots(slab_bytes, size, align);
+                    assert!(geometry.slots + 1 >= best, "{slab_bytes} {size} {align}: {best}");
                     let Geometry { stride, first, slots, words, .. } = geometry;
                     assert!(slots >= 1 && first + slots as usize * stride <= slab_bytes);
                     assert!(slots <= words * SLOTS_PER_WORD && slots as usize <= SLOT_COUNT_MAX);
@@ -199,10 +214,20 @@ mod tests {
         assert!(tried > 150, "{tried}");
     }
 
+    /// Returns the most slots that any number of words permits.
+    fn most_slots(slab_bytes: usize, size: usize, align: usize) -> u32 {
+        let stride = size.max(LINK_BYTES).next_multiple_of(align);
+        let slots = (1..=WORDS_MAX).map(|words| {
+            let first = (HEADER_BYTES + words * WORD_BYTES).next_multiple_of(align);
+            (slab_bytes.saturating_sub(first) / stride).min(words * SLOTS_PER_WORD as usize)
+        });
+        slots.max().unwrap_or(0).min(SLOT_COUNT_MAX) as u32
+    }
+
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn sixty_three_objects_of_64_bytes_fill_a_slab_of_4096() {
-        let geometry = Geometry::new(4096, 64, 8, true, false).expect("it fits");
+        let geometry = Geometry::new(4096, 64, 8, true, false);
         assert_eq!((geometry.first, geometry.slots), (64, 63));
     }
 }

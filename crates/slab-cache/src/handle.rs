@@ -13,6 +13,21 @@ impl<C: Config> Handle<C> {
         Self(core)
     }
 
+    /// Returns another handle.
+    ///
+    /// # Panics
+    ///
+    /// If there are `usize::MAX` handles: most were forgotten, and one more would free the core too early.
+    pub fn another(core: CoreRef<C>) -> Self {
+        let is_counted = core.with_state(|state| {
+            let handles = state.handles.checked_add(1);
+            state.handles = handles.unwrap_or(state.handles);
+            handles.is_some()
+        });
+        assert!(is_counted, "slab-cache: a cache has at most {} handles", usize::MAX);
+        Self(core)
+    }
+
     #[inline(always)]
     pub fn core(&self) -> CoreRef<C> {
         self.0
@@ -22,15 +37,9 @@ impl<C: Config> Handle<C> {
 impl<C: Config> Clone for Handle<C> {
     /// # Panics
     ///
-    /// If there are `usize::MAX` handles: most were forgotten, and one more would free the core too early.
+    /// As [`another`](Handle::another).
     fn clone(&self) -> Self {
-        let is_counted = self.0.with_state(|state| {
-            let handles = state.handles.checked_add(1);
-            state.handles = handles.unwrap_or(state.handles);
-            handles.is_some()
-        });
-        assert!(is_counted, "slab-cache: a cache has at most {} handles", usize::MAX);
-        Self(self.0)
+        Self::another(self.0)
     }
 }
 

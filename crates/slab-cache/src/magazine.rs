@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 /// Slots of a magazine.
-pub const CAPACITY: usize = 32;
+pub const CAPACITY: usize = 64;
 /// Slots that move at once.
 pub const BATCH: usize = CAPACITY / 2;
 

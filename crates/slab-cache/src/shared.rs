@@ -32,11 +32,13 @@ struct Core<C: Config> {
     /// First, so that a thread finds it without knowing the types.
     #[cfg(feature = "std")]
     anchor: Anchor,
+    /// Each free reads the anchor. The fields that never change lie between it and the lock: in one cache line with the
+    /// lock, each use of the lock by another thread would cost the next free a cache miss.
+    geometry: Geometry,
+    source: C::Source,
     lock: C::Lock,
     exits: Exits,
     state: UnsafeCell<State>,
-    geometry: Geometry,
-    source: C::Source,
 }
 
 /// The core of a cache.
@@ -86,11 +88,11 @@ impl<C: Config> CoreRef<C> {
         let core = Core {
             #[cfg(feature = "std")]
             anchor,
+            geometry,
+            source,
             lock: C::Lock::INIT,
             exits: Exits::new(),
             state: UnsafeCell::new(State::new(geometry, is_remote)),
-            geometry,
-            source,
         };
         // SAFETY: the block has the core's layout and belongs to the caller.
         unsafe { this.0.write(core) };
@@ -231,5 +233,19 @@ impl<C: Config> CoreRef<C> {
             let core = self.0.read();
             core.source.deallocate(self.0.cast(), Layout::new::<Core<C>>());
         }
+    }
+}
+
+#[cfg(all(test, feature = "std", target_pointer_width = "64", not(loom)))]
+mod tests {
+    use super::*;
+    use crate::config::DefaultConfig;
+
+    #[test]
+    fn the_lock_lies_in_another_cache_line_than_the_anchor() {
+        const LINE_BYTES: usize = 64;
+        assert_eq!(LINE_BYTES % size_of::<Anchor>(), 0);
+        assert_eq!(align_of::<Anchor>(), size_of::<Anchor>());
+        assert!(core::mem::offset_of!(Core<DefaultConfig>, lock) >= LINE_BYTES);
     }
 }

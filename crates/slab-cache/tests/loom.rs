@@ -1,5 +1,6 @@
-//! Frees without the lock against a slab that is given back, and against the end of the last handle, in
-//! every order that the threads can run in. The lock uses its own memory after each release.
+//! Frees without the lock against a slab that is given back, and against the end of the last handle, and owners of
+//! counted values against each other, in every order that the threads can run in. The lock uses its own memory
+//! after each release.
 //!
 //! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 cargo test --release -p slab-cache --test loom`
 #![cfg(loom)]
@@ -17,7 +18,7 @@ use config::With;
 use lock_api::RawMutex;
 use loom::sync::Arc;
 use loom::thread;
-use slab_cache::{Checked, SlabBox, SlabCache};
+use slab_cache::{AtomicCount, Checked, Counted, SlabBox, SlabCache, SlabCounted};
 use slab_core::sync::UnsafeCell;
 use slab_core::sync::atomic::{AtomicBool, Ordering};
 
@@ -210,4 +211,115 @@ fn two_frees_meet_an_allocation() {
         second.join().expect("no panic");
         assert_eq!(cache.stats().live, held.len() as u64);
     });
+}
+
+/// A value of which loom sees each use.
+struct Content(UnsafeCell<u64>);
+
+// SAFETY: owners read it, and one that is alone writes it; loom reports uses that nothing orders.
+unsafe impl Sync for Content {}
+// SAFETY: nothing in it belongs to a thread.
+unsafe impl Send for Content {}
+
+impl Content {
+    fn read(&self) -> u64 {
+        // SAFETY: loom reports a write at the same time.
+        self.0.with(|content| unsafe { *content })
+    }
+
+    fn add(&mut self) {
+        // SAFETY: the value is borrowed mutably, and loom reports other uses.
+        self.0.with_mut(|content| unsafe { *content += 1 });
+    }
+}
+
+impl Clone for Content {
+    fn clone(&self) -> Self {
+        Self(UnsafeCell::new(self.read()))
+    }
+}
+
+/// Dropping is a write.
+impl Drop for Content {
+    fn drop(&mut self) {
+        self.add();
+        DROPS.set(DROPS.get() + 1);
+    }
+}
+
+std::thread_local! {
+    static DROPS: Cell<usize> = const { Cell::new(0) };
+}
+
+type Owner = SlabCounted<Content, With<Watched, Counting, SLAB_BYTES, Checked>, AtomicCount>;
+
+/// Runs an action on each of two threads, with an owner each, and checks that the value is dropped once, and each of
+/// the copies that the actions make. The cache has no handle.
+fn two_owners(mine: fn(Owner) -> usize, other: fn(Owner) -> usize) {
+    model(move || {
+        DROPS.set(0);
+        let config = SlabCache::<Counted<Content>, With<Watched, Counting, SLAB_BYTES, Checked>>::with_config_in(Counting);
+        let cache = config.expect("memory");
+        let owner: Owner = cache.alloc_arc(Content(UnsafeCell::new(1))).expect("memory");
+        drop(cache);
+        let second = owner.clone();
+        let thread = thread::spawn(move || other(second));
+        let copies = mine(owner) + thread.join().expect("no panic");
+        assert_eq!(DROPS.get(), 1 + copies);
+    });
+}
+
+fn read_and_drop(owner: Owner) -> usize {
+    assert!(owner.read() > 0);
+    0
+}
+
+#[test]
+fn the_last_owner_drops_the_value_after_all_reads() {
+    two_owners(read_and_drop, read_and_drop);
+}
+
+#[test]
+fn an_owner_that_is_alone_writes_after_all_reads() {
+    two_owners(
+        |mut owner| {
+            if let Some(content) = SlabCounted::get_mut(&mut owner) {
+                content.add();
+            }
+            0
+        },
+        |owner| {
+            let clone = owner.clone();
+            drop(owner);
+            read_and_drop(clone)
+        },
+    );
+}
+
+#[test]
+fn one_of_the_last_owners_gets_the_value() {
+    fn take(owner: Owner) -> usize {
+        if let Some(mut content) = SlabCounted::into_inner(owner) {
+            content.add();
+        }
+        0
+    }
+    two_owners(take, take);
+}
+
+#[test]
+fn an_owner_unwraps_the_value_or_copies_it() {
+    two_owners(
+        |mut owner| {
+            let before = SlabCounted::as_ptr(&owner);
+            SlabCounted::make_mut(&mut owner).expect("memory").add();
+            let is_copied = before != SlabCounted::as_ptr(&owner);
+            match SlabCounted::try_unwrap(owner) {
+                Ok(mut content) => content.add(),
+                Err(_) => unreachable!("make_mut left one owner"),
+            }
+            usize::from(is_copied)
+        },
+        read_and_drop,
+    );
 }

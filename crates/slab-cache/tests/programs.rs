@@ -4,7 +4,7 @@
 
 mod model;
 
-use model::{OP_BYTES, Op, Report, check, check_all};
+use model::{OP_BYTES, Op, Report, check, check_all, check_owners};
 use slab_cache::{Checked, Global, NoLock};
 use slab_testkit::FailingSource;
 
@@ -34,6 +34,18 @@ fn each_kind_of_operation_does_something() {
     let (made, dropped) = (len * seeds as usize / 2, sum.made / 3);
     assert!(sum.made > made && (cfg!(miri) || sum.dropped > dropped), "{sum:?}");
     assert!(cfg!(miri) || (sum.reclaimed > 0 && sum.panicked > 0), "{sum:?}");
+}
+
+#[test]
+fn owners_do_as_the_model() {
+    let (len, seeds) = if cfg!(miri) { (25, 1) } else { (300, 6) };
+    let (mut made, mut dropped) = (0, 0);
+    for seed in 0..seeds {
+        let report = check_owners(&program(seed, len));
+        made += report.made;
+        dropped += report.dropped;
+    }
+    assert!(made > 0 && dropped > made / 2, "{made} made, {dropped} dropped");
 }
 
 #[test]

@@ -12,7 +12,9 @@ use slab_testkit::FailingSource;
 
 #[path = "../config/mod.rs"]
 mod config;
+mod owners;
 use config::With;
+pub use owners::check_owners;
 
 /// Bytes that one operation is decoded from.
 pub const OP_BYTES: usize = 3;
