@@ -39,7 +39,10 @@ pub(super) enum Command {
     /// Time the allocators on recordings; without arguments, on all embedded ones
     Replay(ReplayArguments),
     /// Find the smallest region in which each allocator runs each recording, by bisection
+    #[command(visible_alias = "space")]
     Arena(ArenaArguments),
+    /// Count the instructions of a request with valgrind's callgrind; noise does not change them
+    Count(CountArguments),
     /// Replay recordings and write one HTML page: speed, memory, and what to take or keep
     Report(ReportArguments),
     /// Run a program under heaptrack or valgrind, then report on its requests
@@ -121,6 +124,16 @@ impl ReplayArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ArenaArguments {
+    #[command(flatten)]
+    pub(super) run: RunArguments,
+    /// Also run each recording with all blocks 8 and 24 bytes larger: a heap should not depend on
+    /// the exact sizes
+    #[arg(long)]
+    pub(super) perturb: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CountArguments {
     #[command(flatten)]
     pub(super) run: RunArguments,
 }

@@ -8,10 +8,12 @@
 //! worker    the process of one contender
 //! session   the lab's end of a worker
 //! run       all contenders over a trace, round by round
+//! count     the instructions of one contender, by valgrind's callgrind
 //! advice    which allocator to take, or to keep malloc
 //! ```
 
 pub mod advice;
+mod count;
 mod limits;
 mod map;
 pub mod protocol;
@@ -22,10 +24,12 @@ mod session;
 mod summary;
 pub mod worker;
 
+pub use count::{count, counter_is_installed};
 pub use limits::{PEAK_BYTES_MAX, region_bytes};
 pub use map::{Area, HeapMap, SHADES};
 pub use report::{ContenderReport, Middle, Report, TraceReport};
 pub use run::{Measures, ReplayError, replay, sample, start};
 pub use samples::{Moment, Samples};
 pub use session::Session;
+pub(crate) use summary::geometric_mean;
 pub use summary::{Means, Summary};

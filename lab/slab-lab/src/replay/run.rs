@@ -128,9 +128,14 @@ pub fn start(contender: &str, trace: &Trace) -> Result<Session, ReplayError> {
         let (trace, limit) = (trace.name().to_owned(), PEAK_BYTES_MAX);
         return Err(ReplayError::LargePeak { trace, peak_bytes, limit });
     }
+    Ok(Session::start(contender, &packed(trace)?)?)
+}
+
+/// Returns a trace as a worker reads it.
+pub(super) fn packed(trace: &Trace) -> io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     binary::write(trace, &mut contents, binary::FAST)?;
-    Ok(Session::start(contender, &contents)?)
+    Ok(contents)
 }
 
 /// A contender during a trace.

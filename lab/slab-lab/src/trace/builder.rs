@@ -101,6 +101,21 @@ impl TraceBuilder {
         }
     }
 
+    /// Adds a request of another trace, its sizes larger by `bytes`.
+    fn repeat(&mut self, op: &Op, bytes: u64) -> Result<(), Fault> {
+        match *op {
+            Op::Alloc { layout, .. } | Op::AllocZeroed { layout, .. } => {
+                let zeroed = matches!(op, Op::AllocZeroed { .. });
+                let size = (layout.size() as u64).saturating_add(bytes);
+                self.alloc(size, layout.align() as u64, zeroed).map(|_slot| ())
+            }
+            Op::Free { slot, .. } => self.free(slot.into()),
+            Op::Realloc { slot, new_size, .. } => {
+                self.realloc(slot.into(), (new_size as u64).saturating_add(bytes))
+            }
+        }
+    }
+
     fn block(&self, slot: u64) -> Result<(u32, Layout), Fault> {
         let block = usize::try_from(slot).ok().and_then(|slot| *self.blocks.get(slot)?);
         // A slot in range is below `LIVE_BLOCKS_MAX`, so it fits into 32 bits.
@@ -113,6 +128,20 @@ impl TraceBuilder {
         }
         self.ops.push(op);
         Ok(())
+    }
+}
+
+impl Trace {
+    /// Returns the same requests with all blocks larger by `bytes`. The facts about the run are left
+    /// out, because no program ran so.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::LargeBlock`].
+    pub fn with_larger_blocks(&self, bytes: usize) -> Result<Self, Fault> {
+        let mut builder = TraceBuilder::default();
+        self.ops().iter().try_for_each(|op| builder.repeat(op, bytes as u64))?;
+        Ok(builder.finish(self.name(), Run::default(), self.warnings()))
     }
 }
 
@@ -161,6 +190,22 @@ mod tests {
         assert!(matches!(builder.free(0), Err(Fault::VacantSlot { slot: 0 })));
         assert!(matches!(builder.realloc(u64::MAX, 1), Err(Fault::VacantSlot { .. })));
         assert_eq!(builder.operations(), 2);
+    }
+
+    #[test]
+    fn larger_blocks_keep_requests_and_slots() {
+        let mut builder = TraceBuilder::default();
+        builder.alloc(10, 64, true).expect("sound");
+        builder.alloc(20, 16, false).expect("sound");
+        builder.free(0).expect("live");
+        builder.realloc(1, 50).expect("live");
+        let trace = builder.finish("t", Run::default(), Warnings::default());
+        let larger = trace.with_larger_blocks(8).expect("small sizes");
+        assert_eq!((larger.ops().len(), larger.slots(), larger.peak_live_bytes()), (4, 2, 58));
+        let first = Layout::from_size_align(18, 64).expect("valid");
+        assert_eq!(larger.ops()[0], Op::AllocZeroed { slot: 0, layout: first });
+        assert_eq!(larger.ops()[3], Op::Realloc { slot: 1, layout: layout(28), new_size: 58 });
+        assert!(matches!(trace.with_larger_blocks(1 << 40), Err(Fault::LargeBlock { .. })));
     }
 
     #[test]

@@ -138,7 +138,7 @@ pub enum Fault {
 
 impl Fault {
     /// Adds the file and the place.
-    pub(super) fn at(self, file: &str, place: Place) -> TraceError {
+    pub(crate) fn at(self, file: &str, place: Place) -> TraceError {
         TraceError { file: file.to_owned(), place, fault: self }
     }
 }
