@@ -114,3 +114,15 @@ fn a_missing_valgrind_skips_the_count() {
     assert!(output.status.success());
     assert!(output.stdout.starts_with(b"SKIPPED: valgrind"), "{output:?}");
 }
+
+#[test]
+fn threads_share_a_heap() {
+    let heaps = ["slab-bytes", "talc", "mimalloc", "system"];
+    let heaps = heaps.iter().flat_map(|heap| ["--allocator", heap]);
+    let start = ["threads", "--trace", "mawk", "--copies", "3", "--rounds", "1"];
+    let arguments: Vec<&str> = start.into_iter().chain(heaps).collect();
+    let (text, code) = lab(&arguments);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("mawk: 35,847 requests; 3 threads: each makes all requests"), "{text}");
+    assert_eq!(text.matches(" ok |").count(), 4, "{text}");
+}

@@ -41,11 +41,13 @@ pub(super) enum Command {
     /// Find the smallest region in which each allocator runs each recording, by bisection
     #[command(visible_alias = "space")]
     Arena(ArenaArguments),
+    /// Replay recordings on several threads, on thread-safe heaps and on others behind a lock
+    Threads(ThreadsArguments),
     /// Count the instructions of a request with valgrind's callgrind; noise does not change them
     Count(CountArguments),
     /// Replay recordings and write one HTML page: speed, memory, and what to take or keep
     Report(ReportArguments),
-    /// Run a program under heaptrack or valgrind, then report on its requests
+    /// Run a program and record it, then report on its requests
     ///
     /// The program keeps its terminal, its input and its output. Ctrl-C ends the program but not the
     /// recording. If the program fails, nothing is replayed and its exit code is passed on.
@@ -133,6 +135,19 @@ pub(super) struct ArenaArguments {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct ThreadsArguments {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// Let each of so many threads make all requests
+    /// [default: the threads of the recording; if it has one, 2]
+    #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) copies: Option<u32>,
+    /// Timed rounds
+    #[arg(long, default_value_t = 5)]
+    pub(super) rounds: u32,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct CountArguments {
     #[command(flatten)]
     pub(super) run: RunArguments,
@@ -171,13 +186,18 @@ impl ReportOptions {
 
 #[derive(Debug, Args)]
 pub(super) struct RecordArguments {
-    /// Use this recorder: heaptrack is fast, valgrind also sees alignments and reallocs
-    /// [default: heaptrack if it is installed, else valgrind]
+    /// Use this recorder: slab-record, a part of this program, is fast and sees the most; heaptrack is
+    /// fast, valgrind sees alignments and reallocs
+    /// [default: slab-record on 64-bit Linux, else heaptrack if it is installed, else valgrind]
     #[arg(long, value_name = "RECORDER")]
     pub(super) with: Option<With>,
-    /// Keep the recording as a trace file too, for `report` and `replay`
+    /// Keep the recording as a trace file too, for `report` and `replay`; also if the program crashes
     #[arg(long, value_name = "FILE")]
     pub(super) keep: Option<PathBuf>,
+
+    /// Record call stacks too, by frame pointers, for `sites`; only with slab-record
+    #[arg(long)]
+    pub(super) stacks: bool,
     /// Use only the first requests of the recording, at least one
     #[arg(long, value_name = "REQUESTS", value_parser = at_least_one)]
     pub(super) first: Option<usize>,
@@ -194,6 +214,7 @@ pub(super) struct RecordArguments {
 /// The names of the recorders on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum With {
+    SlabRecord,
     Heaptrack,
     Valgrind,
 }
@@ -201,6 +222,7 @@ pub(super) enum With {
 impl From<With> for Recorder {
     fn from(with: With) -> Self {
         match with {
+            With::SlabRecord => Self::SlabRecord,
             With::Heaptrack => Self::Heaptrack,
             With::Valgrind => Self::Valgrind,
         }

@@ -5,7 +5,7 @@
 //! args        the arguments                        table       rows and columns
 //! traces      from names to traces and contenders  provenance  what a report says about its making
 //! measure     traces through all contenders, with a progress bar
-//! count, import, info, list, plot, replay, report, record       one command each
+//! count, import, info, list, plot, replay, report, record, threads      one command each
 //! ```
 
 mod args;
@@ -22,6 +22,7 @@ mod record;
 mod replay;
 mod report;
 mod table;
+mod threads;
 mod traces;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
             let larger: &[usize] = if arguments.perturb { &[0, 8, 24] } else { &[0] };
             replay::run(&arguments.run, Measures { rounds: 0, arena: true }, larger)
         }
+        Command::Threads(arguments) => threads::run(&arguments),
         Command::Count(arguments) => count::run(&arguments.run),
         Command::Report(arguments) => report::run(&arguments),
         Command::Record(arguments) => record::run(&arguments),

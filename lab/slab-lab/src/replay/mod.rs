@@ -9,6 +9,7 @@
 //! session   the lab's end of a worker
 //! run       all contenders over a trace, round by round
 //! count     the instructions of one contender, by valgrind's callgrind
+//! threads   all thread-safe heaps over a trace, on one thread and on several
 //! advice    which allocator to take, or to keep malloc
 //! ```
 
@@ -22,6 +23,7 @@ mod run;
 mod samples;
 mod session;
 mod summary;
+mod threads;
 pub mod worker;
 
 pub use count::{count, counter_is_installed};
@@ -33,3 +35,4 @@ pub use samples::{Moment, Samples};
 pub use session::Session;
 pub(crate) use summary::geometric_mean;
 pub use summary::{Means, Summary};
+pub use threads::{ThreadReport, replay_threads};

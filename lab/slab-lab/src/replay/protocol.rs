@@ -19,6 +19,24 @@ pub enum Request {
     Arena,
     /// Do a checking pass and sample the heap.
     Sample,
+    /// Replay on several threads, once untimed, then timed.
+    Threads {
+        /// The division of the requests.
+        division: Division,
+        /// The number of timed replays.
+        repetitions: u32,
+    },
+}
+
+/// How requests are divided among the threads of a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Division {
+    /// One thread makes all requests.
+    Single,
+    /// The threads of the recording make the requests that they made.
+    Recorded,
+    /// Each of so many threads makes all requests.
+    Copies(u32),
 }
 
 /// The answer of a worker.
@@ -33,6 +51,15 @@ pub enum Answer {
     Timed {
         /// Nanoseconds.
         nanoseconds: u64,
+    },
+    /// The time of all timed replays on threads together.
+    TimedThreads {
+        /// Nanoseconds from the first request to the end of the last thread.
+        nanoseconds: u64,
+        /// The requests of all threads in these replays.
+        requests: u64,
+        /// How many of them found the lock taken; `None` without a lock.
+        contended: Option<u64>,
     },
     /// The smallest region.
     Arena {
