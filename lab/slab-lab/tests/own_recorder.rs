@@ -140,6 +140,20 @@ fn threads_reallocs_and_alignments_are_recorded() {
     assert!(output.status.success(), "{text}");
     assert!(text.contains("threads: the recorded threads, ordered where they share blocks"));
     assert!(text.contains("slab-bytes behind a lock"), "{text}");
+    let flame = file.with_extension("svg");
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_slab-lab"));
+    lab.arg("sites").arg(&file).arg("--flame").arg(&flame);
+    let output = lab.output().expect("the lab starts");
+    let sites = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert!(sites.contains("| call site") && sites.contains("alloc"), "{sites}");
+    let drawing = fs::read_to_string(&flame).expect("a flame graph");
+    assert!(drawing.contains("<svg") && drawing.contains("Bytes by call stack"));
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_slab-lab"));
+    lab.arg("sites").arg(&file).arg("--after").arg(&file).args(["--by", "requests"]);
+    let output = lab.output().expect("the lab starts");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("Requests: "), "{output:?}");
+
     assert_eq!(text.matches("| ok |").count() + text.matches("|     ok |").count(), 2, "{text}");
 }
 

@@ -43,6 +43,10 @@ pub(super) enum Command {
     Arena(ArenaArguments),
     /// Replay recordings on several threads, on thread-safe heaps and on others behind a lock
     Threads(ThreadsArguments),
+    /// Show which call sites allocate, keep memory, and leave it behind
+    ///
+    /// Needs a recording with call stacks: `record --stacks --keep FILE -- PROGRAM`.
+    Sites(SitesArguments),
     /// Count the instructions of a request with valgrind's callgrind; noise does not change them
     Count(CountArguments),
     /// Replay recordings and write one HTML page: speed, memory, and what to take or keep
@@ -132,6 +136,44 @@ pub(super) struct ArenaArguments {
     /// the exact sizes
     #[arg(long)]
     pub(super) perturb: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SitesArguments {
+    /// A recording with call stacks
+    pub(super) file: PathBuf,
+    /// Compare with this recording: the first one is before, this one after
+    #[arg(long, value_name = "FILE")]
+    pub(super) after: Option<PathBuf>,
+    /// Sort by this
+    #[arg(long, default_value = "bytes")]
+    pub(super) by: Measure,
+    /// Show so many call sites
+    #[arg(long, default_value_t = 20)]
+    pub(super) top: usize,
+    /// Replay on this allocator to see which pages are pinned
+    #[arg(long, value_name = "NAME", default_value = "slab-bytes")]
+    pub(super) allocator: String,
+    /// Also write a flame graph
+    #[arg(long, value_name = "FILE")]
+    pub(super) flame: Option<PathBuf>,
+}
+
+/// The figures of a call site.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Measure {
+    /// Bytes of all requests
+    Bytes,
+    /// Number of requests
+    Requests,
+    /// Bytes that are freed soon
+    Churn,
+    /// Bytes that are live at the peak
+    Peak,
+    /// Empty bytes of pages that its blocks keep in use
+    Pinned,
+    /// Bytes that are never freed
+    Left,
 }
 
 #[derive(Debug, Args)]

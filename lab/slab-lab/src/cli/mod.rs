@@ -5,7 +5,7 @@
 //! args        the arguments                        table       rows and columns
 //! traces      from names to traces and contenders  provenance  what a report says about its making
 //! measure     traces through all contenders, with a progress bar
-//! count, import, info, list, plot, replay, report, record, threads      one command each
+//! count, import, info, list, plot, replay, report, record, sites, threads      one command each
 //! ```
 
 mod args;
@@ -21,6 +21,7 @@ mod provenance;
 mod record;
 mod replay;
 mod report;
+mod sites;
 mod table;
 mod threads;
 mod traces;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
             let larger: &[usize] = if arguments.perturb { &[0, 8, 24] } else { &[0] };
             replay::run(&arguments.run, Measures { rounds: 0, arena: true }, larger)
         }
+        Command::Sites(arguments) => sites::run(&arguments),
         Command::Threads(arguments) => threads::run(&arguments),
         Command::Count(arguments) => count::run(&arguments.run),
         Command::Report(arguments) => report::run(&arguments),

@@ -67,7 +67,8 @@ fn text(trace: &Trace, what: &str, reports: &[ThreadReport]) -> String {
         ]
     });
     format!(
-        "\n{}: {}; {what}\n{}\n",
+        "\n{}: {}; {what}\n{}\nAll threads: from the first request to the end of the last thread, per request; \
+         with the waiting for requests of other threads on the same block.\n",
         trace.name(),
         words::counted(trace.ops().len(), "request"),
         table(&head, rows.collect()),

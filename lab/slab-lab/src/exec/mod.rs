@@ -19,6 +19,7 @@ mod region;
 mod tests;
 mod threads;
 
+pub use check::{LiveBlock, LiveBlocks};
 pub use failure::Failure;
 pub use heap::Heap;
 pub use idle::Idle;

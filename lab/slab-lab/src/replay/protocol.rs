@@ -19,6 +19,8 @@ pub enum Request {
     Arena,
     /// Do a checking pass and sample the heap.
     Sample,
+    /// Do a checking pass and look at the pages.
+    Pins,
     /// Replay on several threads, once untimed, then timed.
     Threads {
         /// The division of the requests.
@@ -68,6 +70,8 @@ pub enum Answer {
     },
     /// The heap over time.
     Sampled(Samples),
+    /// For each call stack, and last for unknown ones, the empty bytes of pages that its blocks keep.
+    Pinned(Vec<u64>),
     /// The allocator or the worker failed.
     Failed {
         /// The reason.

@@ -8,6 +8,7 @@ use slab_peers::{Contender, SharedContender, Side};
 
 use super::Samples;
 use super::limits::region_bytes;
+use super::pins::Pins;
 use super::protocol::{Answer, Division, Request};
 use crate::exec::{Failure, Heap, Idle, Region, ThreadPlan};
 use crate::trace::{self, OPERATIONS_MAX, Trace};
@@ -58,6 +59,7 @@ pub fn serve(contender: &str) -> io::Result<()> {
             Request::Round { repetitions } => round(repetitions, || Heap::idle(&idle).run(&trace)),
             Request::Arena => Ok(Answer::Arena { bytes: None }),
             Request::Sample => Ok(Answer::Sampled(Samples::default())),
+            Request::Pins => Ok(Answer::Pinned(Vec::new())),
             Request::Threads { .. } => unreachable!("the harness has one thread"),
         });
     }
@@ -70,6 +72,7 @@ pub fn serve(contender: &str) -> io::Result<()> {
         }
         Request::Arena => arena(contender, &mut region, &trace),
         Request::Sample => sample(contender, &mut region, &trace),
+        Request::Pins => pins(contender, &mut region, &trace),
         Request::Threads { .. } => unreachable!("such a worker has another name"),
     })
 }
@@ -139,8 +142,18 @@ fn sample(contender: &Contender, region: &mut Region, trace: &Trace) -> Result<A
     let heap = Heap::new(contender, region, size)?;
     let Some(bounds) = heap.bounds() else { return Ok(Answer::Sampled(Samples::default())) };
     let mut samples = Samples::new(bounds, trace.ops().len());
-    heap.check_observed(trace, &mut |operation, live| samples.observe(operation, live))?;
+    heap.check_observed(trace, &mut |operation, live| {
+        samples.observe(operation, live.by_address());
+    })?;
     Ok(Answer::Sampled(samples))
+}
+
+fn pins(contender: &Contender, region: &mut Region, trace: &Trace) -> Result<Answer, Failure> {
+    let size = region.size();
+    let heap = Heap::new(contender, region, size)?;
+    let mut pins = Pins::new(trace);
+    heap.check_observed(trace, &mut |request, live| pins.observe(request, live.by_slot()))?;
+    Ok(Answer::Pinned(pins.finish()))
 }
 
 /// Answers requests until the input ends.

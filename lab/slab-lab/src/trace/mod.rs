@@ -12,6 +12,7 @@
 //! open       finds out format and compression
 //! embedded   the traces inside the program
 //! profile    counts over a trace
+//! sites      counts by call stack
 //! ```
 //!
 //! Every reader ends in [`TraceBuilder`], which refuses what would break a [`Trace`], so a replay
@@ -28,6 +29,7 @@ mod model;
 mod open;
 mod profile;
 mod recorded;
+mod sites;
 mod text;
 mod tracker;
 mod valgrind;
@@ -39,3 +41,4 @@ pub use fault::{Fault, Place, TraceError};
 pub use model::{MALLOC_ALIGN, Op, Run, Trace, Warnings};
 pub use open::{open, read};
 pub use profile::{BUFFER_BYTES, Bin, BufferUse, Profile, SizeUse, YOUNG_REQUESTS};
+pub use sites::{MOMENTS, SiteUse, call_site, site_uses};
