@@ -80,3 +80,49 @@ fn plot_draws_a_file_per_allocator() {
     let (text, _) = lab(&[&arguments[..], &["system"]].concat());
     assert_eq!(text, "mawk: system: has no region\n");
 }
+
+#[test]
+fn space_is_measured_for_larger_blocks_too() {
+    let one = ["--trace", "mawk", "--allocator", "slab-bytes"];
+    let (text, code) = lab(&[&["space", "--perturb"][..], &one].concat());
+    assert_eq!(code, Some(0));
+    for part in ["mawk: 35,847", "mawk + 8 B: 35,847", "mawk + 24 B: ", "worst region × live"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(text.contains("3/3"), "{text}");
+}
+
+#[test]
+fn instructions_are_counted_above_the_harness() {
+    let arguments = ["count", "--trace", "mawk", "--allocator", "slab-bytes", "--json"];
+    if !slab_lab::replay::counter_is_installed() {
+        return println!("skipped: valgrind is not installed");
+    }
+    let (text, code) = lab(&arguments);
+    assert_eq!(code, Some(0), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON and nothing else");
+    assert_eq!(json[0]["allocator"], "slab-bytes");
+    let count = json[0]["instructions_per_op"]["mawk"].as_f64().expect("a number");
+    assert!((10.0..5000.0).contains(&count), "{count}");
+}
+
+#[test]
+fn a_missing_valgrind_skips_the_count() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_slab-lab"));
+    let output = command.args(["count", "--trace", "mawk"]).env("PATH", "").output();
+    let output = output.expect("the lab starts");
+    assert!(output.status.success());
+    assert!(output.stdout.starts_with(b"SKIPPED: valgrind"), "{output:?}");
+}
+
+#[test]
+fn threads_share_a_heap() {
+    let heaps = ["slab-bytes", "talc", "mimalloc", "system"];
+    let heaps = heaps.iter().flat_map(|heap| ["--allocator", heap]);
+    let start = ["threads", "--trace", "mawk", "--copies", "3", "--rounds", "1"];
+    let arguments: Vec<&str> = start.into_iter().chain(heaps).collect();
+    let (text, code) = lab(&arguments);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("mawk: 35,847 requests; 3 threads: each makes all requests"), "{text}");
+    assert_eq!(text.matches(" ok |").count(), 4, "{text}");
+}

@@ -3,6 +3,7 @@
 //! ```text
 //! rivals      one wrapper per rival
 //! contender   contenders(): the registry of all allocators that are compared, ours and the rivals
+//! shared      shared_contenders(): the heaps that several threads use at once
 //! ax_compat   AxCompat: any slab_traits::ByteAllocator behind the traits of axallocator
 //! ```
 //!
@@ -35,6 +36,7 @@
 mod ax_compat;
 mod contender;
 mod rivals;
+mod shared;
 
 #[cfg(feature = "axallocator")]
 pub use ax_compat::AxCompat;
@@ -50,3 +52,4 @@ pub use rivals::Rlsf;
 pub use rivals::System;
 #[cfg(feature = "talc")]
 pub use rivals::Talc;
+pub use shared::{SharedContender, SharedHeap, shared_contenders};

@@ -39,10 +39,19 @@ pub(super) enum Command {
     /// Time the allocators on recordings; without arguments, on all embedded ones
     Replay(ReplayArguments),
     /// Find the smallest region in which each allocator runs each recording, by bisection
+    #[command(visible_alias = "space")]
     Arena(ArenaArguments),
+    /// Replay recordings on several threads, on thread-safe heaps and on others behind a lock
+    Threads(ThreadsArguments),
+    /// Show which call sites allocate, keep memory, and leave it behind
+    ///
+    /// Needs a recording with call stacks: `record --stacks --keep FILE -- PROGRAM`.
+    Sites(SitesArguments),
+    /// Count the instructions of a request with valgrind's callgrind; noise does not change them
+    Count(CountArguments),
     /// Replay recordings and write one HTML page: speed, memory, and what to take or keep
     Report(ReportArguments),
-    /// Run a program under heaptrack or valgrind, then report on its requests
+    /// Run a program and record it, then report on its requests
     ///
     /// The program keeps its terminal, its input and its output. Ctrl-C ends the program but not the
     /// recording. If the program fails, nothing is replayed and its exit code is passed on.
@@ -123,6 +132,67 @@ impl ReplayArguments {
 pub(super) struct ArenaArguments {
     #[command(flatten)]
     pub(super) run: RunArguments,
+    /// Also run each recording with all blocks 8 and 24 bytes larger: a heap should not depend on
+    /// the exact sizes
+    #[arg(long)]
+    pub(super) perturb: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SitesArguments {
+    /// A recording with call stacks
+    pub(super) file: PathBuf,
+    /// Compare with this recording: the first one is before, this one after
+    #[arg(long, value_name = "FILE")]
+    pub(super) after: Option<PathBuf>,
+    /// Sort by this
+    #[arg(long, default_value = "bytes")]
+    pub(super) by: Measure,
+    /// Show so many call sites
+    #[arg(long, default_value_t = 20)]
+    pub(super) top: usize,
+    /// Replay on this allocator to see which pages are pinned
+    #[arg(long, value_name = "NAME", default_value = "slab-bytes")]
+    pub(super) allocator: String,
+    /// Also write a flame graph
+    #[arg(long, value_name = "FILE")]
+    pub(super) flame: Option<PathBuf>,
+}
+
+/// The figures of a call site.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Measure {
+    /// Bytes of all requests
+    Bytes,
+    /// Number of requests
+    Requests,
+    /// Bytes that are freed soon
+    Churn,
+    /// Bytes that are live at the peak
+    Peak,
+    /// Empty bytes of pages that its blocks keep in use
+    Pinned,
+    /// Bytes that are never freed
+    Left,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ThreadsArguments {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// Let each of so many threads make all requests
+    /// [default: the threads of the recording; if it has one, 2]
+    #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) copies: Option<u32>,
+    /// Timed rounds
+    #[arg(long, default_value_t = 5)]
+    pub(super) rounds: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CountArguments {
+    #[command(flatten)]
+    pub(super) run: RunArguments,
 }
 
 #[derive(Debug, Args)]
@@ -158,13 +228,18 @@ impl ReportOptions {
 
 #[derive(Debug, Args)]
 pub(super) struct RecordArguments {
-    /// Use this recorder: heaptrack is fast, valgrind also sees alignments and reallocs
-    /// [default: heaptrack if it is installed, else valgrind]
+    /// Use this recorder: slab-record, a part of this program, is fast and sees the most; heaptrack is
+    /// fast, valgrind sees alignments and reallocs
+    /// [default: slab-record on 64-bit Linux, else heaptrack if it is installed, else valgrind]
     #[arg(long, value_name = "RECORDER")]
     pub(super) with: Option<With>,
-    /// Keep the recording as a trace file too, for `report` and `replay`
+    /// Keep the recording as a trace file too, for `report` and `replay`; also if the program crashes
     #[arg(long, value_name = "FILE")]
     pub(super) keep: Option<PathBuf>,
+
+    /// Record call stacks too, by frame pointers, for `sites`; only with slab-record
+    #[arg(long)]
+    pub(super) stacks: bool,
     /// Use only the first requests of the recording, at least one
     #[arg(long, value_name = "REQUESTS", value_parser = at_least_one)]
     pub(super) first: Option<usize>,
@@ -181,6 +256,7 @@ pub(super) struct RecordArguments {
 /// The names of the recorders on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum With {
+    SlabRecord,
     Heaptrack,
     Valgrind,
 }
@@ -188,6 +264,7 @@ pub(super) enum With {
 impl From<With> for Recorder {
     fn from(with: With) -> Self {
         match with {
+            With::SlabRecord => Self::SlabRecord,
             With::Heaptrack => Self::Heaptrack,
             With::Valgrind => Self::Valgrind,
         }

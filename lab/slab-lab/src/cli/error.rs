@@ -23,6 +23,12 @@ pub enum LabError {
     /// A program cannot be recorded.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A recording without call stacks.
+    #[error("{trace}: the recording has no call stacks; record with --stacks")]
+    NoStacks {
+        /// The name of the trace.
+        trace: String,
+    },
     /// An unknown allocator.
     #[error("no allocator is named {name}; there are {known}")]
     UnknownAllocator {

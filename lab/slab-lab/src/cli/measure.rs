@@ -46,19 +46,22 @@ impl Plan {
         Ok(report)
     }
 
-    /// Makes a bar on standard error; hidden if that is not a terminal.
     fn progress(&self) -> ProgressBar {
         let steps = self.measures.rounds + self.steps_besides + 1;
-        let steps = self.traces * self.contenders.len() * steps as usize;
-        let target = match self.quiet {
-            true => ProgressDrawTarget::hidden(),
-            false => ProgressDrawTarget::stderr(),
-        };
-        let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
-        match ProgressStyle::with_template("{elapsed:>4} {wide_bar} {msg}") {
-            Ok(style) => bar.with_style(style),
-            Err(_) => bar,
-        }
+        progress_bar(self.traces * self.contenders.len() * steps as usize, self.quiet)
+    }
+}
+
+/// Makes a bar on standard error; hidden if that is not a terminal.
+pub(super) fn progress_bar(steps: usize, quiet: bool) -> ProgressBar {
+    let target = match quiet {
+        true => ProgressDrawTarget::hidden(),
+        false => ProgressDrawTarget::stderr(),
+    };
+    let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
+    match ProgressStyle::with_template("{elapsed:>4} {wide_bar} {msg}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 

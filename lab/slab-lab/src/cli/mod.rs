@@ -5,10 +5,11 @@
 //! args        the arguments                        table       rows and columns
 //! traces      from names to traces and contenders  provenance  what a report says about its making
 //! measure     traces through all contenders, with a progress bar
-//! import, info, list, plot, replay, report, record              one command each
+//! count, import, info, list, plot, replay, report, record, sites, threads      one command each
 //! ```
 
 mod args;
+mod count;
 mod error;
 mod import;
 mod info;
@@ -20,7 +21,9 @@ mod provenance;
 mod record;
 mod replay;
 mod report;
+mod sites;
 mod table;
+mod threads;
 mod traces;
 
 use std::process::ExitCode;
@@ -50,11 +53,15 @@ pub fn main() -> ExitCode {
     finish(match arguments.command.unwrap_or_default() {
         Command::Replay(arguments) => {
             let measures = Measures { rounds: arguments.rounds(), arena: arguments.arena };
-            replay::run(&arguments.run, measures)
+            replay::run(&arguments.run, measures, &[0])
         }
         Command::Arena(arguments) => {
-            replay::run(&arguments.run, Measures { rounds: 0, arena: true })
+            let larger: &[usize] = if arguments.perturb { &[0, 8, 24] } else { &[0] };
+            replay::run(&arguments.run, Measures { rounds: 0, arena: true }, larger)
         }
+        Command::Sites(arguments) => sites::run(&arguments),
+        Command::Threads(arguments) => threads::run(&arguments),
+        Command::Count(arguments) => count::run(&arguments.run),
         Command::Report(arguments) => report::run(&arguments),
         Command::Record(arguments) => record::run(&arguments),
         Command::Plot(arguments) => plot::run(&arguments),

@@ -7,7 +7,7 @@ use super::args::RecordArguments;
 use super::report::{Reporter, check_writable};
 use super::traces::named_contenders;
 use super::{LabError, import, provenance};
-use crate::record::{Recorder, find_program, is_script, record};
+use crate::record::{Recorded, Recorder, Wish, find_program, is_script, record};
 use crate::trace::OPERATIONS_MAX;
 use crate::words;
 
@@ -27,14 +27,36 @@ pub(super) fn run(arguments: &RecordArguments) -> Result<ExitCode, LabError> {
     );
     say(&format!("recording {recorded} with {}", recorder.name()));
     let mut left_out = Vec::new();
-    if is_script(&path) {
+    if arguments.stacks && recorder != Recorder::SlabRecord {
+        say(&format!("{} records no call stacks for the lab", recorder.name()));
+    }
+    if recorder != Recorder::SlabRecord && is_script(&path) {
         let path = path.display();
         let warning = format!("{path} is a script: the processes that it starts are not recorded");
         say(&warning);
         left_out.push(format!("{warning}."));
     }
     let first = arguments.first.unwrap_or(OPERATIONS_MAX);
-    let trace = record(recorder, &path, program_arguments, first)?;
+    let wish = Wish { first, stacks: arguments.stacks };
+    let recorded_requests = record(recorder, &path, program_arguments, wish)?;
+    let Recorded { trace, other_processes, failure } = recorded_requests;
+    if let Some(failure) = failure {
+        if let Some(keep) = &arguments.keep {
+            import::save(&trace, keep)?;
+            say(&format!("{} has the recording until then", keep.display()));
+        }
+        return Err(failure.into());
+    }
+    if other_processes > 0 {
+        let more = match other_processes {
+            1 => "1 more process was".to_owned(),
+            many => format!("{} more processes were", words::count(many)),
+        };
+        let note =
+            format!("{more} recorded; {} made the most requests and is replayed", trace.name());
+        say(&note);
+        left_out.push(format!("{note}."));
+    }
     let requests = words::counted(trace.ops().len(), "request");
     let peak = words::bytes(trace.peak_live_bytes());
     say(&format!("recorded {requests}, at most {peak} live; now replaying"));

@@ -9,17 +9,28 @@ use super::traces::named_contenders;
 use super::{LabError, table};
 use crate::replay::Measures;
 use crate::replay::advice::advise;
+use crate::trace::{Place, Trace};
 
-pub(super) fn run(arguments: &RunArguments, measures: Measures) -> Result<ExitCode, LabError> {
+/// Runs the command. Each trace runs once for each number in `larger`, its blocks larger by so many
+/// bytes.
+pub(super) fn run(
+    arguments: &RunArguments,
+    measures: Measures,
+    larger: &[usize],
+) -> Result<ExitCode, LabError> {
     let selection = &arguments.selection;
     let plan = Plan {
         contenders: named_contenders(&selection.allocators)?,
         measures,
-        traces: selection.traces.count(),
+        traces: selection.traces.count() * larger.len(),
         steps_besides: 0,
         quiet: arguments.json,
     };
-    let report = plan.carry_out(selection.traces.read(), |_, result, progress| {
+    let traces = selection.traces.read().flat_map(|trace| match trace {
+        Ok(trace) => larger.iter().map(|&bytes| with_larger_blocks(&trace, bytes)).collect(),
+        Err(error) => vec![Err(error)],
+    });
+    let report = plan.carry_out(traces, |_, result, progress| {
         if arguments.json {
             return Ok(());
         }
@@ -33,4 +44,14 @@ pub(super) fn run(arguments: &RunArguments, measures: Measures) -> Result<ExitCo
         print(&table::summary(&report))?;
     }
     Ok(exit_code(&report))
+}
+
+/// Returns a trace with larger blocks, whose name says so.
+fn with_larger_blocks(trace: &Trace, bytes: usize) -> Result<Trace, LabError> {
+    if bytes == 0 {
+        return Ok(trace.clone());
+    }
+    let name = format!("{} + {bytes} B", trace.name());
+    let larger = trace.with_larger_blocks(bytes).map_err(|fault| fault.at(&name, Place::File))?;
+    Ok(larger.with_name(name))
 }

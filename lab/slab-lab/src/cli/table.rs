@@ -63,8 +63,10 @@ pub(super) fn trace(report: &TraceReport) -> String {
 /// Lays out the geometric means over all traces; empty if there is only one.
 pub(super) fn summary(report: &Report) -> String {
     let Some(summary) = report.summary() else { return String::new() };
+    let arenas = summary.rows.iter().any(|row| row.worst_arena.is_some());
     let rows = summary.rows.iter().map(|row| {
-        let means = row.means.iter().map(|&mean| number(mean));
+        let worst = arenas.then(|| number(row.worst_arena));
+        let means = row.means.iter().map(|&mean| number(mean)).chain(worst);
         let passed = format!("{}/{}", row.passed, report.traces.len());
         [label(row.allocator, row.side, row.checks)]
             .into_iter()
@@ -74,6 +76,7 @@ pub(super) fn summary(report: &Report) -> String {
     });
     let mut head = vec!["geometric mean of all traces"];
     head.extend(&summary.headings);
+    head.extend(arenas.then_some("worst region × live"));
     head.push("ok");
     let note = match summary.timed {
         true => {
@@ -88,7 +91,7 @@ pub(super) fn summary(report: &Report) -> String {
     )
 }
 
-fn label(allocator: &str, side: Side, checks: Checks) -> String {
+pub(super) fn label(allocator: &str, side: Side, checks: Checks) -> String {
     match side {
         Side::Ours if checks == Checks::Off => format!("* {allocator} (checks off)"),
         Side::Ours => format!("* {allocator}"),
@@ -97,6 +100,6 @@ fn label(allocator: &str, side: Side, checks: Checks) -> String {
     }
 }
 
-fn number(value: Option<f64>) -> String {
+pub(super) fn number(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| format!("{value:.2}"))
 }

@@ -2,6 +2,7 @@
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::ptr::NonNull;
 
@@ -23,8 +24,7 @@ impl Heap<'_> {
         self.check_observed(trace, &mut |_, _| {})
     }
 
-    /// As [`check`](Self::check), and passes the live blocks to `observe` after each operation, by
-    /// first and past-the-end address.
+    /// As [`check`](Self::check), and passes the live blocks to `observe` after each operation.
     ///
     /// # Errors
     ///
@@ -32,7 +32,7 @@ impl Heap<'_> {
     pub fn check_observed(
         mut self,
         trace: &Trace,
-        observe: &mut dyn FnMut(usize, &BTreeMap<usize, usize>),
+        observe: &mut dyn FnMut(usize, LiveBlocks<'_>),
     ) -> Result<(), Failure> {
         let mut checker = Checker {
             heap: &mut *self.allocator,
@@ -50,7 +50,7 @@ impl Heap<'_> {
                 Op::Free { slot, layout } => checker.free(slot, layout),
                 Op::Realloc { slot, layout, new_size } => checker.realloc(slot, layout, new_size),
             }?;
-            observe(operation, &checker.live);
+            observe(operation, LiveBlocks { live: &checker.live, blocks: &checker.blocks });
         }
         checker.operation = trace.ops().len();
         for slot in 0..trace.slots() {
@@ -59,6 +59,46 @@ impl Heap<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The live blocks at some moment.
+#[derive(Clone, Copy)]
+pub struct LiveBlocks<'c> {
+    live: &'c BTreeMap<usize, usize>,
+    blocks: &'c [Option<Block>],
+}
+
+/// A live block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveBlock {
+    /// Its slot in the trace.
+    pub slot: u32,
+    /// Its address.
+    pub start: usize,
+    /// Its size.
+    pub bytes: usize,
+}
+
+impl<'c> LiveBlocks<'c> {
+    /// Returns first and past-the-end address of every block.
+    pub fn by_address(self) -> &'c BTreeMap<usize, usize> {
+        self.live
+    }
+
+    /// Returns the blocks in the order of their slots.
+    pub fn by_slot(self) -> impl Iterator<Item = LiveBlock> + 'c {
+        let blocks = (0..).zip(self.blocks);
+        blocks.filter_map(|(slot, block)| {
+            let Block { start, layout, .. } = block.as_ref()?;
+            Some(LiveBlock { slot, start: start.addr().get(), bytes: layout.size() })
+        })
+    }
+}
+
+impl fmt::Debug for LiveBlocks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.live).finish()
     }
 }
 

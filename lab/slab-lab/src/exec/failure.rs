@@ -31,6 +31,9 @@ pub enum Failure {
         /// The allocator's error.
         error: AllocError,
     },
+    /// The heap refuses a request of one of several threads.
+    #[error("no memory for a request of one of the threads")]
+    NoMemory,
     /// A block is misaligned.
     #[error("operation {operation}: misaligned block, align {align} was requested")]
     Misaligned {

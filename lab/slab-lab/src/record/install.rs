@@ -21,7 +21,13 @@ impl Missing {
             Some(recorder) => format!("{} is not", recorder.name()),
             None => "neither heaptrack nor valgrind is".to_owned(),
         };
-        Self { what, how: installation(asked) }
+        let how = match asked {
+            Some(Recorder::SlabRecord) => {
+                "it is a part of the lab on 64-bit Linux only; use --with valgrind".to_owned()
+            }
+            _ => installation(asked),
+        };
+        Self { what, how }
     }
 }
 

@@ -19,7 +19,7 @@ impl Recorder {
     pub fn choose(asked: Option<Self>) -> Result<Self, RecordError> {
         let candidates = match asked {
             Some(recorder) => vec![recorder],
-            None => vec![Self::Heaptrack, Self::Valgrind],
+            None => Self::ALL.to_vec(),
         };
         let installed = candidates.into_iter().find(|recorder| recorder.is_installed());
         Ok(installed.ok_or_else(|| Missing::new(asked))?)
@@ -27,7 +27,10 @@ impl Recorder {
 
     /// Returns whether it is installed.
     pub fn is_installed(self) -> bool {
-        find_program(OsStr::new(self.name())).is_ok()
+        match self {
+            Self::SlabRecord => !LIBRARY.is_empty(),
+            Self::Heaptrack | Self::Valgrind => find_program(OsStr::new(self.name())).is_ok(),
+        }
     }
 
     /// Returns the command that records a program, and the file of the recording.
@@ -36,15 +39,50 @@ impl Recorder {
         place: &Path,
         program: &Path,
         arguments: &[OsString],
+        with_stacks: bool,
     ) -> Result<(Command, PathBuf), RecordError> {
         let recording = place.join("recording");
         let mut command = match self {
+            Self::SlabRecord => {
+                let mut command = under_slab_record(place, program, &recording)?;
+                if with_stacks {
+                    command.env("SLAB_LAB_RECORD_STACKS", "1");
+                }
+                command
+            }
             Self::Heaptrack => under_heaptrack(program, &recording)?,
             Self::Valgrind => under_valgrind(program, &recording),
         };
         command.args(arguments);
         Ok((command, recording))
     }
+}
+
+/// The library of slab-record; empty if it could not be compiled for this system.
+const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/slab_record.so"));
+
+/// Loads slab-record's library into the program. Each process that the program starts writes a
+/// recording whose name begins with `recording`.
+fn under_slab_record(
+    place: &Path,
+    program: &Path,
+    recording: &Path,
+) -> Result<Command, RecordError> {
+    let library = place.join("libslab_record.so");
+    fs::write(&library, LIBRARY).map_err(RecordError::Temporary)?;
+    let mut command = Command::new(program);
+    command.env("LD_PRELOAD", preload(library)).env("SLAB_LAB_RECORD", recording);
+    Ok(command)
+}
+
+/// Returns the libraries to load: this one first, then those that the user wants.
+fn preload(library: PathBuf) -> OsString {
+    let mut preload = library.into_os_string();
+    if let Some(others) = env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+        preload.push(":");
+        preload.push(others);
+    }
+    preload
 }
 
 /// Loads heaptrack's library into the program, as the script `heaptrack --raw` does. The script
@@ -65,13 +103,8 @@ fn under_heaptrack(program: &Path, recording: &Path) -> Result<Command, RecordEr
         .find_map(|library| library.canonicalize().ok())
         .ok_or(RecordError::Library { library: LIBRARY, script })?;
 
-    let mut preload = library.into_os_string();
-    if let Some(others) = env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
-        preload.push(":");
-        preload.push(others);
-    }
     let mut command = Command::new(program);
-    command.env("LD_PRELOAD", preload).env("DUMP_HEAPTRACK_OUTPUT", recording);
+    command.env("LD_PRELOAD", preload(library)).env("DUMP_HEAPTRACK_OUTPUT", recording);
     Ok(command)
 }
 

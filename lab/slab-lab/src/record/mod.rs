@@ -1,10 +1,12 @@
 //! Runs a program under a recorder and reads the recording. From the bottom up:
 //!
 //! ```text
-//! recorder  heaptrack or valgrind
+//! recorder  slab-record, heaptrack or valgrind
 //! install   the command that installs a recorder
 //! error     why there is no recording
 //! launch    finds the recorders and starts a program under them
+//! processes the recordings of all processes that a program started
+//! symbols   the functions of call stacks
 //! ```
 //!
 //! The program keeps its terminal. The recording is in a temporary directory that is removed as soon
@@ -13,7 +15,9 @@
 mod error;
 mod install;
 mod launch;
+mod processes;
 mod recorder;
+mod symbols;
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -32,39 +36,98 @@ use crate::trace::{self, OPERATIONS_MAX, Trace};
 /// Whether a program is being recorded: then an interrupt must not end the lab.
 static RECORDING: AtomicBool = AtomicBool::new(false);
 
-/// Runs a program and returns its requests, up to `first` of them.
+/// The extent of a recording.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// So many requests at most.
+    pub first: usize,
+    /// Whether call stacks are recorded; only by [`Recorder::SlabRecord`].
+    pub stacks: bool,
+}
+
+/// The recording of a program.
+#[derive(Debug)]
+pub struct Recorded {
+    /// Its requests.
+    pub trace: Trace,
+    /// The number of other processes that were recorded. They made fewer requests.
+    pub other_processes: usize,
+    /// Why the program failed. The recording has what it did until then.
+    pub failure: Option<RecordError>,
+}
+
+/// Runs a program and returns its requests.
 ///
 /// An interrupt (Ctrl-C), with which one ends a server, ends the program and not the recording.
 ///
 /// # Errors
 ///
-/// A [`RecordError`] if the program is missing or fails, or if the recording cannot be read.
+/// A [`RecordError`] if the program is missing, or if the recording cannot be read. A program that
+/// fails is an error too, except under [`Recorder::SlabRecord`], whose recordings survive it.
 pub fn record(
     recorder: Recorder,
     program: &Path,
     arguments: &[OsString],
-    first: usize,
-) -> Result<Trace, RecordError> {
+    wish: Wish,
+) -> Result<Recorded, RecordError> {
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     let name = name.replace(char::is_control, "?");
     let place = tempfile::Builder::new().prefix("slab-lab-").tempdir();
     let place = place.map_err(RecordError::Temporary)?;
-    let (mut command, recording) = recorder.command(place.path(), program, arguments)?;
+    let (mut command, mut recording) =
+        recorder.command(place.path(), program, arguments, wish.stacks)?;
     let status = {
         let _programs_to_handle = Interrupts::left_to_the_program()?;
         command.status().map_err(|error| RecordError::Start { what: recorder.name(), error })?
     };
-    let interrupted = accept(&name, status)?;
-    let file = open(&recording, interrupted).map_err(|error| match error.kind() {
-        // The program did not load heaptrack's library.
-        io::ErrorKind::NotFound => RecordError::Silent { program: name.clone() },
-        _ => RecordError::Unreadable { program: name.clone(), error },
+    let mut shown_name = name.clone();
+    let (mut other_processes, mut failure, mut interrupted) = (0, None, false);
+    match accept(&name, status) {
+        Ok(was_interrupted) => interrupted = was_interrupted,
+        Err(error) if recorder == Recorder::SlabRecord => failure = Some(error),
+        Err(error) => return Err(error),
+    }
+    if recorder == Recorder::SlabRecord {
+        interrupted = false;
+        if let Some(largest) = processes::largest(place.path()) {
+            (recording, other_processes) = (largest.file, largest.others);
+            if !name.starts_with(&largest.name) {
+                shown_name = largest.name;
+            }
+        }
+    }
+    let read = read_recording(&recording, &name, &shown_name, interrupted, wish.first);
+    match (read, failure) {
+        (Ok(mut trace), failure) => {
+            symbols::name_frames(trace.context_mut().stacks_mut());
+            Ok(Recorded { trace, other_processes, failure })
+        }
+        // That the program failed matters more than that it allocated nothing before.
+        (Err(_), Some(failure)) => Err(failure),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// Reads the recording of a program; the trace gets the name `shown`.
+fn read_recording(
+    recording: &Path,
+    name: &str,
+    shown: &str,
+    interrupted: bool,
+    first: usize,
+) -> Result<Trace, RecordError> {
+    let file = open(recording, interrupted).map_err(|error| match error.kind() {
+        // The program did not load the recorder's library.
+        io::ErrorKind::NotFound => RecordError::Silent { program: name.to_owned() },
+        _ => RecordError::Unreadable { program: name.to_owned(), error },
     })?;
     // The temporary file's name would mean nothing to the user.
-    let shown = format!("the recording of {name}");
+    let file_name = format!("the recording of {name}");
     let first = first.min(OPERATIONS_MAX);
-    trace::read(&shown, &name, file, first).map_err(|error| match error.fault {
-        trace::Fault::NoOperation | trace::Fault::Empty => RecordError::Silent { program: name },
+    trace::read(&file_name, shown, file, first).map_err(|error| match error.fault {
+        trace::Fault::NoOperation | trace::Fault::Empty => {
+            RecordError::Silent { program: name.to_owned() }
+        }
         _ => error.into(),
     })
 }

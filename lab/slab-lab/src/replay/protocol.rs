@@ -19,6 +19,26 @@ pub enum Request {
     Arena,
     /// Do a checking pass and sample the heap.
     Sample,
+    /// Do a checking pass and look at the pages.
+    Pins,
+    /// Replay on several threads, once untimed, then timed.
+    Threads {
+        /// The division of the requests.
+        division: Division,
+        /// The number of timed replays.
+        repetitions: u32,
+    },
+}
+
+/// How requests are divided among the threads of a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Division {
+    /// One thread makes all requests.
+    Single,
+    /// The threads of the recording make the requests that they made.
+    Recorded,
+    /// Each of so many threads makes all requests.
+    Copies(u32),
 }
 
 /// The answer of a worker.
@@ -34,6 +54,15 @@ pub enum Answer {
         /// Nanoseconds.
         nanoseconds: u64,
     },
+    /// The time of all timed replays on threads together.
+    TimedThreads {
+        /// Nanoseconds from the first request to the end of the last thread.
+        nanoseconds: u64,
+        /// The requests of all threads in these replays.
+        requests: u64,
+        /// How many of them found the lock taken; `None` without a lock.
+        contended: Option<u64>,
+    },
     /// The smallest region.
     Arena {
         /// Its size; `None` without a region.
@@ -41,6 +70,8 @@ pub enum Answer {
     },
     /// The heap over time.
     Sampled(Samples),
+    /// For each call stack, and last for unknown ones, the empty bytes of pages that its blocks keep.
+    Pinned(Vec<u64>),
     /// The allocator or the worker failed.
     Failed {
         /// The reason.

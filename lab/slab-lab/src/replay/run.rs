@@ -117,6 +117,24 @@ pub fn sample(
     })
 }
 
+/// Returns the bytes of pages in use that each call stack keeps empty while one contender runs a trace,
+/// on average; the last entry is that of requests without a stack. The inner error says why it failed.
+///
+/// # Errors
+///
+/// As [`replay`].
+pub fn pinned_bytes(
+    trace: &Trace,
+    contender: &'static Contender,
+) -> Result<Result<Vec<u64>, String>, ReplayError> {
+    let mut session = start(contender.name(), trace)?;
+    Ok(match session.ask(Request::Pins, patience(trace) + SAMPLING) {
+        Answer::Pinned(bytes) => Ok(bytes),
+        Answer::Failed { reason } => Err(reason),
+        other => Err(format!("unexpected answer {other:?}")),
+    })
+}
+
 /// Starts a worker for a trace.
 ///
 /// # Errors
@@ -128,9 +146,14 @@ pub fn start(contender: &str, trace: &Trace) -> Result<Session, ReplayError> {
         let (trace, limit) = (trace.name().to_owned(), PEAK_BYTES_MAX);
         return Err(ReplayError::LargePeak { trace, peak_bytes, limit });
     }
+    Ok(Session::start(contender, &packed(trace)?)?)
+}
+
+/// Returns a trace as a worker reads it.
+pub(super) fn packed(trace: &Trace) -> io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     binary::write(trace, &mut contents, binary::FAST)?;
-    Ok(Session::start(contender, &contents)?)
+    Ok(contents)
 }
 
 /// A contender during a trace.

@@ -12,7 +12,8 @@ use super::protocol::{Answer, Request};
 #[derive(Debug)]
 pub struct Session {
     worker: Child,
-    requests: ChildStdin,
+    /// `None` once it is closed.
+    requests: Option<ChildStdin>,
     answers: Receiver<io::Result<String>>,
 }
 
@@ -24,7 +25,22 @@ impl Session {
     /// If the process cannot be started. If it dies while it receives the trace, the next
     /// [`ask`](Self::ask) says why.
     pub fn start(contender: &str, trace: &[u8]) -> io::Result<Self> {
-        let mut worker = Command::new(std::env::current_exe()?)
+        Self::spawn(Command::new(std::env::current_exe()?), contender, trace)
+    }
+
+    /// As [`start`](Self::start), but `command` starts the worker: the path of this program is added to
+    /// its arguments.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_under(mut command: Command, contender: &str, trace: &[u8]) -> io::Result<Self> {
+        command.arg(std::env::current_exe()?);
+        Self::spawn(command, contender, trace)
+    }
+
+    fn spawn(mut command: Command, contender: &str, trace: &[u8]) -> io::Result<Self> {
+        let mut worker = command
             .args(["worker", contender])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -45,15 +61,25 @@ impl Session {
         let _dead = requests
             .write_all(&(trace.len() as u64).to_le_bytes())
             .and_then(|()| requests.write_all(trace));
-        Ok(Self { worker, requests, answers })
+        Ok(Self { worker, requests: Some(requests), answers })
+    }
+
+    /// Lets the worker end by itself and waits until it has.
+    pub fn finish(mut self) {
+        self.requests = None;
+        let _ended = self.worker.wait();
     }
 
     /// Asks the worker and waits for its answer. Every failure is an [`Answer::Failed`]; a worker
     /// that has not answered after `patience` is killed.
     pub fn ask(&mut self, request: Request, patience: Duration) -> Answer {
-        let sent = serde_json::to_string(&request)
-            .map_err(io::Error::from)
-            .and_then(|line| writeln!(self.requests, "{line}"));
+        let sent =
+            serde_json::to_string(&request).map_err(io::Error::from).and_then(
+                |line| match &mut self.requests {
+                    Some(requests) => writeln!(requests, "{line}"),
+                    None => Err(io::ErrorKind::BrokenPipe.into()),
+                },
+            );
         let answer = match sent {
             Ok(()) => self.answers.recv_timeout(patience),
             Err(_) => Err(RecvTimeoutError::Disconnected),

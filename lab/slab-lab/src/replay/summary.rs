@@ -34,6 +34,8 @@ pub struct Means {
     pub checks: Checks,
     /// Geometric means over the traces that it got through, one per heading.
     pub means: Vec<Option<f64>>,
+    /// The largest smallest region of those traces, as a multiple of the live bytes.
+    pub worst_arena: Option<f64>,
     /// The number of traces that it got through.
     pub passed: usize,
 }
@@ -59,6 +61,9 @@ impl Report {
                 side: contender.side,
                 checks: contender.checks,
                 means: figures.iter().map(mean).collect(),
+                worst_arena: results()
+                    .filter_map(|(trace, result)| trace.arena_times_peak(result))
+                    .max_by(f64::total_cmp),
                 passed: results().filter(|(_, result)| result.status == "ok").count(),
             }
         });
@@ -71,7 +76,7 @@ impl Report {
     }
 }
 
-fn geometric_mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub(crate) fn geometric_mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value.ln(), count + 1));
     (count > 0).then(|| (sum / f64::from(count)).exp())
 }

@@ -4,16 +4,23 @@ use std::io::{self, BufRead, Read, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
-use slab_peers::{Contender, Side};
+use slab_peers::{Contender, SharedContender, Side};
 
 use super::Samples;
 use super::limits::region_bytes;
-use super::protocol::{Answer, Request};
-use crate::exec::{Failure, Heap, Idle, Region};
+use super::pins::Pins;
+use super::protocol::{Answer, Division, Request};
+use crate::exec::{Failure, Heap, Idle, Region, ThreadPlan};
 use crate::trace::{self, OPERATIONS_MAX, Trace};
 
 /// The name under which a worker runs the allocator that does nothing.
 pub const HARNESS: &str = "harness";
+
+/// Before the name of a heap that several threads use.
+pub const THREADS: &str = "threads/";
+
+/// The most threads that each replay a whole trace, which needs so many times its memory.
+pub const COPIES_MAX: u32 = 64;
 
 /// Serves requests from standard input until it ends.
 ///
@@ -31,6 +38,16 @@ pub fn serve(contender: &str) -> io::Result<()> {
     let trace = trace::read("worker", "worker", contents, OPERATIONS_MAX)
         .map_err(|error| invalid(error.to_string()))?;
     let size = region_bytes(&trace);
+    if let Some(name) = contender.strip_prefix(THREADS) {
+        let contender =
+            SharedContender::named(name).ok_or_else(|| invalid(format!("no {name}")))?;
+        return serve_requests(input, |request| match request {
+            Request::Threads { division, repetitions } => {
+                threads(&contender, &trace, division, repetitions)
+            }
+            other => unreachable!("{other:?} is not for threads"),
+        });
+    }
     let mut region = match Region::new(size) {
         Ok(region) => region,
         Err(failure) => return serve_requests(input, |_| Err(failure.clone())),
@@ -42,6 +59,8 @@ pub fn serve(contender: &str) -> io::Result<()> {
             Request::Round { repetitions } => round(repetitions, || Heap::idle(&idle).run(&trace)),
             Request::Arena => Ok(Answer::Arena { bytes: None }),
             Request::Sample => Ok(Answer::Sampled(Samples::default())),
+            Request::Pins => Ok(Answer::Pinned(Vec::new())),
+            Request::Threads { .. } => unreachable!("the harness has one thread"),
         });
     }
     let contender =
@@ -53,6 +72,39 @@ pub fn serve(contender: &str) -> io::Result<()> {
         }
         Request::Arena => arena(contender, &mut region, &trace),
         Request::Sample => sample(contender, &mut region, &trace),
+        Request::Pins => pins(contender, &mut region, &trace),
+        Request::Threads { .. } => unreachable!("such a worker has another name"),
+    })
+}
+
+fn threads(
+    contender: &SharedContender,
+    trace: &Trace,
+    division: Division,
+    repetitions: u32,
+) -> Result<Answer, Failure> {
+    let (plan, heaps) = match division {
+        Division::Single => (ThreadPlan::single(trace), 1),
+        Division::Recorded => (ThreadPlan::recorded(trace), 1),
+        Division::Copies(copies) => {
+            let copies = copies.clamp(1, COPIES_MAX) as usize;
+            (ThreadPlan::copies(trace, copies), copies)
+        }
+    };
+    let mut region = Region::new(region_bytes(trace) * heaps)?;
+    let (mut took, mut contended) = (Duration::ZERO, None);
+    for repetition in 0..=repetitions {
+        let (time, found_taken) = plan.run(contender, &mut region)?;
+        // The first replay is not timed: it warms caches.
+        if repetition > 0 {
+            took += time;
+            contended = found_taken.map(|found| found + contended.unwrap_or(0));
+        }
+    }
+    Ok(Answer::TimedThreads {
+        nanoseconds: took.as_nanos() as u64,
+        requests: plan.requests() as u64 * u64::from(repetitions),
+        contended,
     })
 }
 
@@ -90,8 +142,18 @@ fn sample(contender: &Contender, region: &mut Region, trace: &Trace) -> Result<A
     let heap = Heap::new(contender, region, size)?;
     let Some(bounds) = heap.bounds() else { return Ok(Answer::Sampled(Samples::default())) };
     let mut samples = Samples::new(bounds, trace.ops().len());
-    heap.check_observed(trace, &mut |operation, live| samples.observe(operation, live))?;
+    heap.check_observed(trace, &mut |operation, live| {
+        samples.observe(operation, live.by_address());
+    })?;
     Ok(Answer::Sampled(samples))
+}
+
+fn pins(contender: &Contender, region: &mut Region, trace: &Trace) -> Result<Answer, Failure> {
+    let size = region.size();
+    let heap = Heap::new(contender, region, size)?;
+    let mut pins = Pins::new(trace);
+    heap.check_observed(trace, &mut |request, live| pins.observe(request, live.by_slot()))?;
+    Ok(Answer::Pinned(pins.finish()))
 }
 
 /// Answers requests until the input ends.

@@ -1,38 +1,54 @@
-//! The lab's own format: small, and without paths, stacks, addresses, threads or times of requests.
+//! The lab's own format: small, and without addresses. Names of functions are there only if call
+//! stacks were recorded.
 //!
 //! ```text
-//! file      = "SLABTRACE" version:u8 zstd-frame(contents)         version = 2
-//! contents  = name-length name run warnings operation-count operation*
+//! file      = "SLABTRACE" version:u8 zstd-frame(contents)         version = 3
+//! contents  = name-length name run warnings stacks operation-count (mark* operation)*
 //! run       = milliseconds resident-bytes                         0 = unknown
-//! warnings  = unknown-frees replaced-blocks refused-requests foreign-lines
+//! warnings  = unknown-frees replaced-blocks refused-requests foreign-lines lost-requests
+//! stacks    = name-count (name-length name)* stack-count (frame-count name-number*)*
 //! operation = head more
-//!     head % 4 = 0   allocation            head / 4 = size * 2 + aligned
-//!     head % 4 = 1   zeroed allocation     head / 4 = size * 2 + aligned
+//!     head % 8 = 0   allocation            head / 8 = size * 2 + aligned
+//!     head % 8 = 1   zeroed allocation     head / 8 = size * 2 + aligned
 //!                    more = log2(alignment) if aligned = 1, else nothing: the alignment is 16
-//!     head % 4 = 2   free                  head / 4 = slot                more = nothing
-//!     head % 4 = 3   realloc               head / 4 = slot                more = new size
+//!     head % 8 = 2   free                  head / 8 = slot                more = nothing
+//!     head % 8 = 3   realloc               head / 8 = slot                more = new size
+//! mark      = head
+//!     head % 8 = 4   the thread from here on; 0 before the first mark
+//!     head % 8 = 5   microseconds passed since the last such mark
+//!     head % 8 = 6   the call stack of allocations and reallocs from here on, counted from 1; 0 = unknown
 //! ```
 //!
 //! Every number is a varint: seven bits per byte, the lowest first, the highest bit set on all but
 //! the last byte. The name is UTF-8, at most 255 bytes. An allocation does not name its slot: it
 //! takes the one vacated last, or, if none is vacant, the next new one from zero. The frame carries
-//! a checksum. Version 1, which is still read, has neither `run` nor `warnings`.
+//! a checksum. Older versions are still read: 2 has neither `lost-requests` nor `stacks` nor marks, and
+//! its heads have `% 4` in place of `% 8`; 1 is the same without `run` and `warnings`.
 
 use std::io::{self, BufRead, Write};
 
-use super::{Fault, MALLOC_ALIGN, Op, Place, Run, Trace, TraceBuilder, TraceError, Warnings};
+use super::context::STACK_FRAMES_MAX;
+use super::{
+    Context, Fault, MALLOC_ALIGN, Op, Place, Run, Stacks, Trace, TraceBuilder, TraceError, Warnings,
+};
 
 /// The first bytes of every file, before the version.
 pub const MAGIC: &[u8] = b"SLABTRACE";
 
 /// The version written, and the newest one read.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 const NAME_BYTES_MAX: usize = 255;
 const ALLOC: u64 = 0;
 const ALLOC_ZEROED: u64 = 1;
 const FREE: u64 = 2;
 const REALLOC: u64 = 3;
+const THREAD: u64 = 4;
+const TIME: u64 = 5;
+const SITE: u64 = 6;
+
+/// The longest name of a function.
+const FRAME_BYTES_MAX: usize = 1 << 16;
 
 /// The zstd level for traces that are kept.
 pub const SMALL: i32 = 19;
@@ -71,11 +87,16 @@ fn write_contents(trace: &Trace, to: &mut impl Write) -> io::Result<()> {
         warnings.replaced_blocks,
         warnings.refused_requests,
         warnings.foreign_lines,
-        trace.ops().len() as u64,
+        warnings.lost_requests,
     ] {
         write_number(to, number)?;
     }
-    for op in trace.ops() {
+    let context = trace.context();
+    write_stacks(context.stacks(), to)?;
+    write_number(to, trace.ops().len() as u64)?;
+    let mut marks = Marks::default();
+    for (index, op) in trace.ops().iter().enumerate() {
+        marks.write(context, index, op, to)?;
         let (kind, value, more) = match *op {
             Op::Alloc { layout, .. } | Op::AllocZeroed { layout, .. } => {
                 let aligned = layout.align() != MALLOC_ALIGN;
@@ -87,12 +108,69 @@ fn write_contents(trace: &Trace, to: &mut impl Write) -> io::Result<()> {
             Op::Free { slot, .. } => (FREE, slot.into(), None),
             Op::Realloc { slot, new_size, .. } => (REALLOC, slot.into(), Some(new_size as u64)),
         };
-        write_number(to, value << 2 | kind)?;
+        write_number(to, value << 3 | kind)?;
         if let Some(more) = more {
             write_number(to, more)?;
         }
     }
     Ok(())
+}
+
+fn write_stacks(stacks: &Stacks, to: &mut impl Write) -> io::Result<()> {
+    write_number(to, stacks.names().len() as u64)?;
+    for name in stacks.names() {
+        let mut end = name.len().min(FRAME_BYTES_MAX);
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        write_number(to, end as u64)?;
+        to.write_all(&name.as_bytes()[..end])?;
+    }
+    write_number(to, stacks.len() as u64)?;
+    for stack in stacks.numbers() {
+        write_number(to, stack.len() as u64)?;
+        stack.iter().try_for_each(|&frame| write_number(to, frame.into()))?;
+    }
+    Ok(())
+}
+
+/// Thread, time and stack that hold at some place of the file.
+#[derive(Default)]
+struct Marks {
+    thread: u16,
+    site: u32,
+    times: usize,
+    microseconds: u64,
+}
+
+impl Marks {
+    /// Writes what changes before a request.
+    fn write(
+        &mut self,
+        context: &Context,
+        index: usize,
+        op: &Op,
+        to: &mut impl Write,
+    ) -> io::Result<()> {
+        let thread = context.thread(index);
+        if thread != self.thread {
+            self.thread = thread;
+            write_number(to, u64::from(thread) << 3 | THREAD)?;
+        }
+        if let Some(&(at, microseconds)) = context.times().get(self.times)
+            && at == index
+        {
+            let passed = (microseconds - self.microseconds).min(u64::MAX >> 3);
+            write_number(to, passed << 3 | TIME)?;
+            (self.times, self.microseconds) = (self.times + 1, microseconds);
+        }
+        let site = context.site(index).map_or(0, |site| site as u32 + 1);
+        if site != self.site && !matches!(op, Op::Free { .. }) {
+            self.site = site;
+            write_number(to, u64::from(site) << 3 | SITE)?;
+        }
+        Ok(())
+    }
 }
 
 fn write_number(to: &mut impl Write, mut number: u64) -> io::Result<()> {
@@ -137,10 +215,15 @@ impl<R: BufRead> Contents<R> {
             1 => Default::default(),
             _ => (self.run()?, self.warnings()?),
         };
-        let announced = self.number()?;
         let mut builder = TraceBuilder::default();
+        let stacks = match self.version {
+            1 | 2 => 0,
+            _ => self.stacks(builder.stacks())?,
+        };
+        let announced = self.number()?;
+        let mut marks = Marks::default();
         for read in 0..announced.min(first as u64) {
-            self.operation(&mut builder).map_err(|fault| match fault {
+            self.operation(&mut builder, &mut marks, stacks).map_err(|fault| match fault {
                 Fault::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     Fault::Truncated { read, announced }
                 }
@@ -171,7 +254,33 @@ impl<R: BufRead> Contents<R> {
             replaced_blocks: self.number()?,
             refused_requests: self.number()?,
             foreign_lines: self.number()?,
+            lost_requests: if self.version < 3 { 0 } else { self.number()? },
         })
+    }
+
+    /// Reads the call stacks and returns their number.
+    fn stacks(&mut self, stacks: &mut Stacks) -> Result<usize, Fault> {
+        for _ in 0..self.number()? {
+            let length = self.number()?;
+            let length = usize::try_from(length).ok().filter(|&length| length <= FRAME_BYTES_MAX);
+            let mut name = vec![0; length.ok_or(Fault::Stacks)?];
+            self.bytes.read_exact(&mut name)?;
+            self.offset += name.len() as u64;
+            let name = String::from_utf8(name).map_err(|_| Fault::Stacks)?;
+            // A name is printed: control characters could drive the terminal.
+            stacks.add_name(name.replace(char::is_control, "?"))?;
+        }
+        for _ in 0..self.number()? {
+            let mut frames = Vec::new();
+            for _ in 0..self.number()? {
+                if frames.len() == STACK_FRAMES_MAX {
+                    return Err(Fault::Stacks);
+                }
+                frames.push(self.number()?);
+            }
+            stacks.add(&frames)?;
+        }
+        Ok(stacks.len())
     }
 
     fn name(&mut self) -> Result<String, Fault> {
@@ -186,16 +295,34 @@ impl<R: BufRead> Contents<R> {
         if name.chars().any(char::is_control) { Err(LIMIT) } else { Ok(name) }
     }
 
-    fn operation(&mut self, builder: &mut TraceBuilder) -> Result<(), Fault> {
-        let head = self.number()?;
-        let (kind, value) = (head & 3, head >> 2);
+    /// Reads an operation and the marks before it.
+    fn operation(
+        &mut self,
+        builder: &mut TraceBuilder,
+        marks: &mut Marks,
+        stacks: usize,
+    ) -> Result<(), Fault> {
+        let kind_bits = if self.version < 3 { 2 } else { 3 };
+        let (kind, value) = loop {
+            let head = self.number()?;
+            let (kind, value) = (head & ((1 << kind_bits) - 1), head >> kind_bits);
+            match kind {
+                THREAD => marks.thread = u16::try_from(value).unwrap_or(u16::MAX),
+                TIME => marks.microseconds = marks.microseconds.saturating_add(value),
+                SITE if value <= stacks as u64 => marks.site = value as u32,
+                SITE => return Err(Fault::Stacks),
+                _ => break (kind, value),
+            }
+            let microseconds = (kind == TIME).then_some(marks.microseconds);
+            builder.now(marks.thread, marks.site, microseconds)?;
+        };
         match kind {
             FREE => builder.free(value),
             REALLOC => {
                 let new_size = self.number()?;
                 builder.realloc(value, new_size)
             }
-            _ => {
+            ALLOC | ALLOC_ZEROED => {
                 let align = match value & 1 {
                     0 => MALLOC_ALIGN as u64,
                     _ => {
@@ -208,6 +335,7 @@ impl<R: BufRead> Contents<R> {
                 };
                 builder.alloc(value >> 1, align, kind == ALLOC_ZEROED).map(|_slot| ())
             }
+            _ => Err(Fault::Kind),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::alloc::Layout;
 
-use super::{Fault, Op, Run, Trace, Warnings};
+use super::{Context, Fault, Op, Run, Stacks, THREADS_MAX, Trace, Warnings};
 
 /// The most requests of one trace. An [`Op`] takes 32 bytes, so this bounds a trace at 256 MiB.
 pub const OPERATIONS_MAX: usize = 1 << 23;
@@ -26,7 +26,14 @@ pub struct TraceBuilder {
     vacant: Vec<u32>,
     live_bytes: usize,
     peak_live_bytes: usize,
+    /// Thread and call stack of the next request.
+    thread: u16,
+    site: u32,
+    context: Context,
 }
+
+/// Times nearer to each other than this are one.
+const TIME_STEP_MICROSECONDS: u64 = 100;
 
 impl TraceBuilder {
     /// Adds an allocation and returns its slot: the one vacated last, else a new one.
@@ -84,6 +91,35 @@ impl TraceBuilder {
         Ok(())
     }
 
+    /// Says which thread makes the next requests, at which call stack, counted from 1, and when.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::ManyThreads`].
+    pub fn now(&mut self, thread: u16, site: u32, microseconds: Option<u64>) -> Result<(), Fault> {
+        if usize::from(thread) >= THREADS_MAX {
+            return Err(Fault::ManyThreads { limit: THREADS_MAX });
+        }
+        (self.thread, self.site) = (thread, site);
+        if let Some(microseconds) = microseconds {
+            let times = &mut self.context.times;
+            let last = times.last().copied();
+            let is_later = last.is_none_or(|(index, time)| {
+                index < self.ops.len()
+                    && microseconds >= time.saturating_add(TIME_STEP_MICROSECONDS)
+            });
+            if is_later {
+                times.push((self.ops.len(), microseconds));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the call stacks, to add to them.
+    pub(super) fn stacks(&mut self) -> &mut Stacks {
+        &mut self.context.stacks
+    }
+
     /// Returns the number of requests so far.
     pub fn operations(&self) -> usize {
         self.ops.len()
@@ -98,6 +134,22 @@ impl TraceBuilder {
             peak_live_bytes: self.peak_live_bytes,
             run,
             warnings,
+            context: self.context,
+        }
+    }
+
+    /// Adds a request of another trace, its sizes larger by `bytes`.
+    fn repeat(&mut self, op: &Op, bytes: u64) -> Result<(), Fault> {
+        match *op {
+            Op::Alloc { layout, .. } | Op::AllocZeroed { layout, .. } => {
+                let zeroed = matches!(op, Op::AllocZeroed { .. });
+                let size = (layout.size() as u64).saturating_add(bytes);
+                self.alloc(size, layout.align() as u64, zeroed).map(|_slot| ())
+            }
+            Op::Free { slot, .. } => self.free(slot.into()),
+            Op::Realloc { slot, new_size, .. } => {
+                self.realloc(slot.into(), (new_size as u64).saturating_add(bytes))
+            }
         }
     }
 
@@ -112,7 +164,32 @@ impl TraceBuilder {
             return Err(Fault::ManyOperations { limit: OPERATIONS_MAX });
         }
         self.ops.push(op);
+        let Context { threads, sites, .. } = &mut self.context;
+        // As long as all requests are of the first thread, or without stacks, there is no list.
+        if self.thread != 0 || !threads.is_empty() {
+            threads.resize(self.ops.len() - 1, 0);
+            threads.push(self.thread);
+        }
+        let site = if matches!(op, Op::Free { .. }) { 0 } else { self.site };
+        if site != 0 || !sites.is_empty() {
+            sites.resize(self.ops.len() - 1, 0);
+            sites.push(site);
+        }
         Ok(())
+    }
+}
+
+impl Trace {
+    /// Returns the same requests with all blocks larger by `bytes`. The facts about the run are left
+    /// out, because no program ran so.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::LargeBlock`].
+    pub fn with_larger_blocks(&self, bytes: usize) -> Result<Self, Fault> {
+        let mut builder = TraceBuilder::default();
+        self.ops().iter().try_for_each(|op| builder.repeat(op, bytes as u64))?;
+        Ok(builder.finish(self.name(), Run::default(), self.warnings()))
     }
 }
 
@@ -161,6 +238,22 @@ mod tests {
         assert!(matches!(builder.free(0), Err(Fault::VacantSlot { slot: 0 })));
         assert!(matches!(builder.realloc(u64::MAX, 1), Err(Fault::VacantSlot { .. })));
         assert_eq!(builder.operations(), 2);
+    }
+
+    #[test]
+    fn larger_blocks_keep_requests_and_slots() {
+        let mut builder = TraceBuilder::default();
+        builder.alloc(10, 64, true).expect("sound");
+        builder.alloc(20, 16, false).expect("sound");
+        builder.free(0).expect("live");
+        builder.realloc(1, 50).expect("live");
+        let trace = builder.finish("t", Run::default(), Warnings::default());
+        let larger = trace.with_larger_blocks(8).expect("small sizes");
+        assert_eq!((larger.ops().len(), larger.slots(), larger.peak_live_bytes()), (4, 2, 58));
+        let first = Layout::from_size_align(18, 64).expect("valid");
+        assert_eq!(larger.ops()[0], Op::AllocZeroed { slot: 0, layout: first });
+        assert_eq!(larger.ops()[3], Op::Realloc { slot: 1, layout: layout(28), new_size: 58 });
+        assert!(matches!(trace.with_larger_blocks(1 << 40), Err(Fault::LargeBlock { .. })));
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub enum Fault {
     Empty,
     /// The format is none of those that are read.
     #[error(
-        "not a recording: neither heaptrack raw nor valgrind --trace-malloc nor a slab-lab trace"
+        "not a recording: neither heaptrack raw nor valgrind --trace-malloc nor slab-record nor a \
+         slab-lab trace"
     )]
     Foreign,
     /// The text does not end with a line end.
@@ -91,6 +92,9 @@ pub enum Fault {
     /// Bytes follow the last operation.
     #[error("bytes follow the last operation")]
     Trailing,
+    /// An operation of no known kind.
+    #[error("an operation of no known kind")]
+    Kind,
     /// A number that does not end within 64 bits.
     #[error("a number is longer than 64 bits")]
     LongNumber,
@@ -128,6 +132,15 @@ pub enum Fault {
         /// The most requests of a trace.
         limit: usize,
     },
+    /// More threads than a trace may have.
+    #[error("more than {limit} threads")]
+    ManyThreads {
+        /// The most threads.
+        limit: usize,
+    },
+    /// Call stacks that are too large, or name what is not there.
+    #[error("the call stacks are too large, or name a frame that is not there")]
+    Stacks,
     /// More live blocks than a trace may have.
     #[error("more than {limit} blocks live at one time")]
     ManyBlocks {
@@ -138,7 +151,7 @@ pub enum Fault {
 
 impl Fault {
     /// Adds the file and the place.
-    pub(super) fn at(self, file: &str, place: Place) -> TraceError {
+    pub(crate) fn at(self, file: &str, place: Place) -> TraceError {
         TraceError { file: file.to_owned(), place, fault: self }
     }
 }

@@ -3,6 +3,8 @@
 use std::alloc::Layout;
 use std::fmt;
 
+use super::Context;
+
 /// The alignment of `malloc`, assumed where a recording names none.
 pub const MALLOC_ALIGN: usize = 16;
 
@@ -68,6 +70,7 @@ pub struct Trace {
     pub(super) peak_live_bytes: usize,
     pub(super) run: Run,
     pub(super) warnings: Warnings,
+    pub(super) context: Context,
 }
 
 impl Trace {
@@ -96,6 +99,16 @@ impl Trace {
     /// Returns the most bytes that live at one time, as asked for, without any rounding.
     pub fn peak_live_bytes(&self) -> usize {
         self.peak_live_bytes
+    }
+
+    /// Returns threads, times and call stacks of the requests.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Returns threads, times and call stacks of the requests, to name the functions.
+    pub fn context_mut(&mut self) -> &mut Context {
+        &mut self.context
     }
 
     /// Returns the facts about the whole run of the program.
@@ -130,6 +143,8 @@ pub struct Warnings {
     pub refused_requests: u64,
     /// Lines of processes that the recorded one forked; they are left out.
     pub foreign_lines: u64,
+    /// Requests that the recorder had no room for.
+    pub lost_requests: u64,
 }
 
 /// Lists the warnings; empty if there are none.
@@ -143,6 +158,7 @@ impl fmt::Display for Warnings {
             ),
             (self.refused_requests, "requests that the recorded allocator refused (left out)"),
             (self.foreign_lines, "lines of forked processes (left out)"),
+            (self.lost_requests, "requests after the recording was full (left out)"),
         ];
         let seen = counts.iter().filter(|(count, _)| *count > 0);
         let seen: Vec<_> = seen.map(|(count, what)| format!("{count} {what}")).collect();

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use super::{Fault, Place, Trace, TraceError, binary, heaptrack, valgrind};
+use super::{Fault, Place, Trace, TraceError, binary, heaptrack, recorded, valgrind};
 
 /// Reads a recording of any known format, compressed or not, up to `first` operations.
 ///
@@ -66,6 +66,8 @@ fn plain(
         Err(whole(Fault::Empty))
     } else if start.starts_with(binary::MAGIC) {
         binary::read(file, name, bytes, first)
+    } else if recorded::is_start(start) {
+        recorded::read(file, name, bytes, first)
     } else if heaptrack::is_start(start) {
         heaptrack::read(file, name, bytes, first)
     } else if valgrind::is_start(start) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Fault, MALLOC_ALIGN, Run, Trace, TraceBuilder, Warnings};
+use super::{Fault, MALLOC_ALIGN, Run, Stacks, Trace, TraceBuilder, Warnings};
 
 /// Knows which block is live at which address.
 #[derive(Debug, Default)]
@@ -11,6 +11,8 @@ pub(super) struct Tracker {
     /// The slot of the block at each address. The default hasher is keyed, so a crafted file
     /// cannot make lookups slow.
     slots: HashMap<u64, u32>,
+    /// The slots of blocks that are being resized, by their old address.
+    resizing: HashMap<u64, Vec<u32>>,
     pub(super) run: Run,
     pub(super) warnings: Warnings,
 }
@@ -51,7 +53,58 @@ impl Tracker {
         self.builder.finish(name, self.run, self.warnings)
     }
 
-    fn place(&mut self, block: u64, size: u64, align: u64, zeroed: bool) -> Result<(), Fault> {
+    /// Says which thread makes the next request, at which call stack and when.
+    pub(super) fn now(
+        &mut self,
+        thread: u16,
+        site: u32,
+        microseconds: Option<u64>,
+    ) -> Result<(), Fault> {
+        self.builder.now(thread, site, microseconds)
+    }
+
+    /// Returns the call stacks, to add to them.
+    pub(super) fn stacks(&mut self) -> &mut Stacks {
+        self.builder.stacks()
+    }
+
+    /// Starts a resize. From now on the block's old address may be another block's.
+    pub(super) fn start_resize(&mut self, block: u64) {
+        if let Some(slot) = self.slots.remove(&block) {
+            self.resizing.entry(block).or_default().push(slot);
+        }
+    }
+
+    /// Ends a resize of the block that was at `old`; the new address is 0 if it was refused.
+    pub(super) fn end_resize(&mut self, old: u64, new: u64, size: u64) -> Result<(), Fault> {
+        let slot = self.resizing.get_mut(&old).and_then(Vec::pop);
+        if self.resizing.get(&old).is_some_and(Vec::is_empty) {
+            self.resizing.remove(&old);
+        }
+        match slot {
+            Some(slot) if new == 0 => {
+                self.warnings.refused_requests += 1;
+                self.occupy(old, slot)
+            }
+            Some(slot) => {
+                self.builder.realloc(slot.into(), size)?;
+                self.occupy(new, slot)
+            }
+            None if new == 0 => Ok(()),
+            None => {
+                self.warnings.unknown_frees += 1;
+                self.alloc(new, size, MALLOC_ALIGN as u64)
+            }
+        }
+    }
+
+    pub(super) fn place(
+        &mut self,
+        block: u64,
+        size: u64,
+        align: u64,
+        zeroed: bool,
+    ) -> Result<(), Fault> {
         // The recorder missed the free of the block that was there. Freeing it first reuses its slot.
         if let Some(gone) = self.slots.remove(&block) {
             self.warnings.replaced_blocks += 1;
