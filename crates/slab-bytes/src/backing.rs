@@ -7,7 +7,7 @@ use slab_core::Mode;
 use slab_local::{Backing, Class};
 
 use crate::block;
-use crate::class::{GRANULE_BYTES, SizeClass};
+use crate::class::{CLASS_STEP, GRANULE_BYTES, SLOT_BYTES_MAX, SizeClass};
 use crate::heap::SlabByteAllocator;
 
 const _: () = assert!(SizeClass::COUNT <= Class::COUNT_MAX);
@@ -24,6 +24,19 @@ const ALIGNS: [u16; SizeClass::COUNT] = {
     table
 };
 
+/// The class of each size, in steps of 16 bytes, as magazines count them.
+const CLASSES: [Class; SLOT_BYTES_MAX / CLASS_STEP + 1] = {
+    let mut table = [Class::new(0); SLOT_BYTES_MAX / CLASS_STEP + 1];
+    let mut steps = 0;
+    while steps < table.len() {
+        if let Some(class) = SizeClass::of(steps * CLASS_STEP, 1) {
+            table[steps] = Class::new(class.index());
+        }
+        steps += 1;
+    }
+    table
+};
+
 // SAFETY: a class of layouts is a size class of this heap. Its layout has the bytes of a slot, less the canary that every
 // block has in the mode, and the largest alignment of the slots, so that also a borrowed slot is aligned for every layout
 // of the class. Slots and runs start at multiples of 16 bytes. Classes never change.
@@ -33,8 +46,8 @@ unsafe impl<M: Mode, const PAGE: usize> Backing for SlabByteAllocator<M, PAGE> {
     #[inline(always)]
     fn class_of(layout: Layout) -> Option<Class> {
         let size = layout.size() + block::canary_bytes::<M>();
-        let class = SizeClass::of(size, layout.align())?;
-        Some(Class::new(class.index()))
+        let size = SizeClass::rounded(size, layout.align())?;
+        (size <= SLOT_BYTES_MAX).then(|| CLASSES[size.div_ceil(CLASS_STEP)])
     }
 
     #[inline]

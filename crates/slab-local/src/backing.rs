@@ -6,7 +6,11 @@ use core::ptr::NonNull;
 
 use slab_traits::{AllocResult, ByteAllocator};
 
-/// A size class of the heap below, an index below [`COUNT_MAX`](Self::COUNT_MAX).
+/// A size class of the heap below.
+///
+/// # Invariants
+///
+/// - **K1 (bounded)**: the number is from 1 to [`COUNT_MAX`](Self::COUNT_MAX). It is the byte of a live block in the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Class(u8);
 
@@ -14,16 +18,23 @@ impl Class {
     /// How many classes a heap may have.
     pub const COUNT_MAX: usize = 32;
 
-    /// Returns the class with an index; indexes wrap around.
-    #[inline(always)]
+    /// Returns the class with an index below [`COUNT_MAX`](Self::COUNT_MAX); larger indexes wrap around.
     pub const fn new(index: usize) -> Self {
-        Self((index % Self::COUNT_MAX) as u8)
+        Self((index % Self::COUNT_MAX) as u8 + 1)
     }
 
     /// Returns the index.
     #[inline(always)]
     pub const fn index(self) -> usize {
-        self.0 as usize
+        // SAFETY: by K1.
+        unsafe { core::hint::assert_unchecked(self.0 >= 1 && self.0 as usize <= Self::COUNT_MAX) };
+        self.0 as usize - 1
+    }
+
+    /// Returns the number, which is not zero.
+    #[inline(always)]
+    pub(crate) const fn number(self) -> u8 {
+        self.0
     }
 
     /// Returns all classes that a heap may have.

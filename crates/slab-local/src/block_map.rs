@@ -3,8 +3,8 @@
 //! | byte | the block that starts at the unit |
 //! |---|---|
 //! | 0 | none, or one that the heap alone knows |
-//! | class + 1 | a live block of this class |
-//! | 0x80 + class + 1 | a block of this class that waits in a magazine or a batch |
+//! | number of a class | a live block of this class |
+//! | 0x80 | a block that waits in a magazine or a batch |
 //! | 0xFF | memory of the depot |
 //!
 //! A free needs one load, one comparison and one store. No two blocks share a byte, so no read-modify-write is
@@ -28,8 +28,8 @@ pub enum Mark {
     None,
     /// A live block of this class.
     Live(Class),
-    /// A block of this class that was freed, and waits.
-    Waiting(Class),
+    /// A block that waits in a magazine or a batch.
+    Waiting,
     /// Memory of the depot.
     Internal,
 }
@@ -42,8 +42,8 @@ impl Mark {
     pub const fn to_byte(self) -> u8 {
         match self {
             Self::None => 0,
-            Self::Live(class) => class.index() as u8 + 1,
-            Self::Waiting(class) => WAITING + class.index() as u8 + 1,
+            Self::Live(class) => class.number(),
+            Self::Waiting => WAITING,
             Self::Internal => u8::MAX,
         }
     }
@@ -53,8 +53,8 @@ impl Mark {
         match byte {
             0 => Self::None,
             u8::MAX => Self::Internal,
-            1..=WAITING => Self::Live(Class::new(byte as usize - 1)),
-            _ => Self::Waiting(Class::new((byte - WAITING) as usize - 1)),
+            WAITING => Self::Waiting,
+            _ => Self::Live(Class::new(byte as usize - 1)),
         }
     }
 }
@@ -127,7 +127,7 @@ impl BlockMap {
         let byte = unsafe { self.byte(unit) };
         let is_live = byte.load(Ordering::Relaxed) == Mark::Live(class).to_byte();
         if is_live {
-            byte.store(Mark::Waiting(class).to_byte(), Ordering::Relaxed);
+            byte.store(Mark::Waiting.to_byte(), Ordering::Relaxed);
         }
         is_live
     }
@@ -142,7 +142,7 @@ impl BlockMap {
     pub unsafe fn free_racing(self, unit: usize, class: Class) -> bool {
         // SAFETY: the caller guarantees the unit.
         let byte = unsafe { self.byte(unit) };
-        let (live, waiting) = (Mark::Live(class).to_byte(), Mark::Waiting(class).to_byte());
+        let (live, waiting) = (Mark::Live(class).to_byte(), Mark::Waiting.to_byte());
         byte.compare_exchange(live, waiting, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -165,11 +165,10 @@ mod tests {
     #[test]
     fn every_mark_has_its_byte() {
         for index in 0..Class::COUNT_MAX {
-            for mark in [Mark::Live(Class::new(index)), Mark::Waiting(Class::new(index))] {
-                assert_eq!(Mark::from_byte(mark.to_byte()), mark);
-            }
+            let mark = Mark::Live(Class::new(index));
+            assert_eq!(Mark::from_byte(mark.to_byte()), mark);
         }
-        for mark in [Mark::None, Mark::Internal] {
+        for mark in [Mark::None, Mark::Waiting, Mark::Internal] {
             assert_eq!(Mark::from_byte(mark.to_byte()), mark);
         }
     }

@@ -50,7 +50,7 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
                 heap.refill(class, count, |block| {
                     match self.regions.unit_at_anywhere(block.addr().get()) {
                         Some(unit) => {
-                            unit.map.set(unit.index, Mark::Waiting(class));
+                            unit.map.set(unit.index, Mark::Waiting);
                             batch.push(unit.number);
                         }
                         None => _ = unmapped.push(block),

@@ -76,6 +76,8 @@ pub struct LocalHeap<R, A, S> {
     pub(crate) seat: S,
     pub(crate) locked: Locked<R, A>,
     pub(crate) hook: OomHook<R, A, S>,
+    /// `None` is the default of `Locked`.
+    pub(crate) fault_handler: Option<FaultHandler>,
     pub(crate) depots: [Depot<Batch>; Class::COUNT_MAX],
     /// Whether this heap has claimed its seat. Without it no region gets a map, so no magazine is read.
     pub(crate) is_seated: AtomicBool,
@@ -103,6 +105,7 @@ impl<R: RawMutex, A, S> LocalHeap<R, A, S> {
             seat,
             locked: Locked::new(inner),
             hook,
+            fault_handler: None,
             depots: [const { Depot::new() }; Class::COUNT_MAX],
             is_seated: AtomicBool::new(false),
             lost_blocks: AtomicUsize::new(0),
@@ -111,8 +114,8 @@ impl<R: RawMutex, A, S> LocalHeap<R, A, S> {
 
     /// Sets the function that is called for a fault; see [`Locked::with_fault_handler`].
     #[must_use]
-    pub fn with_fault_handler(mut self, handler: FaultHandler) -> Self {
-        self.locked = self.locked.with_fault_handler(handler);
+    pub const fn with_fault_handler(mut self, handler: FaultHandler) -> Self {
+        self.fault_handler = Some(handler);
         self
     }
 }
@@ -178,9 +181,10 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
     /// Returns a block of a magazine in the region that was added first.
     #[inline(always)]
     fn pop(&self, magazines: &mut Magazines, class: Class) -> Option<NonNull<u8>> {
-        let magazine = magazines.of(class);
-        let unit = self.regions.unit(magazine.peek()?)?;
-        magazine.drop_newest();
+        let unit = magazines.of(class).pop_if(
+            #[inline(always)]
+            |number| self.regions.unit(number),
+        )?;
         Some(Self::start(unit, class))
     }
 
@@ -251,11 +255,11 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
     ///
     /// That of [`GlobalAlloc::dealloc`].
     #[inline(always)]
-    pub(crate) unsafe fn free_block(&self, block: NonNull<u8>, layout: Layout) {
+    pub(crate) unsafe fn free_block(&self, block: *mut u8, layout: Layout) {
         if let Some(class) = A::class_of(layout)
             && let Some(true) = self.seat.with(
                 #[inline(always)]
-                |magazines| self.push(magazines, class, block.addr().get()),
+                |magazines| self.push(magazines, class, block.addr()),
             )
         {
             return;
@@ -276,7 +280,6 @@ unsafe impl<R: RawMutex, A: Backing, S: Seat> GlobalAlloc for LocalHeap<R, A, S>
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let Some(block) = NonNull::new(block) else { return };
         // SAFETY: the caller guarantees a live block and its layout.
         unsafe { self.free_block(block, layout) };
     }

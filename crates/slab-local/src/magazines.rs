@@ -48,7 +48,7 @@ impl Magazines {
     /// Returns the magazine of a class.
     #[inline(always)]
     pub(crate) fn of(&mut self, class: Class) -> &mut Magazine {
-        &mut self.stacks[class.index() % Class::COUNT_MAX]
+        &mut self.stacks[class.index()]
     }
 
     /// Sets how many blocks of so many bytes a magazine takes, if that was not done yet.

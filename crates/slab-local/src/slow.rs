@@ -135,7 +135,7 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
             match attempt() {
                 Ok(block) => return Some(block),
                 Err(Refused::Never) => return None,
-                Err(Refused::Fault(fault)) => self.locked.report_fault(&fault),
+                Err(Refused::Fault(fault)) => self.report_fault(&fault),
                 Err(Refused::NoMemory) if is_last || self.is_busy() => return None,
                 Err(Refused::NoMemory) => {}
             }
@@ -163,7 +163,16 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
             Err(Attachment::Busy) => Ok(0),
             Err(_) => self.empty_all(None),
         };
-        emptied.unwrap_or_else(|fault| self.locked.report_fault(&fault))
+        emptied.unwrap_or_else(|fault| self.report_fault(&fault))
+    }
+
+    /// Ends the program because of a fault.
+    #[cold]
+    fn report_fault(&self, fault: &Fault) -> ! {
+        match self.fault_handler {
+            Some(handler) => handler(fault),
+            None => self.locked.report_fault(fault),
+        }
     }
 
     fn try_alloc(&self, layout: Layout) -> Result<NonNull<u8>, Refused> {
@@ -187,8 +196,12 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
     /// That of [`GlobalAlloc::dealloc`](core::alloc::GlobalAlloc::dealloc).
     #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn free_slow(&self, block: NonNull<u8>, layout: Layout) {
+    pub(crate) unsafe fn free_slow(&self, block: *mut u8, layout: Layout) {
+        let Some(block) = NonNull::new(block) else { return };
         abort_on_unwind(|| {
+            // Registers the thread first: its new magazines must not get the memory of a block that is freed twice
+            // between the check and the free.
+            let _ = self.with_magazines(|_| ());
             let outcome = match self.waiting_unit(block, layout) {
                 Ok(Some((unit, class))) => self.free_of_class(unit, class),
                 // SAFETY: the caller guarantees a live block and its layout; the heap below knows it.
@@ -196,7 +209,7 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
                 Err(fault) => Err(fault),
             };
             if let Err(fault) = outcome {
-                self.locked.report_fault(&fault);
+                self.report_fault(&fault);
             }
         });
     }
@@ -217,8 +230,10 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
         match unsafe { unit.map.get(unit.index) } {
             Mark::None => Ok(None),
             Mark::Internal => Err(Fault::NotLive { address }),
-            Mark::Waiting(class) => {
-                Err(Fault::DoubleFree { address, block_bytes: Self::block_bytes(class) })
+            // The class of a block that waits is not known here; that of the layout is most likely.
+            Mark::Waiting => {
+                let block_bytes = A::class_of(layout).map_or(layout.size(), Self::block_bytes);
+                Err(Fault::DoubleFree { address, block_bytes })
             }
             Mark::Live(class) if A::class_of(layout) == Some(class) => Ok(Some((unit, class))),
             Mark::Live(class) => {
@@ -256,9 +271,18 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
         // SAFETY: the caller has ended the block, and no magazine has it.
         let given = unsafe { self.with_heap(|heap| Self::give_back_unit(heap, class, unit)) };
         given.unwrap_or_else(|| {
-            self.lost_blocks.fetch_add(1, Ordering::Relaxed);
+            self.count_lost_block();
             Ok(())
         })
+    }
+
+    #[cold]
+    fn count_lost_block(&self) {
+        #[cfg(target_has_atomic = "ptr")]
+        self.lost_blocks.fetch_add(1, Ordering::Relaxed);
+        // Only interrupts of one core count here.
+        #[cfg(not(target_has_atomic = "ptr"))]
+        self.lost_blocks.store(self.lost_blocks() + 1, Ordering::Relaxed);
     }
 
     /// Frees a block that the heap below knows.
@@ -275,7 +299,7 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
             })
         };
         outcome.unwrap_or_else(|| {
-            self.lost_blocks.fetch_add(1, Ordering::Relaxed);
+            self.count_lost_block();
             Ok(())
         })
     }
@@ -293,7 +317,7 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
     ) -> Option<NonNull<u8>> {
         let found = abort_on_unwind(|| match self.waiting_unit(block, old) {
             Ok(found) => found,
-            Err(fault) => self.locked.report_fault(&fault),
+            Err(fault) => self.report_fault(&fault),
         });
         let new_class = A::class_of(new);
         match found {
@@ -310,7 +334,7 @@ impl<R: RawMutex, A: Backing, S: Seat> LocalHeap<R, A, S> {
         // the old one again.
         unsafe {
             moved.copy_from_nonoverlapping(block, old.size().min(new.size()));
-            self.free_block(block, old);
+            self.free_block(block.as_ptr(), old);
         }
         Some(moved)
     }

@@ -70,10 +70,12 @@ impl<I: Copy, const N: usize> Stack<I, N> {
         Some(unsafe { self.items.as_ptr().add(self.len() - 1).cast::<I>().read() })
     }
 
-    /// Removes the newest value, if there is any.
-    #[inline]
-    pub fn drop_newest(&mut self) {
-        self.len = self.len.saturating_sub(1);
+    /// Removes and returns the newest value, unless `map` returns `None` for it.
+    #[inline(always)]
+    pub fn pop_if<T>(&mut self, map: impl FnOnce(I) -> Option<T>) -> Option<T> {
+        let mapped = map(self.peek()?)?;
+        self.len -= 1;
+        Some(mapped)
     }
 
     /// Removes and returns the newest value.
