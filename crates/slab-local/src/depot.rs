@@ -130,7 +130,10 @@ impl<B: Copy> Depot<B> {
     #[cfg(target_has_atomic = "8")]
     fn try_lock(&self) -> bool {
         // Acquire: this holder sees what the previous one did.
-        !self.is_locked.load(Ordering::Relaxed) && !self.is_locked.swap(true, Ordering::Acquire)
+        let take = |is_locked: &AtomicBool| {
+            is_locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+        };
+        !self.is_locked.load(Ordering::Relaxed) && take(&self.is_locked).is_ok()
     }
 
     #[cfg(not(target_has_atomic = "8"))]

@@ -42,6 +42,7 @@ fn a_freed_block_is_the_next_one_and_neighbours_follow() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow; the others and the tests of threads take the same paths")]
 fn all_sizes_and_alignments_are_served_and_come_back() {
     let heap = heap!(2 << 20);
     let mut blocks = Vec::new();
@@ -65,6 +66,7 @@ fn all_sizes_and_alignments_are_served_and_come_back() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow; the others and the tests of threads take the same paths")]
 fn more_blocks_than_magazines_hold_pass_through_the_depot_and_the_heap() {
     let heap = heap!(4 << 20);
     for size in [16, 64, 1000, 4096] {
@@ -122,6 +124,7 @@ fn zeroed_blocks_are_zero() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow; the others and the tests of threads take the same paths")]
 fn blocks_of_several_regions_wait_in_the_same_magazines() {
     let heap = heap!(32 << 10);
     for _ in 0..3 {
@@ -145,6 +148,7 @@ fn blocks_of_several_regions_wait_in_the_same_magazines() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow; the others and the tests of threads take the same paths")]
 fn a_region_without_a_map_serves_blocks_too() {
     let heap = heap!(16 << 10);
     for _ in 0..20 {
@@ -183,6 +187,7 @@ fn a_heap_without_memory_asks_its_hook() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow; the others and the tests of threads take the same paths")]
 fn blocks_that_wait_are_given_back_before_a_request_fails() {
     let heap = heap!(256 << 10);
     let small = layout(64, 8);
@@ -197,6 +202,7 @@ fn blocks_that_wait_are_given_back_before_a_request_fails() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow; the others and the tests of threads take the same paths")]
 fn a_heap_without_a_seat_works_without_magazines() {
     static HEAP: Heap<NoSeat> = LocalHeap::new(SlabByteAllocator::new(), NoSeat);
     give(&HEAP, 64 << 10);

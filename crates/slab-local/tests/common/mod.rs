@@ -47,6 +47,8 @@ pub fn region(bytes: usize) -> NonNull<[u8]> {
 
 /// Gives a heap so many bytes.
 pub fn give<S: Seat, M: Mode>(heap: &Heap<S, M>, bytes: usize) {
+    // Miri takes its time over every byte.
+    let bytes = if cfg!(miri) { bytes.min(128 << 10) } else { bytes };
     // SAFETY: the heap alone uses the memory, which is never freed.
     unsafe { heap.add_region(region(bytes)) }.expect("a fresh region is accepted");
 }
