@@ -1,5 +1,6 @@
 //! Heaps under test, with memory that lives as long as the program.
 #![allow(dead_code, reason = "each test uses a part")]
+#![allow(unused_macros, unused_imports, reason = "each test uses a part")]
 #![allow(unsafe_code, reason = "gives memory to heaps, and calls GlobalAlloc")]
 
 use std::alloc::{GlobalAlloc, Layout};
