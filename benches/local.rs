@@ -55,7 +55,7 @@ fn together(count: usize, action: impl Fn(usize) + Sync) -> Duration {
 }
 
 fn larson<H: std::alloc::GlobalAlloc + Copy + Send + Sync + 'static>(heap: H) -> Duration {
-    const TURNS: usize = 20;
+    const TURNS: usize = 4;
     together(2, |number| {
         let mut table = Table::new(heap, number as u64 * 2 + 1);
         for _ in 0..TURNS {

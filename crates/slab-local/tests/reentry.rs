@@ -56,7 +56,7 @@ unsafe impl RawMutex for Interrupted {
 /// The only CPU of the test, whose interrupts cannot be masked.
 struct OneCpu;
 
-// SAFETY: one thread of the test uses it. What interrupts it returns to where it interrupted.
+// SAFETY: one thread of the test uses it. Code that interrupts it returns to where it interrupted.
 unsafe impl Cpu for OneCpu {
     type State = ();
 
@@ -118,7 +118,7 @@ fn use_heap<S: Seat>(heap: &Heap<S>, interrupt: fn()) {
 }
 
 #[test]
-fn what_interrupts_a_request_is_served_or_refused() {
+fn code_that_interrupts_a_request_is_served_or_refused() {
     slab_local::thread_seat! {
         struct TestSeat;
     }
