@@ -72,7 +72,7 @@ STABLE=stable
 # The parent of the build folders; builds with other flags have separate ones.
 BUILD=${CARGO_TARGET_DIR:-target}
 # The crates that run without an operating system, and all library crates.
-BARE=(slab-traits slab-core slab-bytes slab-typed slab-binned slab-cache)
+BARE=(slab-traits slab-core slab-local slab-bytes slab-typed slab-binned slab-cache)
 LIBRARIES=("${BARE[@]}" slab-pool)
 # --package options for the given crates.
 packages() {

@@ -11,7 +11,7 @@ use slab_core::layout::{Reciprocal, align_up};
 pub const GRANULE_BYTES: usize = CLASS_STEP * VacantWord::SLOT_COUNT_MAX as usize;
 
 /// Bytes between the smallest classes, and the alignment that every block has.
-const CLASS_STEP: usize = 16;
+pub const CLASS_STEP: usize = 16;
 
 /// Bytes of the largest class. The next larger request takes a run of five granules, of which
 /// rounding wastes less than a fifth, as it does of a class.

@@ -64,6 +64,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod backing;
 mod block;
 mod class;
 mod class_state;

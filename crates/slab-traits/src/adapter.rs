@@ -220,6 +220,23 @@ impl<R: RawMutex, A: ByteAllocator> Locked<R, A> {
         action(&mut self.inner.lock())
     }
 
+    /// As [`with_inner`](Self::with_inner), unless the lock is held: then it returns `None` at once. For code
+    /// that may interrupt the holder of the lock.
+    ///
+    /// # Safety
+    ///
+    /// That of [`with_inner`](Self::with_inner).
+    pub unsafe fn try_with_inner<T>(&self, action: impl FnOnce(&mut A) -> T) -> Option<T> {
+        Some(action(&mut *self.inner.try_lock()?))
+    }
+
+    /// Ends the program through the [fault handler](Self::with_fault_handler): for a layer above this heap that
+    /// finds faults itself. Does not unwind.
+    pub fn report_fault(&self, fault: &Fault) -> ! {
+        let _guard = AbortOnUnwind;
+        (self.fault_handler)(fault)
+    }
+
     /// Serves a request. Does not unwind.
     ///
     /// # Safety

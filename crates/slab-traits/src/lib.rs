@@ -147,7 +147,7 @@ pub use fault::Fault;
 pub use local::LocalMutex;
 pub use page::{PageAllocator, PageCounts};
 pub use refused::Refused;
-pub use report::FaultHandler;
+pub use report::{FaultHandler, abort_on_unwind};
 pub use source::Global;
 #[cfg(core_allocator)]
 pub use std_source::StdSource;

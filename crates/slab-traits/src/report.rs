@@ -19,6 +19,16 @@ pub(crate) fn report(fault: &Fault) -> ! {
     end(format_args!("{fault}"))
 }
 
+/// Runs `action`. A panic that would leave it ends the program, as the contracts of `GlobalAlloc` and
+/// `Allocator` require.
+#[inline(always)]
+pub fn abort_on_unwind<T>(action: impl FnOnce() -> T) -> T {
+    let guard = AbortOnUnwind;
+    let outcome = action();
+    guard.disarm();
+    outcome
+}
+
 /// Ends the program if it is dropped, which happens only by unwinding: the contracts of `GlobalAlloc` and
 /// `Allocator` forbid that a panic leaves a method.
 #[must_use]
