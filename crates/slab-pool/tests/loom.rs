@@ -251,3 +251,54 @@ fn a_replaced_waker_is_woken_or_its_turn_is_seen() {
         assert!(seen || second == 1, "who goes to sleep with the second waker is woken by it");
     });
 }
+
+/// The offer to the head lapses while its owner takes it: exactly one of both requests has the bytes. In models each offer is
+/// overdue.
+#[test]
+fn an_offer_is_taken_or_lapses() {
+    loom::model(|| {
+        let gate = Arc::new(Gate::new(1));
+        assert!(gate.try_enter(1));
+        let head = gate.wait(1, Waker::noop().clone());
+        gate.leave(1);
+        let owner = thread::spawn(move || (head.take(), head));
+        let next = gate.wait(1, Waker::noop().clone());
+        let (taken, head) = owner.join().expect("no panic");
+        if taken {
+            assert!(!next.is_granted() && gate.waiting() == 1);
+            gate.leave(1);
+        }
+        assert!(next.is_granted() && next.take());
+        assert_eq!((gate.used_bytes(), gate.waiting()), (1, 0));
+        if taken {
+            gate.leave(1);
+        } else {
+            gate.rewake(&head, Waker::noop().clone());
+            assert!(!head.is_granted() && gate.waiting() == 1);
+            gate.leave(1);
+            assert!(head.take());
+            gate.leave(1);
+        }
+        assert_eq!((gate.used_bytes(), gate.waiting()), (0, 0));
+    });
+}
+
+/// A place is given up while its offer lapses: its bytes leave once.
+#[test]
+fn an_offer_lapses_while_its_place_is_given_up() {
+    loom::model(|| {
+        let gate = Arc::new(Gate::new(1));
+        let filler = gate.try_enter(1);
+        assert!(filler);
+        let head = gate.wait(1, Waker::noop().clone());
+        gate.leave(1);
+        let owner = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || gate.cancel(head))
+        };
+        let next = gate.wait(1, Waker::noop().clone());
+        owner.join().expect("no panic");
+        assert!(next.take());
+        assert_eq!((gate.used_bytes(), gate.waiting()), (1, 0));
+    });
+}
