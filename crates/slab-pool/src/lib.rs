@@ -111,6 +111,8 @@ mod buf_mut; // `bytes::BufMut` for it. Unsafe.
 mod cursor; // Reading and writing it at a position.
 mod shared; // The handle of a part of a buffer that is only read.
 
+mod chain; // A sequence of such parts.
+
 mod open; // A pool that is open, and the hot path of an acquire.
 
 mod future; // Futures that wait for the gate.
@@ -119,6 +121,7 @@ mod pool; // The pool's handle.
 mod builder; // Its constructors.
 
 pub use builder::BufferPoolBuilder;
+pub use chain::BufferChain;
 pub use cursor::Cursor;
 pub use error::PoolError;
 pub use future::AcquireFuture;

@@ -94,6 +94,11 @@ impl Shared {
         unsafe { self.0.as_ref() }
     }
 
+    /// Returns whether both own the same buffer.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
     /// Returns the buffer if this is the only owner, else itself.
     pub fn into_unique(self) -> Result<Box<PoolBuffer>, Self> {
         // Acquire: the reads of former owners happen before the writes of the new one.

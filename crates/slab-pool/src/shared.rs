@@ -155,6 +155,59 @@ impl SharedBuffer {
         self.len = self.len.min(len);
     }
 
+    /// Drops the first `count` bytes from this part. *O*(1).
+    ///
+    /// # Panics
+    ///
+    /// If the part has fewer bytes.
+    #[inline]
+    #[track_caller]
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.len, "advanced by {count} of {} bytes", self.len);
+        self.start += count;
+        self.len -= count;
+    }
+
+    /// Joins this part with the one that follows it in the same buffer, as after [`split_to`](Self::split_to). *O*(1).
+    ///
+    /// # Errors
+    ///
+    /// Both parts, if neither is empty and `next` does not start where this one ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::default();
+    /// let mut body = pool.acquire_zeroed(100).freeze();
+    /// let head = body.split_to(10);
+    /// let whole = head.try_unsplit(body).expect("neighbours");
+    /// assert!(whole.len() == 100 && whole.try_mut().is_ok());
+    /// ```
+    pub fn try_unsplit(mut self, next: Self) -> Result<Self, (Self, Self)> {
+        if next.is_empty() {
+            return Ok(self);
+        }
+        if self.is_empty() {
+            return Ok(next);
+        }
+        if !self.is_before(&next) {
+            return Err((self, next));
+        }
+        self.extend_over(&next);
+        Ok(self)
+    }
+
+    /// Returns whether `next` starts where this part ends, in the same buffer.
+    pub(crate) fn is_before(&self, next: &Self) -> bool {
+        self.shared.is_same(&next.shared) && self.start + self.len == next.start
+    }
+
+    /// Includes the bytes of a part that this one [is before](Self::is_before).
+    pub(crate) fn extend_over(&mut self, next: &Self) {
+        debug_assert!(self.is_before(next));
+        self.len += next.len;
+    }
+
     /// Copies the bytes into a buffer of the smallest class that holds them, so that a small part that is kept for long does
     /// not keep a large buffer. `None` if that class is not smaller, or there is no such buffer without waiting. *O*(bytes).
     ///
@@ -194,6 +247,35 @@ impl SharedBuffer {
             Ok(buffer) => Ok(PooledBuffer::new(buffer)),
             Err(shared) => Err(Self { shared, start, len }),
         }
+    }
+
+    /// Returns a buffer of the bytes of this part alone, if it is the last part of its buffer. *O*(1) if the part is at the
+    /// buffer's start, else *O*(length): the bytes move there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SharedBuffer::try_mut`], which returns the whole buffer instead and moves nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::default();
+    /// let mut message = pool.acquire_for_write(4096);
+    /// message.extend_from_slice(b"head|body")?;
+    /// let body = message.freeze().split_off(5);
+    /// let mut body = body.try_into_mut().expect("the last part");
+    /// body.extend_from_slice(b"!")?;
+    /// assert_eq!(&*body, b"body!");
+    /// # Ok::<(), slab_pool::PoolError>(())
+    /// ```
+    pub fn try_into_mut(self) -> Result<PooledBuffer, Self> {
+        let (start, len) = (self.start, self.len);
+        let mut buffer = self.try_mut()?;
+        if start > 0 && len > 0 {
+            buffer.buffer_mut().range_mut(0, start + len).copy_within(start.., 0);
+        }
+        buffer.truncate(len);
+        Ok(buffer)
     }
 }
 
@@ -269,9 +351,7 @@ impl bytes::Buf for SharedBuffer {
     /// If fewer than `count` bytes remain.
     #[inline]
     fn advance(&mut self, count: usize) {
-        assert!(count <= self.len, "advanced by {count} of {} bytes", self.len);
-        self.start += count;
-        self.len -= count;
+        self.advance(count);
     }
 
     /// Splits bytes off without copying them.
