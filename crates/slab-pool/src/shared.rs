@@ -73,6 +73,13 @@ impl SharedBuffer {
         self.len == 0
     }
 
+    /// Returns the index of the buffer in the pool's [arena](crate::Arena); `None` if it does not lie in it.
+    #[cfg(all(feature = "arena", unix))]
+    #[inline(always)]
+    pub fn arena_index(&self) -> Option<u16> {
+        self.shared.get().arena_index()
+    }
+
     /// Returns the bytes.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
