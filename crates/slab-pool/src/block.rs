@@ -66,6 +66,12 @@ impl Block {
         self.start
     }
 
+    /// Returns the address of the first byte, for readers.
+    #[inline(always)]
+    pub fn address(&self) -> NonNull<u8> {
+        self.start
+    }
+
     /// Returns the number of visible bytes.
     #[inline(always)]
     pub fn len(&self) -> usize {

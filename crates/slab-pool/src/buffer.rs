@@ -144,6 +144,12 @@ impl<P: Pool> Buffer<P> {
         self.block.start()
     }
 
+    /// Returns the address of the first byte, for readers.
+    #[inline(always)]
+    pub fn address(&self) -> std::ptr::NonNull<u8> {
+        self.block.address()
+    }
+
     #[inline(always)]
     pub fn set_len(&mut self, len: usize) {
         self.block.set_len(len);

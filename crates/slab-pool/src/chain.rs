@@ -79,6 +79,7 @@ impl BufferChain {
     /// # Panics
     ///
     /// If the chain would have more than `usize::MAX` bytes.
+    #[inline]
     pub fn push(&mut self, part: impl Into<SharedBuffer>) {
         let part = part.into();
         if part.is_empty() {
@@ -86,12 +87,9 @@ impl BufferChain {
         }
         let len = self.len.checked_add(part.len());
         self.len = len.expect("a chain has at most `usize::MAX` bytes");
-        if let Some(last) = self.parts.back_mut()
-            && last.is_before(&part)
-        {
-            last.extend_over(&part);
-        } else {
-            self.parts.push_back(part);
+        match self.parts.back_mut() {
+            Some(last) if last.is_before(&part) => last.extend_over(part),
+            _ => self.parts.push_back(part),
         }
     }
 
@@ -183,6 +181,7 @@ impl BufferChain {
     }
 
     /// Fills `slices` with the first parts, for a vectored write, and returns how many it filled.
+    #[inline]
     pub fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut filled = 0;
         for (slice, part) in slices.iter_mut().zip(&self.parts) {
@@ -286,7 +285,9 @@ impl bytes::Buf for BufferChain {
 
 impl<B: Into<SharedBuffer>> Extend<B> for BufferChain {
     fn extend<I: IntoIterator<Item = B>>(&mut self, parts: I) {
-        parts.into_iter().for_each(|part| self.push(part));
+        let parts = parts.into_iter();
+        self.parts.reserve(parts.size_hint().0);
+        parts.for_each(|part| self.push(part));
     }
 }
 
