@@ -50,7 +50,7 @@ impl Mapping {
     /// # Errors
     ///
     /// The system's.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     pub fn in_huge_pages(bytes: usize) -> io::Result<Self> {
         let bytes = bytes.checked_next_multiple_of(HUGE_PAGE_BYTES);
         Self::map(bytes.ok_or(io::ErrorKind::OutOfMemory)?, libc::MAP_HUGETLB | libc::MAP_HUGE_2MB)
@@ -61,7 +61,7 @@ impl Mapping {
     /// # Errors
     ///
     /// Always.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
     pub fn in_huge_pages(_bytes: usize) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
