@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use pool_handover::{BUFFERS, Handover, handed_over};
 use pool_rivals::{
-    ALIGNMENT, Arithmetic, Clean, ForWrite, LockFree, Mimalloc, MimallocZeroed, Nothing,
+    ALIGNMENT, Arithmetic, Bytesbuf, Clean, ForWrite, LockFree, Mimalloc, MimallocZeroed, Nothing,
     ObjectPool, Opool, SeedScheme, Source, VecMaker, Zeropool, ZeropoolZeroed, write_block,
 };
 use slab_pool::{BufferPool, Zeroing};
@@ -80,7 +80,7 @@ fn best_of<'a>(results: &'a Results, names: &[&'a str]) -> &'a str {
 
 fn hot_pairs() {
     for bytes in [4 << 10, 64 << 10, 1 << 20] {
-        let rivals = ["zeropool", "object-pool", "lockfree-object-pool", "opool"];
+        let rivals = ["zeropool", "object-pool", "lockfree-object-pool", "opool", "bytesbuf"];
         let objects = object_pool::Pool::new(1, || vec![0; bytes]);
         let linear = lockfree_object_pool::LinearObjectPool::new(move || vec![0; bytes], |_| {});
         let mut contenders = [
@@ -93,6 +93,7 @@ fn hot_pairs() {
             boxed(rivals[1], ObjectPool(objects), pairs),
             boxed(rivals[2], LockFree(linear), pairs),
             boxed(rivals[3], Opool(opool::Pool::new(64, VecMaker(bytes))), pairs),
+            boxed(rivals[4], Bytesbuf(bytesbuf::mem::GlobalPool::new()), pairs),
         ];
         let results = race(&mut contenders, &bytes, ROUNDS).against("mimalloc");
         println!("acquire + release, one thread, {bytes} bytes\n{}", results.table(PAIRS as u64));

@@ -141,6 +141,17 @@ impl opool::PoolAllocator<Vec<u8>> for VecMaker {
     }
 }
 
+pub struct Bytesbuf(pub bytesbuf::mem::GlobalPool);
+
+impl Source for Bytesbuf {
+    type Buffer<'a> = bytesbuf::BytesBuf;
+
+    #[inline(always)]
+    fn acquire(&self, bytes: usize) -> bytesbuf::BytesBuf {
+        self.0.reserve(bytes)
+    }
+}
+
 pub struct Opool(pub opool::Pool<VecMaker, Vec<u8>>);
 
 impl Source for Opool {

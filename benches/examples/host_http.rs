@@ -12,26 +12,30 @@ mod hosts;
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use hosts::{Host, Random, mebibytes, resident_bytes, rows, timed, turn};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use slab_pool::{BufferPool, Zeroing};
+use slab_pool::{BufferChain, BufferPool, Zeroing};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 const COLLECT: &str = "collect";
-const BODIES: [&str; 5] = [COLLECT, "Vec", "BytesMut", "slab-pool", "slab-pool, 8 MiB"];
+const BODIES: [&str; 6] =
+    [COLLECT, "Vec", "BytesMut", "slab-pool", "slab-pool, 8 MiB", "slab-pool, chain"];
+/// The size of the buffers of a chain.
+const LINK_BYTES: usize = 16 << 10;
 /// The most bytes of all bodies of the last server; others wait.
 const OUTSTANDING_BYTES_MAX: usize = 8 << 20;
 /// How long a buffer is idle before it is freed.
@@ -48,6 +52,44 @@ enum Bodies {
     Vec,
     BytesMut,
     Pool(BufferPool),
+    /// As many buffers of a small class as a body needs.
+    Chain(BufferPool),
+}
+
+/// A body that was read.
+enum Data {
+    Bytes(Bytes),
+    Chain(BufferChain),
+}
+
+impl Buf for Data {
+    fn remaining(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.remaining(),
+            Self::Chain(chain) => chain.remaining(),
+        }
+    }
+
+    fn chunk(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes.chunk(),
+            Self::Chain(chain) => chain.chunk(),
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.chunks_vectored(slices),
+            Self::Chain(chain) => chain.chunks_vectored(slices),
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        match self {
+            Self::Bytes(bytes) => bytes.advance(count),
+            Self::Chain(chain) => chain.advance(count),
+        }
+    }
 }
 
 impl Bodies {
@@ -61,35 +103,56 @@ impl Bodies {
                 Some(bytes) => builder.outstanding_bytes_max(bytes),
                 None => builder,
             };
-            Self::Pool(builder.build().expect("the settings are sound"))
+            builder.build().expect("the settings are sound")
         };
         match index {
             0 => Self::Collect,
             1 => Self::Vec,
             2 => Self::BytesMut,
-            3 => pool(None),
-            _ => pool(Some(OUTSTANDING_BYTES_MAX)),
+            3 => Self::Pool(pool(None)),
+            4 => Self::Pool(pool(Some(OUTSTANDING_BYTES_MAX))),
+            _ => Self::Chain(pool(None)),
         }
     }
 
     /// Reads a body to its end.
-    async fn read(&self, mut body: Incoming) -> Result<Bytes, Failure> {
+    async fn read(&self, mut body: Incoming) -> Result<Data, Failure> {
         let bytes = body.size_hint().exact().ok_or("the client says how long a body is")? as usize;
         match self {
-            Self::Collect => Ok(body.collect().await?.to_bytes()),
+            Self::Collect => Ok(Data::Bytes(body.collect().await?.to_bytes())),
             Self::Vec => {
                 let mut buffer = Vec::with_capacity(bytes);
                 while let Some(frame) = body.frame().await {
                     frame?.data_ref().into_iter().for_each(|data| buffer.extend_from_slice(data));
                 }
-                Ok(buffer.into())
+                Ok(Data::Bytes(buffer.into()))
             }
             Self::BytesMut => {
                 let mut buffer = BytesMut::with_capacity(bytes);
                 while let Some(frame) = body.frame().await {
                     frame?.data_ref().into_iter().for_each(|data| buffer.extend_from_slice(data));
                 }
-                Ok(buffer.freeze())
+                Ok(Data::Bytes(buffer.freeze()))
+            }
+            Self::Chain(pool) => {
+                let mut chain = BufferChain::new();
+                let mut last = pool.acquire_for_write(LINK_BYTES.min(bytes));
+                while let Some(frame) = body.frame().await {
+                    let frame = frame?;
+                    let mut data = frame.data_ref().map_or(&[][..], |data| data);
+                    while !data.is_empty() {
+                        if !last.has_remaining_mut() {
+                            let left = bytes.saturating_sub(chain.len() + last.len());
+                            let next = pool.acquire_for_write(LINK_BYTES.min(left));
+                            chain.push(std::mem::replace(&mut last, next));
+                        }
+                        let (now, later) = data.split_at(data.len().min(last.remaining_mut()));
+                        last.put_slice(now);
+                        data = later;
+                    }
+                }
+                chain.push(last);
+                Ok(Data::Chain(chain))
             }
             Self::Pool(pool) => {
                 let mut buffer = pool.acquire_async(bytes).await?;
@@ -99,7 +162,7 @@ impl Bodies {
                         buffer.extend_from_slice(data)?;
                     }
                 }
-                Ok(buffer.into())
+                Ok(Data::Bytes(buffer.into()))
             }
         }
     }
@@ -110,7 +173,7 @@ fn serve(bodies: Bodies) -> SocketAddr {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         runtime().block_on(async move {
-            if let Bodies::Pool(pool) = bodies.clone() {
+            if let Bodies::Pool(pool) | Bodies::Chain(pool) = bodies.clone() {
                 // A pool has no thread; the server makes it decay.
                 tokio::spawn(async move {
                     loop {

@@ -31,6 +31,8 @@ pub struct Buffer<P: Pool> {
     key: Key,
     changes: Changes,
     block: Block,
+    /// The block's index in its arena.
+    arena_index: Option<u16>,
     /// While the buffer is shared: the number of its owners.
     pub owners: AtomicUsize,
     /// Its number in the leak tracker.
@@ -46,19 +48,24 @@ impl<P: Pool> Linked for Buffer<P> {
 }
 
 impl<P: Pool> Buffer<P> {
-    /// Returns a buffer of zeroes, all of it visible. `None` if there is no memory. The caller adds it to the bytes
-    /// that the pool holds.
-    pub fn new(pool: &Arc<P>, key: Key, bytes: usize, alignment: usize) -> Option<Box<Self>> {
-        let block = Block::zeroed(bytes, alignment)?;
-        Some(Box::new(Self {
+    /// Returns a buffer of a block of zeroes, all of it visible. The caller adds it to the bytes that the pool holds.
+    pub fn new(pool: &Arc<P>, key: Key, block: Block) -> Box<Self> {
+        Box::new(Self {
             next: None,
             key,
             changes: Changes::NONE,
+            arena_index: block.arena_index(),
             block,
             owners: AtomicUsize::new(0),
             ticket: 0,
             pool: Arc::clone(pool),
-        }))
+        })
+    }
+
+    /// Returns the index of the buffer in the pool's arena, if it lies in it.
+    #[inline(always)]
+    pub fn arena_index(&self) -> Option<u16> {
+        self.arena_index
     }
 
     /// Returns pool and class, with the flag if a release must take the slow path.
@@ -135,6 +142,12 @@ impl<P: Pool> Buffer<P> {
     #[cfg(feature = "bytes")]
     pub fn start(&mut self) -> std::ptr::NonNull<u8> {
         self.block.start()
+    }
+
+    /// Returns the address of the first byte, for readers.
+    #[inline(always)]
+    pub fn address(&self) -> std::ptr::NonNull<u8> {
+        self.block.address()
     }
 
     #[inline(always)]
@@ -225,6 +238,9 @@ impl<P: Pool> Buffer<P> {
 
 impl<P: Pool> Drop for Buffer<P> {
     fn drop(&mut self) {
+        if self.arena_index.is_some() {
+            self.wipe();
+        }
         self.pool.subtract_held(self.capacity());
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(all(feature = "arena", unix))]
+use crate::arena::{Arena, ArenaSettings};
 use crate::classes::{ClassMap, DEFAULT_CLASSES};
 use crate::core::Core;
 use crate::error::PoolError;
@@ -26,6 +28,8 @@ const ALIGNMENT: usize = 4096;
 const MAGAZINE_BYTES: usize = 1 << 20;
 /// Buffers in a magazine at most: a visit to the depot then costs less than a nanosecond per buffer.
 const BATCH_MAX: usize = 32;
+/// An arena has room for so many magazines of a class: other threads cannot use the buffers in a thread's magazines.
+const ARENA_BATCHES: usize = 32;
 /// Shards per class at most: since whole magazines are exchanged, more threads than that rarely meet.
 const SHARDS_MAX: usize = 8;
 /// By default, buffers up to so many times the largest class are kept.
@@ -91,6 +95,8 @@ pub struct BufferPoolBuilder {
     decay_interval: Duration,
     leak_tracking: bool,
     copy_out_max: usize,
+    #[cfg(all(feature = "arena", unix))]
+    arena: Option<ArenaSettings>,
 }
 
 impl Default for BufferPoolBuilder {
@@ -109,6 +115,8 @@ impl Default for BufferPoolBuilder {
             decay_interval: Duration::ZERO,
             leak_tracking: false,
             copy_out_max: 0,
+            #[cfg(all(feature = "arena", unix))]
+            arena: None,
         }
     }
 }
@@ -202,12 +210,49 @@ impl BufferPoolBuilder {
         self
     }
 
+    /// Sets that the buffers of the classes lie in one mapping, which a program registers with the kernel once: an [`Arena`].
+    /// Default: they come from the global allocator.
+    ///
+    /// If the system refuses a part of it the pool works without, and [`BufferPool::arena_refusals`] says so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use slab_pool::{ArenaSettings, BufferPool};
+    ///
+    /// let settings = ArenaSettings::new(64).huge_pages(true).lock(true);
+    /// let pool = BufferPool::builder().classes(&[16 << 10]).arena(settings).build()?;
+    /// for refusal in pool.arena_refusals() {
+    ///     println!("{refusal}");
+    /// }
+    /// if let Some(arena) = pool.arena() {
+    ///     let iovecs = arena.iovecs(); // To be registered once.
+    ///     let buffer = pool.acquire(1);
+    ///     let index = buffer.arena_index().expect("64 are not in use");
+    ///     assert_eq!(iovecs[usize::from(index)].iov_len, buffer.len());
+    /// }
+    /// # Ok::<(), slab_pool::PoolError>(())
+    /// ```
+    #[cfg(all(feature = "arena", unix))]
+    pub fn arena(mut self, settings: ArenaSettings) -> Self {
+        self.arena = Some(settings);
+        self
+    }
+
+    /// Returns how many buffers of each class an arena has, if there is one.
+    fn arena_buffers(&self) -> Option<usize> {
+        #[cfg(all(feature = "arena", unix))]
+        return self.arena.map(|settings| settings.buffers_per_class());
+        #[cfg(not(all(feature = "arena", unix)))]
+        None
+    }
+
     /// Returns the pool.
     ///
     /// # Errors
     ///
     /// [`PoolError::NoClasses`], [`PoolError::TooManyClasses`], [`PoolError::EmptyClass`],
-    /// [`PoolError::ClassOrder`], [`PoolError::Alignment`], [`PoolError::TooLarge`] or
+    /// [`PoolError::ClassOrder`], [`PoolError::Alignment`], [`PoolError::TooLarge`], [`PoolError::ArenaBuffers`] or
     /// [`PoolError::LimitBelowClass`], for settings that contradict each other or the machine.
     pub fn build(self) -> Result<BufferPool, PoolError> {
         let alignment = self.alignment;
@@ -232,11 +277,14 @@ impl BufferPoolBuilder {
         let capacity = self.capacity_per_class;
         // Under a limit, another thread may wait for the buffers in a thread's cache: all but two go to the depot.
         let batch_max = if self.outstanding_bytes_max.is_some() { 1 } else { BATCH_MAX };
-        let shapes: Vec<_> = classes
-            .sizes()
-            .iter()
-            .map(|&bytes| Shape::new(bytes, capacity, MAGAZINE_BYTES, batch_max))
-            .collect();
+        let arena_buffers = self.arena_buffers();
+        let shape = |(class, &bytes): (usize, &usize)| {
+            let in_arena = arena_buffers.filter(|_| class < classes.configured().len());
+            let batch_max =
+                in_arena.map_or(batch_max, |buffers| batch_max.min(buffers / ARENA_BATCHES));
+            Shape::new(bytes, capacity, MAGAZINE_BYTES, batch_max)
+        };
+        let shapes: Vec<_> = classes.sizes().iter().enumerate().map(shape).collect();
         let classes_bytes =
             classes.configured().iter().fold(0_usize, |sum, &size| sum.saturating_add(size));
         // Twice the capacity of the classes leaves room for larger buffers.
@@ -257,7 +305,19 @@ impl BufferPoolBuilder {
         };
         let gate = self.outstanding_bytes_max.map(Gate::new);
         let leaks = self.leak_tracking.then(Leaks::default);
-        let core = Core::new(settings, classes, depot, gate, leaks);
-        Ok(BufferPool::over(OpenPool::new(core)))
+        #[cfg(all(feature = "arena", unix))]
+        let (arena, refusals) = match self.arena {
+            Some(settings) => Arena::map(settings, classes.configured(), alignment)?,
+            None => (None, Vec::new()),
+        };
+        #[cfg(not(all(feature = "arena", unix)))]
+        let arena = None;
+        let core = Core::new(settings, classes, depot, gate, leaks, arena);
+        let open = OpenPool::new(
+            core,
+            #[cfg(all(feature = "arena", unix))]
+            refusals,
+        );
+        Ok(BufferPool::over(open))
     }
 }

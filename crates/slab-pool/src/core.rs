@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::arena::Arena;
+use crate::block::Block;
 use crate::buffer::{Buffer, Pool};
 use crate::classes::ClassMap;
 use crate::error::PoolError;
@@ -26,6 +28,7 @@ pub struct Core {
     pub depot: Depot<PoolBuffer>,
     pub gate: Option<Gate>,
     pub leaks: Option<Leaks>,
+    pub arena: Option<Arena>,
     /// Requests beyond all classes.
     pub unclassed: AtomicU64,
     /// Buffers that exist, idle or handed out, and the sum of their capacities.
@@ -51,6 +54,7 @@ impl Core {
         depot: Depot<PoolBuffer>,
         gate: Option<Gate>,
         leaks: Option<Leaks>,
+        arena: Option<Arena>,
     ) -> Arc<Self> {
         // An atomic of `std`: loom's models build no pools.
         static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -61,6 +65,7 @@ impl Core {
             depot,
             gate,
             leaks,
+            arena,
             unclassed: AtomicU64::new(0),
             held_buffers: AtomicUsize::new(0),
             held_capacity: AtomicUsize::new(0),
@@ -105,23 +110,42 @@ impl Core {
         }
     }
 
-    /// Allocates a buffer of zeroes. It counts as held, and in no other statistic.
+    /// Allocates a buffer of zeroes, in the arena if there is room. It counts as held, and in no other statistic.
     pub fn allocate(self: &Arc<Self>, plan: Plan) -> Option<Box<PoolBuffer>> {
+        let block = self.block(plan)?;
         let slow = plan.class.is_none()
+            || !self.keeps(plan.class, block.arena_index())
             || self.gate.is_some()
             || self.leaks.is_some()
             || self.settings.wipe;
         let key = Key::new(self.key, plan.class);
         let key = if slow { key.with_slow_release() } else { key };
-        let buffer = Buffer::new(self, key, plan.bytes, self.settings.alignment)?;
+        let buffer = Buffer::new(self, key, block);
         self.held_buffers.fetch_add(1, Ordering::Relaxed);
         self.held_capacity.fetch_add(buffer.capacity(), Ordering::Relaxed);
         Some(buffer)
     }
 
-    /// Returns the bytes of all buffers, headers included.
+    /// Returns a block of zeroes for a buffer.
+    fn block(&self, Plan { class, bytes }: Plan) -> Option<Block> {
+        let slot = self.arena.as_ref().zip(class).and_then(|(arena, class)| arena.take(class));
+        slot.map(Block::in_slot).or_else(|| Block::zeroed(bytes, self.settings.alignment))
+    }
+
+    /// Returns whether a buffer may become idle. Where the arena has buffers of its class, others are freed, so that the idle
+    /// ones are registered.
+    pub fn keeps(&self, class: Option<usize>, arena_index: Option<u16>) -> bool {
+        match (&self.arena, class) {
+            (Some(arena), Some(class)) => arena_index.is_some() || !arena.has(class),
+            _ => true,
+        }
+    }
+
+    /// Returns the bytes of all buffers, headers included, and those of the arena that belong to none.
     pub fn held_bytes(&self) -> usize {
-        self.held_capacity() + self.held_buffers.load(Ordering::Relaxed) * size_of::<PoolBuffer>()
+        self.arena.as_ref().map_or(0, Arena::vacant_bytes)
+            + self.held_capacity()
+            + self.held_buffers.load(Ordering::Relaxed) * size_of::<PoolBuffer>()
     }
 
     /// Returns the bytes of all buffers without their headers.

@@ -58,6 +58,14 @@ pub enum PoolError {
         /// The size of the smallest class.
         class_bytes: usize,
     },
+    /// An arena would have no buffers, or more than a kernel registers.
+    #[error("an arena of {count} buffers, but it has at least one and at most {max}")]
+    ArenaBuffers {
+        /// The buffers of all classes.
+        count: usize,
+        /// Buffers possible.
+        max: usize,
+    },
     /// The request is larger than the largest class, and the pool refuses such requests.
     #[error("{requested_bytes} bytes are more than the largest buffer of {max_bytes}")]
     Oversize {

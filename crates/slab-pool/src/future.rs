@@ -36,10 +36,16 @@ pub enum Contents {
 /// A panic of `wake` or of a waker's `drop` ends in the pool once the panic hook has reported it: releases do not panic,
 /// and the requests behind are served. A panic of `clone` reaches the caller of `poll`; the request keeps its place in the queue.
 ///
-/// # Do not forget it
+/// # A future that is not polled
 ///
-/// A future that is passed to [`std::mem::forget`], or is kept and never polled again, keeps its place in the queue, and all
-/// requests behind it wait. The pool cannot tell it from a task that is slow to run. Drop the future to give up the place.
+/// When there is room, the pool wakes the first request in the queue, which has to be polled to get its buffer. If it is not
+/// polled within 50 milliseconds, because it was passed to [`std::mem::forget`] or is kept by a task that waits for something
+/// else, the room goes to the next request. A future that is polled after all is at its old place in the queue.
+///
+/// The pool has no thread that watches the time. It looks for such futures whenever a request needs room, or a buffer is
+/// released while requests wait; and while it waits for a future that never answered, it wakes the
+/// next one, which then wakes itself until it is served. There is one gap: a future that was polled again while it waited, and is
+/// then forgotten, blocks requests until the pool is next used.
 #[must_use = "futures do nothing unless polled"]
 pub struct AcquireFuture {
     pool: Arc<OpenPool>,
@@ -64,14 +70,19 @@ impl AcquireFuture {
     /// Returns whether this request has entered the gate; queues it if not.
     fn enter(&mut self, plan: Plan, waker: &Waker) -> bool {
         let Some(gate) = &self.pool.core.gate else { return true };
+        let mut stands_by = false;
         match &self.place {
             Some(place) if place.is_granted() => {}
             // If the clone panics, the place stays where `drop` finds it.
-            Some(place) => gate.rewake(place, waker.clone()),
+            Some(place) => stands_by = gate.rewake(place, waker.clone()),
             None if gate.try_enter(plan.bytes) => return true,
             None => self.place = Some(gate.wait(plan.bytes, waker.clone())),
         }
-        self.place.take_if(|place| place.is_granted()).is_some()
+        let entered = self.place.take_if(|place| place.take()).is_some();
+        if stands_by && !entered {
+            waker.wake_by_ref();
+        }
+        entered
     }
 }
 

@@ -25,6 +25,8 @@
 //! | *sweep*, *trim*, *epoch* | freeing what was not needed, freeing everything idle, and the count of both |
 //! | *gate* | the limit of outstanding bytes, and the queue in front of it |
 //! | *key* | a pool and a class in one word |
+//! | *arena*, *slot* | one mapping for the buffers of all classes, and the part of one buffer |
+//! | *chain* | parts of several buffers that are read and written in turn |
 //! | *core* | the part that handles, buffers and thread caches of a pool share |
 //!
 //! # Design
@@ -64,6 +66,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
+//! | `arena` | no | buffers in one mapping, for registration with `io_uring`; on Unix |
 //! | `bytes` | no | `bytes::BufMut` for buffers, `bytes::Buf` for shared ones, and conversion into `bytes::Bytes` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
@@ -84,6 +87,15 @@ mod sync; // Atomics and a lock, replaced in models.
 pub mod gate; // The limit of outstanding bytes and its queue.
 #[doc(hidden)]
 pub mod magazine; // Free items per thread and in the depot; knows nothing of buffers.
+
+#[doc(hidden)]
+pub mod vacancy; // Numbers that are taken and put back without a lock.
+
+#[cfg(all(feature = "arena", unix))]
+mod arena; // One mapping for many buffers. Unsafe.
+#[cfg(not(all(feature = "arena", unix)))]
+#[path = "no_arena.rs"]
+mod arena; // None.
 
 mod block; // Aligned, initialised memory. Unsafe.
 mod changes; // How a buffer differs from a new one, in one word.
@@ -111,6 +123,8 @@ mod buf_mut; // `bytes::BufMut` for it. Unsafe.
 mod cursor; // Reading and writing it at a position.
 mod shared; // The handle of a part of a buffer that is only read.
 
+mod chain; // A sequence of such parts.
+
 mod open; // A pool that is open, and the hot path of an acquire.
 
 mod future; // Futures that wait for the gate.
@@ -118,7 +132,10 @@ mod pool; // The pool's handle.
 
 mod builder; // Its constructors.
 
+#[cfg(all(feature = "arena", unix))]
+pub use arena::{Arena, ArenaPages, ArenaRefusal, ArenaRequest, ArenaSettings};
 pub use builder::BufferPoolBuilder;
+pub use chain::BufferChain;
 pub use cursor::Cursor;
 pub use error::PoolError;
 pub use future::AcquireFuture;

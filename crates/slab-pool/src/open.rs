@@ -3,6 +3,8 @@
 use std::panic::Location;
 use std::sync::Arc;
 
+#[cfg(all(feature = "arena", unix))]
+use crate::arena::ArenaRefusal;
 use crate::changes::Undo;
 use crate::classes::KeyMap;
 use crate::core::{Core, PoolBuffer};
@@ -21,12 +23,25 @@ pub struct OpenPool {
     undo: Undo,
     zeroing: Zeroing,
     pub core: Arc<Core>,
+    /// The requests of the arena that the system refused.
+    #[cfg(all(feature = "arena", unix))]
+    pub refusals: Vec<ArenaRefusal>,
 }
 
 impl OpenPool {
-    pub fn new(core: Arc<Core>) -> Self {
+    pub fn new(
+        core: Arc<Core>,
+        #[cfg(all(feature = "arena", unix))] refusals: Vec<ArenaRefusal>,
+    ) -> Self {
         let zeroing = core.settings.zeroing;
-        Self { keys: core.classes.keys(core.key), undo: zeroing.undo(), zeroing, core }
+        Self {
+            keys: core.classes.keys(core.key),
+            undo: zeroing.undo(),
+            zeroing,
+            core,
+            #[cfg(all(feature = "arena", unix))]
+            refusals,
+        }
     }
 
     /// The hot path: one comparison in `hot_pop` finds the thread's cache of this pool and the class, and one in `whole`

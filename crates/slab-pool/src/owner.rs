@@ -1,9 +1,11 @@
-//! The two ways to own a buffer: alone, or counted. Both are one pointer wide, and the last owner releases the buffer.
+//! The two ways to own a buffer: alone, or counted. Both are one pointer wide, and the last owner releases the buffer. A part is a
+//! counted owner that reads some of the bytes.
 #![expect(unsafe_code, reason = "a count in the buffer instead of an `Arc`, and a drop by value")]
 
 use std::mem::ManuallyDrop;
 use std::process;
 use std::ptr::NonNull;
+use std::slice;
 
 use crate::core::PoolBuffer;
 use crate::release::release;
@@ -64,7 +66,7 @@ impl Drop for Owned {
 /// - **S2 (counted)**: `Buffer::owners` is the number of these values, forgotten ones included.
 /// - **S3 (read)**: while there is one, the buffer is only read, except for the atomic count.
 #[derive(Debug)]
-pub struct Shared(NonNull<PoolBuffer>);
+struct Shared(NonNull<PoolBuffer>);
 
 // SAFETY: the last owner may release the buffer on any thread, since a buffer is `Send`; until then all owners only
 // read it or change the atomic count (S3).
@@ -82,20 +84,20 @@ const OWNERS_MAX: usize = isize::MAX as usize;
 
 impl Shared {
     /// Begins to share a buffer. No allocation: the count is in the buffer.
-    pub fn new(buffer: Box<PoolBuffer>) -> Self {
+    fn new(buffer: Box<PoolBuffer>) -> Self {
         // Relaxed: no other thread has a pointer to the buffer yet.
         buffer.owners.store(1, Ordering::Relaxed);
         Self(NonNull::from(Box::leak(buffer)))
     }
 
     #[inline(always)]
-    pub fn get(&self) -> &PoolBuffer {
+    fn get(&self) -> &PoolBuffer {
         // SAFETY: the buffer is alive by S1 while `self` is borrowed, and is not written by S3.
         unsafe { self.0.as_ref() }
     }
 
     /// Returns the buffer if this is the only owner, else itself.
-    pub fn into_unique(self) -> Result<Box<PoolBuffer>, Self> {
+    fn into_unique(self) -> Result<Box<PoolBuffer>, Self> {
         // Acquire: the reads of former owners happen before the writes of the new one.
         if self.get().owners.load(Ordering::Acquire) != 1 {
             return Err(self);
@@ -129,5 +131,113 @@ impl Drop for Shared {
         self.get().owners.load(Ordering::Acquire);
         // SAFETY: the pointer came from a box (S1), and this was the last owner (S2).
         release(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// An owner of a buffer, and the bytes of it that it reads.
+///
+/// # Invariants
+///
+/// - **P1 (inside)**: `len` bytes from `start` lie in the memory of the buffer that `shared` owns.
+#[derive(Debug, Clone)]
+pub struct Part {
+    shared: Shared,
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the pointer leads into the buffer of the owner, which may move to another thread.
+unsafe impl Send for Part {}
+// SAFETY: a shared reference reads bytes that no thread writes (S3), or clones the owner.
+unsafe impl Sync for Part {}
+
+impl Part {
+    /// Begins to share the visible bytes of a buffer. No allocation.
+    #[inline]
+    pub fn whole(buffer: Box<PoolBuffer>) -> Self {
+        let (start, len) = (buffer.address(), buffer.len());
+        Self { shared: Shared::new(buffer), start, len }
+    }
+
+    #[inline(always)]
+    pub fn buffer(&self) -> &PoolBuffer {
+        self.shared.get()
+    }
+
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline(always)]
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: the bytes lie in the buffer (P1), which is alive (S1) and initialised, and is only read while `self` is
+        // borrowed (S3).
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+
+    /// Returns the bytes from `start` to `end` as another part.
+    #[inline]
+    #[track_caller]
+    pub fn slice(&self, start: usize, end: usize) -> Self {
+        assert!(start <= end, "a slice from {start} to {end}");
+        assert!(end <= self.len, "a slice to {end} of {} bytes", self.len);
+        let shared = self.shared.clone();
+        // SAFETY: `start` is at most `len`, so the result is one of the bytes or their end.
+        let first = unsafe { self.start.add(start) };
+        Self { shared, start: first, len: end - start }
+    }
+
+    /// Splits the bytes at a position: returns the first, and keeps the others.
+    #[inline]
+    #[track_caller]
+    pub fn split_to(&mut self, at: usize) -> Self {
+        assert!(at <= self.len, "a split at {at} of {} bytes", self.len);
+        let head = Self { shared: self.shared.clone(), start: self.start, len: at };
+        // SAFETY: `at` is at most `len`, so the result is one of the bytes or their end.
+        self.start = unsafe { self.start.add(at) };
+        self.len -= at;
+        head
+    }
+
+    /// Drops the first `count` bytes, of which there must be so many.
+    #[inline(always)]
+    #[track_caller]
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.len, "advanced by {count} of {} bytes", self.len);
+        // SAFETY: there are `count` bytes, so the result is one of them or their end.
+        self.start = unsafe { self.start.add(count) };
+        self.len -= count;
+    }
+
+    /// Drops the bytes behind the first `len`.
+    #[inline(always)]
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Returns the position of the first byte in the buffer.
+    pub fn offset(&self) -> usize {
+        self.start.addr().get() - self.buffer().address().addr().get()
+    }
+
+    /// Returns whether `next` starts where this part ends, in the same buffer.
+    #[inline]
+    pub fn is_before(&self, next: &Self) -> bool {
+        self.shared.0 == next.shared.0 && self.offset() + self.len == next.offset()
+    }
+
+    /// Includes the bytes of the part that follows.
+    #[inline]
+    pub fn extend_over(&mut self, next: Self) {
+        assert!(self.is_before(&next));
+        // Both lie in the same buffer, one behind the other: P1.
+        self.len += next.len;
+    }
+
+    /// Returns the buffer if this is its only owner, else itself.
+    pub fn into_unique(self) -> Result<Box<PoolBuffer>, Self> {
+        let Self { shared, start, len } = self;
+        shared.into_unique().map_err(|shared| Self { shared, start, len })
     }
 }

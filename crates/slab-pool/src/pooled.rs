@@ -96,6 +96,13 @@ impl PooledBuffer {
         self.buffer().dirty()
     }
 
+    /// Returns the index of the buffer in the pool's [arena](crate::Arena); `None` if it does not lie in it.
+    #[cfg(all(feature = "arena", unix))]
+    #[inline(always)]
+    pub fn arena_index(&self) -> Option<u16> {
+        self.buffer().arena_index()
+    }
+
     /// Returns the visible bytes.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {

@@ -28,7 +28,9 @@ fn release_slow(mut buffer: Box<PoolBuffer>) {
     if core.depot.is_closed() {
         remove_cache(core.key);
         drop(buffer);
-    } else if let Some(class) = buffer.key().class() {
+    } else if let Some(class) = buffer.key().class()
+        && core.keeps(Some(class), buffer.arena_index())
+    {
         keep(&core, class, buffer);
     } else {
         drop(buffer);

@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::{Bound, Deref, RangeBounds};
 
 use crate::obtain::obtain_empty;
-use crate::owner::Shared;
+use crate::owner::Part;
 use crate::pooled::PooledBuffer;
 
 /// A part of a buffer that is only read: cheap to clone, to slice and to split. When the last part is dropped, the buffer
@@ -35,9 +35,7 @@ use crate::pooled::PooledBuffer;
 /// ```
 #[derive(Clone)]
 pub struct SharedBuffer {
-    shared: Shared,
-    start: usize,
-    len: usize,
+    part: Part,
 }
 
 impl PooledBuffer {
@@ -54,9 +52,7 @@ impl PooledBuffer {
     /// ```
     #[inline]
     pub fn freeze(self) -> SharedBuffer {
-        let shared = Shared::new(self.into_inner());
-        let len = shared.get().len();
-        SharedBuffer { shared, start: 0, len }
+        SharedBuffer { part: Part::whole(self.into_inner()) }
     }
 }
 
@@ -64,19 +60,26 @@ impl SharedBuffer {
     /// Returns the number of bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.len
+        self.part.len()
     }
 
     /// Returns whether the part has no bytes.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
+    }
+
+    /// Returns the index of the buffer in the pool's [arena](crate::Arena); `None` if it does not lie in it.
+    #[cfg(all(feature = "arena", unix))]
+    #[inline(always)]
+    pub fn arena_index(&self) -> Option<u16> {
+        self.part.buffer().arena_index()
     }
 
     /// Returns the bytes.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
-        &self.shared.get().as_slice()[self.start..self.start + self.len]
+        self.part.as_slice()
     }
 
     /// Returns a part of this part. *O*(1), unless the pool [copies](crate::BufferPoolBuilder::copy_out_max) slices as
@@ -95,19 +98,23 @@ impl SharedBuffer {
         let end = match range.end_bound() {
             Bound::Included(&end) => end.saturating_add(1),
             Bound::Excluded(&end) => end,
-            Bound::Unbounded => self.len,
+            Bound::Unbounded => self.len(),
         };
-        assert!(start <= end, "a slice from {start} to {end}");
-        assert!(end <= self.len, "a slice to {end} of {} bytes", self.len);
-        let len = end - start;
-        let copied = (len > 0 && len <= self.shared.get().pool.settings.copy_out_max)
-            .then(|| self.copy_out(start, len))
-            .flatten();
-        copied.unwrap_or_else(|| Self {
-            shared: self.shared.clone(),
-            start: self.start + start,
-            len,
-        })
+        let copy_out_max = self.part.buffer().pool.settings.copy_out_max;
+        if copy_out_max > 0
+            && let Some(copy) = self.short_copy(start, end, copy_out_max)
+        {
+            return copy;
+        }
+        Self { part: self.part.slice(start, end) }
+    }
+
+    /// Returns a copy of a slice, if it is short and there is a smaller buffer for it.
+    #[cold]
+    #[track_caller]
+    fn short_copy(&self, start: usize, end: usize, copy_out_max: usize) -> Option<Self> {
+        let len = end.checked_sub(start).filter(|&len| len > 0 && len <= copy_out_max)?;
+        (end <= self.len()).then(|| self.copy_out(start, len))?
     }
 
     /// Splits the bytes in two without copying: returns the first `at`, and keeps the others. Both read the same buffer.
@@ -128,11 +135,7 @@ impl SharedBuffer {
     #[must_use = "use `advance` of `bytes::Buf` or `slice` to skip bytes"]
     #[track_caller]
     pub fn split_to(&mut self, at: usize) -> Self {
-        assert!(at <= self.len, "a split at {at} of {} bytes", self.len);
-        let head = Self { shared: self.shared.clone(), start: self.start, len: at };
-        self.start += at;
-        self.len -= at;
-        head
+        Self { part: self.part.split_to(at) }
     }
 
     /// Splits the bytes in two without copying: keeps the first `at`, and returns the others. Both read the same buffer.
@@ -144,15 +147,67 @@ impl SharedBuffer {
     #[must_use = "use `truncate` to discard the bytes behind a position"]
     #[track_caller]
     pub fn split_off(&mut self, at: usize) -> Self {
-        assert!(at <= self.len, "a split at {at} of {} bytes", self.len);
-        let tail = Self { shared: self.shared.clone(), start: self.start + at, len: self.len - at };
-        self.len = at;
-        tail
+        assert!(at <= self.len(), "a split at {at} of {} bytes", self.len());
+        let mut tail = self.part.clone();
+        tail.advance(at);
+        self.part.truncate(at);
+        Self { part: tail }
     }
 
     /// Drops the bytes behind the first `len` from this part. Does nothing if there are none. *O*(1).
     pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+        self.part.truncate(len);
+    }
+
+    /// Drops the first `count` bytes from this part. *O*(1).
+    ///
+    /// # Panics
+    ///
+    /// If the part has fewer bytes.
+    #[inline]
+    #[track_caller]
+    pub fn advance(&mut self, count: usize) {
+        self.part.advance(count);
+    }
+
+    /// Joins this part with the one that follows it in the same buffer, as after [`split_to`](Self::split_to). *O*(1).
+    ///
+    /// # Errors
+    ///
+    /// Both parts, if neither is empty and `next` does not start where this one ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::default();
+    /// let mut body = pool.acquire_zeroed(100).freeze();
+    /// let head = body.split_to(10);
+    /// let whole = head.try_unsplit(body).expect("neighbours");
+    /// assert!(whole.len() == 100 && whole.try_mut().is_ok());
+    /// ```
+    pub fn try_unsplit(mut self, next: Self) -> Result<Self, (Self, Self)> {
+        if next.is_empty() {
+            return Ok(self);
+        }
+        if self.is_empty() {
+            return Ok(next);
+        }
+        if !self.is_before(&next) {
+            return Err((self, next));
+        }
+        self.extend_over(next);
+        Ok(self)
+    }
+
+    /// Returns whether `next` starts where this part ends, in the same buffer.
+    #[inline]
+    pub(crate) fn is_before(&self, next: &Self) -> bool {
+        self.part.is_before(&next.part)
+    }
+
+    /// Includes the bytes of the part that follows.
+    pub(crate) fn extend_over(&mut self, next: Self) {
+        self.part.extend_over(next.part);
     }
 
     /// Copies the bytes into a buffer of the smallest class that holds them, so that a small part that is kept for long does
@@ -169,12 +224,12 @@ impl SharedBuffer {
     /// ```
     #[track_caller]
     pub fn detached(&self) -> Option<Self> {
-        self.copy_out(0, self.len)
+        self.copy_out(0, self.len())
     }
 
     #[track_caller]
     fn copy_out(&self, start: usize, len: usize) -> Option<Self> {
-        let buffer = self.shared.get();
+        let buffer = self.part.buffer();
         let core = &buffer.pool;
         let plan = core.plan(len).ok().filter(|plan| plan.bytes < buffer.capacity())?;
         core.try_enter(plan).ok()?;
@@ -189,11 +244,36 @@ impl SharedBuffer {
     ///
     /// This part, if there are others. If several threads call this at the same time, it may fail for all of them.
     pub fn try_mut(self) -> Result<PooledBuffer, Self> {
-        let Self { shared, start, len } = self;
-        match shared.into_unique() {
-            Ok(buffer) => Ok(PooledBuffer::new(buffer)),
-            Err(shared) => Err(Self { shared, start, len }),
+        self.part.into_unique().map(PooledBuffer::new).map_err(|part| Self { part })
+    }
+
+    /// Returns a buffer of the bytes of this part alone, if it is the last part of its buffer. *O*(1) if the part is at the
+    /// buffer's start, else *O*(length): the bytes move there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SharedBuffer::try_mut`], which returns the whole buffer instead and moves nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = slab_pool::BufferPool::default();
+    /// let mut message = pool.acquire_for_write(4096);
+    /// message.extend_from_slice(b"head|body")?;
+    /// let body = message.freeze().split_off(5);
+    /// let mut body = body.try_into_mut().expect("the last part");
+    /// body.extend_from_slice(b"!")?;
+    /// assert_eq!(&*body, b"body!");
+    /// # Ok::<(), slab_pool::PoolError>(())
+    /// ```
+    pub fn try_into_mut(self) -> Result<PooledBuffer, Self> {
+        let (start, len) = (self.part.offset(), self.len());
+        let mut buffer = self.try_mut()?;
+        if start > 0 && len > 0 {
+            buffer.buffer_mut().range_mut(0, start + len).copy_within(start.., 0);
         }
+        buffer.truncate(len);
+        Ok(buffer)
     }
 }
 
@@ -254,7 +334,7 @@ impl Hash for SharedBuffer {
 impl bytes::Buf for SharedBuffer {
     #[inline]
     fn remaining(&self) -> usize {
-        self.len
+        self.part.len()
     }
 
     #[inline]
@@ -269,9 +349,7 @@ impl bytes::Buf for SharedBuffer {
     /// If fewer than `count` bytes remain.
     #[inline]
     fn advance(&mut self, count: usize) {
-        assert!(count <= self.len, "advanced by {count} of {} bytes", self.len);
-        self.start += count;
-        self.len -= count;
+        self.advance(count);
     }
 
     /// Splits bytes off without copying them.
@@ -310,8 +388,8 @@ impl From<PooledBuffer> for bytes::Bytes {
 impl fmt::Debug for SharedBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedBuffer")
-            .field("len", &self.len)
-            .field("capacity", &self.shared.get().capacity())
+            .field("len", &self.len())
+            .field("capacity", &self.part.buffer().capacity())
             .finish_non_exhaustive()
     }
 }

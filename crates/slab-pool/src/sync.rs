@@ -1,4 +1,6 @@
-//! The workspace's atomics, which loom replaces in its models, and a lock: `parking_lot`'s, or loom's.
+//! The workspace's atomics, which loom replaces in its models, a lock: `parking_lot`'s, or loom's, and a clock.
+
+use std::time::Duration;
 
 pub use slab_core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 pub use slab_core::sync::hint;
@@ -29,5 +31,25 @@ mod model {
         pub fn try_lock(&self) -> Option<impl DerefMut<Target = T> + '_> {
             self.0.try_lock().ok()
         }
+    }
+}
+
+/// A point in time. In models each one is old: a model must not depend on a clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment(#[cfg(not(loom))] std::time::Instant);
+
+impl Moment {
+    pub fn now() -> Self {
+        Self(
+            #[cfg(not(loom))]
+            std::time::Instant::now(),
+        )
+    }
+
+    pub fn is_older_than(self, #[cfg_attr(loom, expect(unused))] age: Duration) -> bool {
+        #[cfg(not(loom))]
+        return self.0.elapsed() >= age;
+        #[cfg(loom)]
+        true
     }
 }

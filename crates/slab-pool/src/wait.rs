@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::core::{Core, Plan};
 use crate::error::PoolError;
+use crate::gate::PATIENCE;
 
 /// How long a request waits.
 #[derive(Debug, Clone, Copy)]
@@ -41,17 +42,23 @@ fn wait(core: &Core, plan: Plan, timeout: Option<Duration>) -> Result<(), PoolEr
     let Some(gate) = &core.gate else { return Ok(()) };
     // A deadline that the clock cannot represent is no deadline.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let place = gate.wait(plan.bytes, Waker::from(Arc::new(Unpark(thread::current()))));
+    let waker = || Waker::from(Arc::new(Unpark(thread::current())));
+    let place = gate.wait_blocked(plan.bytes, waker());
+    let mut stands_by = false;
     while !place.is_granted() {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match left {
-            None => thread::park(),
-            Some(Duration::ZERO) => {
+        match (left, stands_by) {
+            (Some(Duration::ZERO), _) => {
                 gate.cancel(place);
                 let waited = timeout.unwrap_or_default();
                 return Err(PoolError::TimedOut { buffer_bytes: plan.bytes, waited });
             }
-            Some(left) => thread::park_timeout(left),
+            (None, false) => thread::park(),
+            (Some(left), false) => thread::park_timeout(left),
+            (left, true) => thread::park_timeout(left.map_or(PATIENCE, |left| left.min(PATIENCE))),
+        }
+        if !place.is_granted() {
+            stands_by = gate.rewake(&place, waker());
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 //!
 //! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 cargo test --release -p slab-pool --test loom`
 #![cfg(loom)]
+#![expect(unsafe_code, reason = "memory that loom watches")]
 
 use std::sync::atomic::{AtomicUsize as Plain, Ordering};
 use std::task::{Wake, Waker};
@@ -12,6 +13,7 @@ use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 use slab_pool::gate::Gate;
 use slab_pool::magazine::{Cache, Depot, Linked, Shape};
+use slab_pool::vacancy::Vacancy;
 
 /// Counts itself, so that none is lost and none is there twice.
 struct Item {
@@ -249,5 +251,80 @@ fn a_replaced_waker_is_woken_or_its_turn_is_seen() {
         let [first, second] = [0, 1].map(|index| wakers[index].0.load(Ordering::Relaxed));
         assert_eq!(first + second, 1);
         assert!(seen || second == 1, "who goes to sleep with the second waker is woken by it");
+    });
+}
+
+/// The offer to the head lapses while its owner takes it: exactly one of both requests has the bytes. In models each offer is
+/// overdue.
+#[test]
+fn an_offer_is_taken_or_lapses() {
+    loom::model(|| {
+        let gate = Arc::new(Gate::new(1));
+        assert!(gate.try_enter(1));
+        let head = gate.wait(1, Waker::noop().clone());
+        gate.leave(1);
+        let owner = thread::spawn(move || (head.take(), head));
+        let next = gate.wait(1, Waker::noop().clone());
+        let (taken, head) = owner.join().expect("no panic");
+        if taken {
+            assert!(!next.is_granted() && gate.waiting() == 1);
+            gate.leave(1);
+        }
+        assert!(next.is_granted() && next.take());
+        assert_eq!((gate.used_bytes(), gate.waiting()), (1, 0));
+        if taken {
+            gate.leave(1);
+        } else {
+            gate.rewake(&head, Waker::noop().clone());
+            assert!(!head.is_granted() && gate.waiting() == 1);
+            gate.leave(1);
+            assert!(head.take());
+            gate.leave(1);
+        }
+        assert_eq!((gate.used_bytes(), gate.waiting()), (0, 0));
+    });
+}
+
+/// A place is given up while its offer lapses: its bytes leave once.
+#[test]
+fn an_offer_lapses_while_its_place_is_given_up() {
+    loom::model(|| {
+        let gate = Arc::new(Gate::new(1));
+        let filler = gate.try_enter(1);
+        assert!(filler);
+        let head = gate.wait(1, Waker::noop().clone());
+        gate.leave(1);
+        let owner = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || gate.cancel(head))
+        };
+        let next = gate.wait(1, Waker::noop().clone());
+        owner.join().expect("no panic");
+        assert!(next.take());
+        assert_eq!((gate.used_bytes(), gate.waiting()), (1, 0));
+    });
+}
+
+/// The memory of an arena's buffer has one owner at a time, and the next one sees all that the last one wrote.
+#[test]
+fn a_vacant_number_is_taken_by_one_thread() {
+    loom::model(|| {
+        let world = Arc::new((Vacancy::new(2), [(); 2].map(|()| loom::cell::UnsafeCell::new(0))));
+        let work = |world: &(Vacancy, [loom::cell::UnsafeCell<usize>; 2])| {
+            for _ in 0..2 {
+                let Some(number) = world.0.take() else { continue };
+                world.1[number].with_mut(|memory| {
+                    // SAFETY: the number belongs to this thread, which loom checks.
+                    unsafe { *memory += 1 };
+                });
+                world.0.put(number);
+            }
+        };
+        let threads = [(); 2].map(|()| {
+            let world = Arc::clone(&world);
+            thread::spawn(move || work(&world))
+        });
+        threads.map(|thread| thread.join().expect("no panic"));
+        assert_eq!(world.0.len(), 2);
     });
 }

@@ -9,11 +9,12 @@ use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Mutex;
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use slab_pool::{BufferPool, PoolError, PooledBuffer};
+use slab_pool::{AcquireFuture, BufferPool, PoolError, PooledBuffer};
 
 const BYTES: usize = 4096;
 
@@ -68,25 +69,137 @@ fn poll(future: &mut Pin<Box<impl Future<Output = Result<PooledBuffer, PoolError
     matches!(future.as_mut().poll(&mut context), Poll::Ready(Ok(_)))
 }
 
-/// Dropped, it gives its turn up; forgotten, it keeps it, and those behind it wait.
+/// Polls a future whose waker does nothing until it is ready, for a few seconds at most.
+fn poll_until_ready(future: &mut Pin<Box<AcquireFuture>>) -> PooledBuffer {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut context = Context::from_waker(Waker::noop());
+    while Instant::now() < deadline {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(outcome) => return outcome.expect("within the limit"),
+            Poll::Pending => thread::yield_now(),
+        }
+    }
+    panic!("a forgotten future keeps its turn");
+}
+
+fn queued(pool: &BufferPool) -> Pin<Box<AcquireFuture>> {
+    let mut future = Box::pin(pool.acquire_async(1));
+    assert!(!poll(&mut future));
+    future
+}
+
+/// Dropped, it gives up its turn at once; forgotten, after a while.
 #[test]
-fn a_forgotten_future_keeps_its_turn() {
+fn a_forgotten_future_loses_its_turn() {
     let pool = limited(1);
     let held = pool.acquire(1);
-    let mut first = Box::pin(pool.acquire_async(1));
-    let mut second = Box::pin(pool.acquire_async(1));
-    assert!(!poll(&mut first) && !poll(&mut second));
+    let (first, mut second) = (queued(&pool), queued(&pool));
     drop(first);
     drop(held);
     assert!(poll(&mut second), "the one before it was cancelled");
-    let held = pool.acquire(1);
-    let (mut first, mut second) =
-        (Box::pin(pool.acquire_async(1)), Box::pin(pool.acquire_async(1)));
-    assert!(!poll(&mut first) && !poll(&mut second));
-    forget(first);
+    // While it waits, and once it was served.
+    for served in [false, true] {
+        let held = pool.acquire(1);
+        let (first, mut second) = (queued(&pool), queued(&pool));
+        if served {
+            drop(held);
+            forget(first);
+        } else {
+            forget(first);
+            drop(held);
+        }
+        assert!(!poll(&mut second), "the first might still come");
+        drop(poll_until_ready(&mut second));
+        assert_eq!(pool.detailed_stats().outstanding_bytes, Some(0));
+    }
+}
+
+/// Nothing uses the pool after the release. The requests behind are threads, or tasks that only wakers run.
+#[test]
+fn any_number_of_forgotten_futures_starve_neither_threads_nor_tasks() {
+    let forgotten = if cfg!(miri) { 2 } else { 5 };
+    let with_dead_queue = || {
+        let pool = limited(1);
+        let held = pool.acquire(1);
+        (0..forgotten).for_each(|_| forget(queued(&pool)));
+        (pool, held)
+    };
+    let (pool, held) = with_dead_queue();
+    let blocked = thread::spawn({
+        let pool = pool.clone();
+        move || pool.acquire(1).len()
+    });
+    while pool.detailed_stats().waiting <= forgotten {
+        thread::yield_now();
+    }
     drop(held);
-    assert!(!poll(&mut second));
-    assert_eq!(pool.detailed_stats().outstanding_bytes, Some(BYTES));
+    assert_eq!(blocked.join().expect("no panic"), BYTES);
+
+    let (pool, held) = with_dead_queue();
+    let mut task = Box::pin(pool.acquire_async(1));
+    let waiter = thread::spawn(move || {
+        struct Unpark(thread::Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        loop {
+            let polled = task.as_mut().poll(&mut Context::from_waker(&waker));
+            let Poll::Ready(outcome) = polled else {
+                thread::park();
+                continue;
+            };
+            return outcome.expect("within the limit").len();
+        }
+    });
+    while pool.detailed_stats().waiting <= forgotten {
+        thread::yield_now();
+    }
+    drop(held);
+    assert_eq!(waiter.join().expect("no panic"), BYTES);
+    assert_eq!(pool.detailed_stats().outstanding_bytes, Some(0));
+}
+
+/// Requests that never wait find the room as well.
+#[test]
+fn a_forgotten_future_does_not_refuse_buffers_to_others() {
+    let pool = limited(1);
+    let held = pool.acquire(1);
+    forget(queued(&pool));
+    drop(held);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while pool.try_acquire(1).is_err() {
+        assert!(Instant::now() < deadline, "a forgotten future keeps the room");
+        thread::yield_now();
+    }
+}
+
+/// A future that is slow to be polled loses its turn to the next one, and not its place.
+#[test]
+fn a_future_that_comes_late_is_at_its_old_place() {
+    let pool = limited(1);
+    let held = pool.acquire(1);
+    let (mut late, mut next, mut last) = (queued(&pool), queued(&pool), queued(&pool));
+    drop(held);
+    let buffer = poll_until_ready(&mut next);
+    assert!(!poll(&mut late) && !poll(&mut last));
+    drop(buffer);
+    assert!(!poll(&mut last), "the late one is before it");
+    assert!(poll(&mut late));
+    assert!(poll(&mut last));
+    // It gives up its place while it has none.
+    let held = pool.acquire(1);
+    let (late, mut next) = (queued(&pool), queued(&pool));
+    drop(held);
+    let buffer = poll_until_ready(&mut next);
+    drop(late);
+    drop(buffer);
+    assert_eq!(
+        (pool.detailed_stats().outstanding_bytes, pool.detailed_stats().waiting),
+        (Some(0), 0)
+    );
 }
 
 /// A forgotten handle keeps the pool open; everything else goes on.

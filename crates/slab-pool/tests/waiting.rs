@@ -99,6 +99,9 @@ fn futures_are_served_in_order_and_a_cancelled_one_loses_nothing() {
     assert!(second.as_mut().poll(&mut Context::from_waker(&wakers[1])).is_pending());
     assert!(third.as_mut().poll(&mut Context::from_waker(&wakers[2])).is_pending());
     assert_eq!(pool.detailed_stats().waiting, 3);
+    // Polled again, they have shown that they were not forgotten: none is woken in place of another.
+    assert!(first.as_mut().poll(&mut Context::from_waker(&wakers[0])).is_pending());
+    assert!(second.as_mut().poll(&mut Context::from_waker(&wakers[1])).is_pending());
 
     drop(held);
     assert_eq!((woken(0), woken(1), woken(2)), (1, 0, 0));

@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::BufferPool;
+#[cfg(all(feature = "arena", unix))]
+use crate::arena::{Arena, ArenaRefusal};
 use crate::core::Core;
 use crate::leaks::Outstanding;
 use crate::magazine::Totals;
@@ -30,7 +32,7 @@ impl BufferPool {
     }
 
     /// Returns the bytes that the pool holds from the allocator: those of all buffers, idle or handed out, and their
-    /// headers.
+    /// headers; and all bytes of its arena, if it has one.
     pub fn held_bytes(&self) -> usize {
         self.core().held_bytes()
     }
@@ -39,6 +41,19 @@ impl BufferPool {
     pub fn used_bytes(&self) -> usize {
         let core = self.core();
         core.held_capacity().saturating_sub(core.idle_bytes())
+    }
+
+    /// Returns the mapping that the buffers lie in, if the pool was built with [one](crate::BufferPoolBuilder::arena) and the
+    /// system had memory for it.
+    #[cfg(all(feature = "arena", unix))]
+    pub fn arena(&self) -> Option<&Arena> {
+        self.core().arena.as_ref()
+    }
+
+    /// Returns the requests of the arena that the system refused, with the reasons. The pool works without them.
+    #[cfg(all(feature = "arena", unix))]
+    pub fn arena_refusals(&self) -> &[ArenaRefusal] {
+        &self.open.refusals
     }
 
     /// Returns the number of buffers handed out so far. *O*(threads × classes), as are the next three.

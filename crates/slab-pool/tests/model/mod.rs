@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use slab_pool::magazine::{Cache, Depot, Linked, Shape};
-use slab_pool::{BufferPool, Oversize, PoolError, PooledBuffer, SharedBuffer, Zeroing};
+use slab_pool::{
+    BufferChain, BufferPool, Oversize, PoolError, PooledBuffer, SharedBuffer, Zeroing,
+};
 
 /// Bytes that make one operation.
 pub const OP_BYTES: usize = 4;
@@ -277,7 +279,8 @@ pub fn buffers(setup: u16, ops: &[Op]) -> Report {
                 0 => _ = pool.trim(),
                 1 => _ = pool.decay(std::time::Instant::now()),
                 2 => _ = pool.prefill(usize::from(op.low >> 3) % 4, size % 4),
-                _ => {}
+                3..=5 => parts(&mut held, op.low, size),
+                _ => chain(&mut held, size),
             },
             _ => {}
         }
@@ -291,6 +294,74 @@ pub fn buffers(setup: u16, ops: &[Op]) -> Report {
     drop(held);
     check_buffers(&pool, &[], limit);
     report
+}
+
+/// Splits a shared buffer, joins two, or makes a part writable.
+fn parts(held: &mut Vec<Held>, choice: u8, size: usize) {
+    let pick = size % held.len().max(1);
+    if !matches!(held.get(pick), Some(Held::Shared(..))) {
+        return;
+    }
+    let Held::Shared(mut part, mut contents) = held.swap_remove(pick) else { return };
+    match choice % 8 {
+        3 => {
+            let at = size % (contents.len() + 1);
+            let (rest, split) = if choice & 8 == 0 {
+                (contents.split_off(at), part.split_off(at))
+            } else {
+                let rest = contents.split_off(at);
+                (std::mem::replace(&mut contents, rest), part.split_to(at))
+            };
+            held.push(Held::Shared(split, rest));
+        }
+        4 => match part.try_into_mut() {
+            Ok(buffer) => return held.push(Held::Alone(buffer, contents)),
+            Err(shared) => part = shared,
+        },
+        _ => {
+            if let Some(Held::Shared(..)) = held.last()
+                && let Some(Held::Shared(next, others)) = held.pop()
+            {
+                match part.try_unsplit(next) {
+                    Ok(joined) => {
+                        contents.extend(others);
+                        part = joined;
+                    }
+                    Err((first, next)) => {
+                        part = first;
+                        held.push(Held::Shared(next, others));
+                    }
+                }
+            }
+        }
+    }
+    held.push(Held::Shared(part, contents));
+}
+
+/// Gathers all shared buffers in a chain, takes bytes off both ends, and holds the parts that are left.
+fn chain(held: &mut Vec<Held>, size: usize) {
+    let mut chain = BufferChain::new();
+    let mut contents = Vec::new();
+    let (shared, alone) = held.drain(..).partition(|held| matches!(held, Held::Shared(..)));
+    *held = alone;
+    for part in Vec::into_iter(shared) {
+        let Held::Shared(part, bytes) = part else { continue };
+        chain.push(part);
+        contents.extend(bytes);
+    }
+    assert_eq!(chain.len(), contents.len());
+    let at = size % (contents.len() + 1);
+    let tail = chain.split_off(at);
+    let skipped = at / 3;
+    chain.advance(skipped);
+    chain.extend(tail);
+    let mut contents = &contents[skipped..];
+    assert_eq!(chain.len(), contents.len());
+    for part in chain {
+        let (bytes, rest) = contents.split_at(part.len());
+        contents = rest;
+        held.push(Held::Shared(part, bytes.to_vec()));
+    }
 }
 
 fn refused(error: &PoolError, report: &mut Report) {
