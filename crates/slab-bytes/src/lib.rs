@@ -44,7 +44,7 @@
 //!
 //! [`UnitByteAllocator`] is a second heap, for those who count bytes or instructions of the worst case. It has no classes,
 //! segments or headers: a block is a row of *units* of 16 bytes, and two bits per unit say where blocks and free runs start
-//! and end. Its policy is [`Compact`] or [`Bounded`].
+//! and end (`Compact` has a third). Its policy is [`Compact`] or [`Bounded`].
 //!
 //! | | `SlabByteAllocator` | `UnitByteAllocator<Compact>` | `UnitByteAllocator<Bounded>` |
 //! |---|---|---|---|
@@ -52,7 +52,7 @@
 //! | rounds a size up to | a class, at most a fifth more | 16 bytes | 16 bytes |
 //! | bookkeeping | 3.1 % | 2.4 % | 1.6 % |
 //! | checks a free's size to | its class | 16 bytes | 16 bytes |
-//! | writes to freed memory | do not damage the heap | may damage the links of free memory, which are compared before they are used | as `Compact` |
+//! | writes to freed memory | do not damage the heap | may damage the links of free memory; zeros and readable addresses are found before they do harm | as `Compact` |
 //!
 //! # Hot paths
 //!

@@ -72,7 +72,7 @@ pub enum Fault {
         /// The largest size that the block can have been allocated with.
         size_max: usize,
     },
-    /// Free memory was written. Found in `Hardened` mode only.
+    /// Free memory was written. Found in `Hardened` mode, and by heaps that keep links in free memory.
     #[error(
         "written after it was freed, at offset {offset}: free block {address:#x} ({block_bytes} \
          bytes)"

@@ -13,7 +13,7 @@ const EXACT_LOG: u32 = EXACT.ilog2();
 /// Bins of a doubling, as a power of two.
 const STEPS_LOG: u32 = 3;
 
-/// Doublings with bins. The last bin has all runs beyond them: from 1 GiB on.
+/// Doublings with bins. The last bin has all runs beyond them: from 960 MiB on.
 const DOUBLINGS: u32 = 20;
 
 /// All bins.

@@ -9,11 +9,11 @@ use crate::small::UNIT_BYTES;
 impl<P: Policy> UnitByteAllocator<P> {
     /// Returns the bytes of a region in which no request is refused, at any start address, as long as the live blocks
     /// have at most `live_bytes` together, there are at most `blocks` of them, none is larger than `block_bytes`, and
-    /// none is aligned beyond `align`. `None` if that is more than a region can have, from 1 GiB blocks on, or if
+    /// none is aligned beyond `align`. `None` if that is more than a region can have, for blocks above 896 MiB, and if
     /// `align` is not a power of two.
     ///
-    /// The bound holds for every order of requests, and for blocks that are resized too, if while one moves both
-    /// its places count as blocks. Most programs need far less: the bound is that of the worst program.
+    /// The bound holds for every order of requests. A `realloc` that moves a block counts as a further block with its bytes, until it
+    /// returns. Most programs need far less: the bound is that of the worst program.
     ///
     /// # Proof
     ///
@@ -22,7 +22,8 @@ impl<P: Policy> UnitByteAllocator<P> {
     /// units, are shorter than *n*. No two free runs touch, because neighbours are merged: so there is
     /// a block between any two, and with at most `blocks - 1` blocks live before the request there are
     /// at most `blocks` runs. All units are then in blocks or in these runs: there are fewer than
-    /// *live* + `blocks` × (*n* - 1) + 1. The region has that many.
+    /// *live* + `blocks` × (*n* - 1) + 1. The region has that many. Parked blocks are merged before a request is refused, and the
+    /// run that was cut last, which is in no bin, is tried too.
     ///
     /// # Examples
     ///
@@ -41,9 +42,10 @@ impl<P: Policy> UnitByteAllocator<P> {
         block_bytes: usize,
         align: usize,
     ) -> Option<usize> {
-        if !align.is_power_of_two() || blocks == 0 {
-            return if blocks == 0 { Some(0) } else { None };
+        if !align.is_power_of_two() {
+            return None;
         }
+        let blocks = if blocks == 0 { 1 } else { blocks };
         let align_units = align.div_ceil(UNIT_BYTES);
         let one = if block_bytes == 0 { 1 } else { block_bytes.div_ceil(UNIT_BYTES) };
         let wished = match one.checked_add(align_units - 1) {

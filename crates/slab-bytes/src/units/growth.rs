@@ -22,11 +22,11 @@ impl<P: Policy> UnitByteAllocator<P> {
     pub fn remove_region(&mut self, start: usize) -> Option<NonNull<[u8]>> {
         self.reclaim();
         let region = self.regions.find(start).filter(|region| region.start() == start)?;
-        if self.fresh == Some(region) {
+        let is_fresh = self.fresh == Some(region) && region.frontier() < region.count();
+        if is_fresh {
             if region.frontier() > 0 {
                 return None;
             }
-            self.fresh = None;
         } else {
             // SAFETY: a region without fresh units has a run at its first unit.
             let len = unsafe { region.len_at(0) };
@@ -37,6 +37,7 @@ impl<P: Policy> UnitByteAllocator<P> {
             }
             self.remove(region, 0, len).ok()?;
         }
+        self.fresh = self.fresh.filter(|&fresh| fresh != region);
         self.regions.remove(region);
         self.hot = None;
         self.total_bytes -= region.size();

@@ -19,7 +19,7 @@ use crate::small::UNIT_BYTES;
 
 /// A byte heap without size classes, as small as can be.
 ///
-/// A block is a row of *units* of 16 bytes. Two bits per unit outside the memory that users see say where blocks
+/// A block is a row of *units* of 16 bytes. Two bits per unit (three in `Compact`) outside the memory that users see say where blocks
 /// and free runs start and end, so that each free is checked exactly: the address, and the size to 16 bytes. See the
 /// [crate documentation](crate#a-heap-without-classes).
 ///
@@ -28,7 +28,7 @@ use crate::small::UNIT_BYTES;
 ///
 /// | | steps |
 /// |---|---|
-/// | `alloc`, `dealloc`, resizing in place | *O*(1) in the region used last, else *O*(log regions) expected |
+/// | `alloc`, `dealloc`, resizing in place | *O*(1) with up to 16 regions, else *O*(log regions) expected |
 /// | `Compact`: before `NoMemory`, and the first `alloc` of an empty heap | merges all parked blocks, a thousand at most |
 /// | `Compact`: a large block that takes fresh memory | *O*(size): initialises its part of the map |
 /// | `Bounded`: `add_region` | *O*(size): initialises the map |
@@ -163,10 +163,11 @@ impl<P: Policy> UnitByteAllocator<P> {
     /// but for [`refused_frees`](Self::refused_frees).
     ///
     /// * [`DoubleFree`](Fault::DoubleFree): a free run or a parked block starts there.
-    /// * [`Interior`](Fault::Interior): into a live block.
+    /// * [`Interior`](Fault::Interior): into the first mebibyte of a live block.
     /// * [`Foreign`](Fault::Foreign): outside the units of every region.
-    /// * [`WrongLayout`](Fault::WrongLayout): the block is live, and has not as many units as the layout needs.
-    /// * [`NotLive`](Fault::NotLive): memory that was freed and merged, or never part of a block.
+    /// * [`WrongLayout`](Fault::WrongLayout): the block is live, and has not as many units as the layout needs, or its
+    ///   address is no multiple of the alignment.
+    /// * [`NotLive`](Fault::NotLive): anything else among the units of a region.
     ///
     /// # Safety
     ///
@@ -194,16 +195,17 @@ impl<P: Policy> UnitByteAllocator<P> {
             return self.free_or_refuse_slow(address, layout);
         };
         // SAFETY: the unit lies before the frontier.
-        let len = unsafe { region.short_block(first) };
+        let Some(len) = (unsafe { region.short_block(first) }) else {
+            return self.free_or_refuse_slow(address, layout);
+        };
         // SAFETY: the unit lies before the frontier, and the region has the bits.
         let parked = unsafe { region.parked(first) };
         let is_parked = parked.get() & bit(first) != 0;
-        if is_parked || units_for(layout) != len || address & (layout.align() - 1) != 0 {
+        if is_parked || units_for(layout) != Some(len) || address & (layout.align() - 1) != 0 {
             return self.free_or_refuse_slow(address, layout);
         }
         // SAFETY: the units are the region's.
         let pointer = unsafe { region.pointer(first) };
-        let Some(len) = len else { return };
         let bytes = len as usize * UNIT_BYTES;
         self.used_bytes -= bytes;
         // SAFETY: the block has ended.
@@ -312,9 +314,11 @@ unsafe impl<P: Policy> ByteAllocator for UnitByteAllocator<P> {
     ///
     /// # Errors
     ///
-    /// [`AllocError::NoMemory`] if nothing free fits, [`AllocError::InvalidParam`] for a layout that no region could
-    /// hold. [`AllocError::Damaged`] if the program wrote to memory that it had freed, where the heap keeps the links
-    /// of free runs: all free runs of about that length are given up, and the next request gets other memory.
+    /// [`AllocError::NoMemory`] if no free run is sure to fit: of those less than an eighth longer than the request, or of more
+    /// than 896 MiB, two are looked at, eight in `Compact`. [`AllocError::InvalidParam`] for a layout that no region could
+    /// hold. [`AllocError::Damaged`] if the program wrote zeros or addresses of readable memory where the heap keeps the links of
+    /// freed blocks: free memory of about that length is given up, and the next request gets other memory. Other words
+    /// written there are undefined behaviour.
     #[inline]
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
         let len = units_for(layout).ok_or(AllocError::InvalidParam)?;
@@ -353,7 +357,7 @@ unsafe impl<P: Policy> ByteAllocator for UnitByteAllocator<P> {
         self.total_bytes - self.unit_bytes
     }
 
-    /// Changes a block by taking or leaving units behind it. *O*(1).
+    /// Changes a block by taking or leaving units behind it. *O*(1), but for the map of fresh units in `Compact`.
     ///
     /// # Errors
     ///

@@ -1,10 +1,10 @@
 //! Policies: how long a unit heap waits before it merges a freed block with its neighbours.
 
-/// Blocks are parked as long as they have less than one of so many bytes of the live blocks. Over the recorded programs,
-/// one of 32 bytes saves 4 % of the instructions and costs 1 % of the memory.
+/// Parked blocks have at most one byte for so many bytes of live blocks. Over the recorded programs, half this number saves 4 % of
+/// the instructions and costs 1 % of the memory.
 const PARKED_SHARE: usize = 64;
 
-/// So many bytes are parked at most in any heap. With twice as many the smallest program needs a sixteenth more memory.
+/// So many bytes may be parked in any heap, however small. With twice as many the smallest program needs a sixteenth more memory.
 const PARKED_MIN: usize = 256;
 
 /// A policy of a [`UnitByteAllocator`](super::UnitByteAllocator): [`Compact`] or [`Bounded`].
@@ -21,14 +21,15 @@ pub trait Policy: sealed::Sealed {
     }
 }
 
-/// The smallest heap: blocks to 512 bytes are parked when they are freed, as long as parked blocks have less than a 64th of
-/// the live bytes and 16 KiB.
+/// The smallest heap: blocks to 512 bytes are parked when they are freed. Parked blocks have about a 64th of the live bytes at most,
+/// and never more than 16 KiB.
 ///
-/// Before a request is refused, all parked blocks are merged, a thousand at most: that takes up to 200,000 instructions.
+/// Before a request is refused, all parked blocks are merged, a thousand at most: that takes up to 400,000 instructions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Compact;
 
-/// Each request takes a bounded number of instructions, whatever came before: a freed block is merged at once.
+/// Each request takes a bounded number of instructions with up to 16 regions: a freed block is merged at once. With more regions
+/// it takes *O*(log regions) expected.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bounded;
 

@@ -145,5 +145,8 @@ fn impossible_bounds_have_no_region() {
     assert_eq!(region_for(usize::MAX, usize::MAX, usize::MAX, 16), None);
     assert_eq!(region_for(1 << 30, 10, 1 << 40, 16), None);
     assert_eq!(region_for(1, 1, 1, 48), None);
-    assert_eq!(region_for(0, 0, 0, 1), Some(0));
+    assert_eq!(region_for(0, 0, 0, 3), None);
+    assert_eq!(region_for(0, 0, 0, 1), region_for(0, 1, 0, 1));
+    assert!(region_for(896 << 20, 1, 896 << 20, 16).is_some());
+    assert_eq!(region_for(900 << 20, 1, 900 << 20, 16), None);
 }

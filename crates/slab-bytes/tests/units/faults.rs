@@ -83,6 +83,24 @@ fn misuse_is_named() {
     each_misuse::<Bounded>();
 }
 
+/// A layout beyond all units is refused like any other wrong one, through `dealloc` too.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_layout_beyond_all_regions_is_no_layout_of_a_block() {
+    let arena = Arena::new(10_000, 0);
+    let heap = &mut heap::<Compact>(&arena);
+    let small = heap.alloc(bytes(16)).expect("room");
+    let block = heap.alloc(bytes(1000)).expect("room");
+    // SAFETY: live. Then blocks may be parked.
+    unsafe { heap.dealloc(small, bytes(16)) };
+    let layout = bytes((1 << 36) + 17);
+    // SAFETY: the heap refuses a layout that is not the block's.
+    unsafe { heap.dealloc(block, layout) };
+    let fault = heap.take_fault();
+    assert!(matches!(fault, Some(Fault::WrongLayout { .. })), "{fault:?}");
+    assert_eq!(heap.refused_frees(), 1);
+}
+
 #[test]
 fn layouts_that_no_region_holds_are_refused() {
     let arena = Arena::new(10_000, 0);

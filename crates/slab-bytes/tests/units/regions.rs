@@ -132,3 +132,20 @@ fn a_large_block_is_cut_and_put_together_again() {
     assert_eq!(moved, Err(slab_traits::AllocError::NoMemory));
     heap.validate().expect("consistent");
 }
+
+/// The last unit of the region added last was used, so that it has no fresh units.
+#[test]
+fn a_full_region_leaves_when_it_is_empty_again() {
+    let arena = Arena::new(4096, 0);
+    let mut heap = UnitByteAllocator::new();
+    // SAFETY: the arena outlives the heap and is used through it alone.
+    unsafe { heap.add_region(arena.region()) }.expect("large enough");
+    let blocks: Vec<_> = core::iter::from_fn(|| heap.alloc(bytes(16)).ok()).collect();
+    for block in blocks {
+        // SAFETY: live, and not used again.
+        unsafe { heap.dealloc(block, bytes(16)) };
+    }
+    let start = arena.region().cast::<u8>().addr().get();
+    assert_eq!(heap.remove_region(start), Some(arena.region()));
+    heap.validate().expect("consistent");
+}
