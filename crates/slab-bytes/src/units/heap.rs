@@ -314,14 +314,13 @@ unsafe impl<P: Policy> ByteAllocator for UnitByteAllocator<P> {
     ///
     /// # Errors
     ///
-    /// [`AllocError::NoMemory`] if no free run is sure to fit: of those less than an eighth longer than the request, or of more
-    /// than 896 MiB, two are looked at, eight in `Compact`. [`AllocError::InvalidParam`] for a layout that no region could
-    /// hold. [`AllocError::Damaged`] if the program wrote zeros or addresses of readable memory where the heap keeps the links of
-    /// freed blocks: free memory of about that length is given up, and the next request gets other memory. Other words
-    /// written there are undefined behaviour.
+    /// [`AllocError::NoMemory`] if no free run is sure to fit: of those less than an eighth longer than the request, or of
+    /// more than 896 MiB, two are looked at, eight in `Compact`. [`AllocError::Damaged`] if the program wrote zeros or
+    /// addresses of readable memory where the heap keeps the links of freed blocks: free memory of about that length is
+    /// given up, and the next request gets other memory. Other words written there are undefined behaviour.
     #[inline]
     fn alloc(&mut self, layout: Layout) -> AllocResult<NonNull<u8>> {
-        let len = units_for(layout).ok_or(AllocError::InvalidParam)?;
+        let len = units_for(layout).ok_or(AllocError::NoMemory)?;
         if Self::PARKS && self.used_bytes == 0 {
             self.reclaim_if_idle(len);
         }
@@ -375,7 +374,7 @@ unsafe impl<P: Policy> ByteAllocator for UnitByteAllocator<P> {
             self.fault = Some(fault);
             return Err(fault.into());
         };
-        let len = units_for(new).ok_or(AllocError::InvalidParam)?;
+        let len = units_for(new).ok_or(AllocError::NoMemory)?;
         if !address.is_multiple_of(new.align()) {
             return Err(AllocError::NoMemory);
         }
