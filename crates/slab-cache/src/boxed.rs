@@ -249,7 +249,8 @@ impl<T: ?Sized, C: Config> Drop for SlabBox<T, C> {
     #[inline]
     fn drop(&mut self) {
         let slot = self.value.cast();
-        let geometry = Geometry::of_value::<T, C>(self);
+        // SAFETY: by B1 the pointer may access its slab.
+        let geometry = unsafe { Geometry::of_value::<T, C>(self.value) };
         if !mem::needs_drop::<T>() {
             // SAFETY: by B1 and B3; the box is not used any more, and such a value needs no drop.
             return unsafe { free::<C>(slot, &geometry) };
