@@ -249,8 +249,7 @@ impl<T: ?Sized, C: Config> Drop for SlabBox<T, C> {
     #[inline]
     fn drop(&mut self) {
         let slot = self.value.cast();
-        // SAFETY: by B1 the pointer may access its slab.
-        let geometry = unsafe { Geometry::of_value::<T, C>(self.value) };
+        let geometry = Geometry::of_value::<T, C>(self);
         if !mem::needs_drop::<T>() {
             // SAFETY: by B1 and B3; the box is not used any more, and such a value needs no drop.
             return unsafe { free::<C>(slot, &geometry) };

@@ -20,7 +20,7 @@ use crate::counts::AtomicCount;
 use crate::counts::{Count, LocalCount};
 use crate::error::Full;
 use crate::free::{EmptySlot, check_before_drop, free};
-use crate::geometry::{Geometry, Shape, layout_of};
+use crate::geometry::{Geometry, Shape};
 use crate::handle::Handle;
 use crate::shared::CoreRef;
 
@@ -128,9 +128,7 @@ impl<T: ?Sized, C: Config, N: Count> SlabCounted<T, C, N> {
     /// Returns the start of the slot.
     #[inline(always)]
     fn slot(&self) -> NonNull<u8> {
-        // SAFETY: by N1 the pointer may access its slab.
-        let (_, align) = unsafe { layout_of::<T, C>(self.value) };
-        let offset = offset_of(align);
+        let offset = offset_of(align_of_val::<T>(self));
         // SAFETY: by N1 the slot starts there, and the pointer may access it.
         unsafe { self.value.cast::<u8>().sub(offset) }
     }
@@ -144,8 +142,7 @@ impl<T: ?Sized, C: Config, N: Count> SlabCounted<T, C, N> {
     /// Returns how the slab is divided, by N4.
     #[inline(always)]
     fn geometry(&self) -> Geometry {
-        // SAFETY: by N1 the pointer may access its slab.
-        let (size, align) = unsafe { layout_of::<T, C>(self.value) };
+        let (size, align) = (size_of_val::<T>(self), align_of_val::<T>(self));
         let align_slot = if align < COUNT_ALIGN { COUNT_ALIGN } else { align };
         let size_slot = align_down(offset_of(align) + size + align_slot - 1, align_slot);
         Geometry::of::<C>(size_slot, align_slot)

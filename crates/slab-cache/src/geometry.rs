@@ -55,24 +55,6 @@ impl<T, C: Config> Shape<T, C> {
     pub const SLOTS: u32 = Self::GEOMETRY.slots;
 }
 
-/// Returns the size and the alignment of a value in a slot.
-///
-/// The address of the value is not believed: it may be the mistake for which the caller looks, and then be unaligned.
-///
-/// # Safety
-///
-/// `value` may access all of the slab around it, which is one of `C`.
-#[inline(always)]
-pub unsafe fn layout_of<T: ?Sized, C: Config>(value: NonNull<T>) -> (usize, usize) {
-    let value = value.as_ptr();
-    // The start of a slab is aligned for every value that a slab can hold.
-    let start = value.with_addr(value.addr() & !(C::SLAB_BYTES - 1));
-    // SAFETY: the caller guarantees the slab, which is longer than its values. Only the type of the value and its length are
-    // asked for, which the pointer says; the bytes there are never read as a `T`.
-    let any = unsafe { &*start };
-    (size_of_val(any), align_of_val(any))
-}
-
 /// How a slab is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
@@ -106,15 +88,9 @@ impl Geometry {
     }
 
     /// Returns the division of the slabs that a value lies in, which may be a trait object or a slice.
-    ///
-    /// # Safety
-    ///
-    /// As [`layout_of`].
     #[inline(always)]
-    pub unsafe fn of_value<T: ?Sized, C: Config>(value: NonNull<T>) -> Self {
-        // SAFETY: the caller guarantees the contract.
-        let (size, align) = unsafe { layout_of::<T, C>(value) };
-        Self::of::<C>(size, align)
+    pub fn of_value<T: ?Sized, C: Config>(value: &T) -> Self {
+        Self::of::<C>(size_of_val(value), align_of_val(value))
     }
 
     /// Returns the division of a slab; `size` and `align` are at most `slab_bytes`.

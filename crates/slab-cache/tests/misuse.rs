@@ -267,8 +267,9 @@ fn every_mistake_is_named_when_it_is_documented_to_be() {
     let mut cells = 0;
     each_cell(&mut |cell| {
         cells += 1;
-        // Lost memory is a leak, and left to the child processes.
-        if !cell.loses {
+        // Lost memory is a leak, and left to the child processes. Miri refuses the reference to an unaligned value that
+        // its box makes to learn the value's size; the compiler knows the size of this one, and reads nothing.
+        if !cell.loses && !(cfg!(miri) && cell.name.ends_with("Unaligned")) {
             let report = report_of(cell.act_out);
             assert!(report.contains(cell.words), "{}: {report}", cell.name);
         }
