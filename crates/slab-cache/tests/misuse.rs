@@ -302,23 +302,25 @@ fn every_mistake_ends_a_program_that_does_not_catch_it() {
 /// Where a box is looked at first: a value with a destructor would do damage.
 #[test]
 fn the_value_of_a_box_that_is_freed_wrongly_is_not_dropped() {
+    /// Half of it is aligned as the whole is.
+    type Pair = (Box<u64>, u64);
     fn run<R: RawMutex + 'static, M: Mode>() {
-        let cache = SlabCache::<Box<u64>, With<R, Global, 1024, M>>::with_config().expect("memory");
-        let _other = cache.alloc(Box::new(1)).expect("memory");
-        let pointer = SlabBox::into_raw(cache.alloc(Box::new(2)).expect("memory"));
+        let cache = SlabCache::<Pair, With<R, Global, 1024, M>>::with_config().expect("memory");
+        let _other = cache.alloc((Box::new(1), 0)).expect("memory");
+        let pointer = SlabBox::into_raw(cache.alloc((Box::new(2), 0)).expect("memory"));
         // SAFETY: the first, from `into_raw`; the others are the mistakes.
-        let again = || unsafe { SlabBox::<Box<u64>, With<R, Global, 1024, M>>::from_raw(pointer) };
+        let again = || unsafe { SlabBox::<Pair, With<R, Global, 1024, M>>::from_raw(pointer) };
         drop(again());
         assert!(report_of(&|| drop(again())).contains("not live"));
         assert!(report_of(&|| _ = SlabBox::into_inner(again())).contains("not live"));
-        let held = cache.alloc(Box::new(3)).expect("memory");
+        let held = cache.alloc((Box::new(3), 0)).expect("memory");
         // SAFETY: within the slab.
         let inside =
-            unsafe { SlabBox::as_ptr(&held).cast::<u8>().add(size_of::<Box<u64>>() / 2) }.cast();
+            unsafe { SlabBox::as_ptr(&held).cast::<u8>().add(size_of::<Pair>() / 2) }.cast();
         // SAFETY: none: this is the mistake.
-        let wrong = || unsafe { SlabBox::<Box<u64>, With<R, Global, 1024, M>>::from_raw(inside) };
+        let wrong = || unsafe { SlabBox::<Pair, With<R, Global, 1024, M>>::from_raw(inside) };
         assert!(report_of(&|| drop(wrong())).contains("is not the start of a slot"));
-        assert_eq!((**held, cache.stats().live), (3, 2));
+        assert_eq!((*held.0, cache.stats().live), (3, 2));
     }
     run::<NoLock, Checked>();
     run::<NoLock, Hardened>();
