@@ -127,13 +127,16 @@ fn destructors_of_thread_locals_may_free() {
     thread_local! {
         static LAST: std::cell::RefCell<Vec<Last>> = const { std::cell::RefCell::new(Vec::new()) };
     }
-    let end = Box::leak(Box::new(move |block| {
-        free(heap, block, layout(100, 8));
-        // A request of a thread without magazines.
-        let other = alloc(heap, layout(50, 8)).expect("room");
-        free(heap, other, layout(50, 8));
-    }));
-    let end: &'static (dyn Fn(NonNull<u8>) + Sync) = end;
+    type End = dyn Fn(NonNull<u8>) + Send + Sync;
+    static END: std::sync::OnceLock<Box<End>> = std::sync::OnceLock::new();
+    let end = END.get_or_init(|| {
+        Box::new(move |block| {
+            free(heap, block, layout(100, 8));
+            // A request of a thread without magazines.
+            let other = alloc(heap, layout(50, 8)).expect("room");
+            free(heap, other, layout(50, 8));
+        })
+    });
     for _ in 0..3 {
         thread::spawn(move || {
             // Registered before the seat's end, so dropped after it.
