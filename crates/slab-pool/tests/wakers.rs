@@ -96,7 +96,9 @@ fn in_time(action: impl FnOnce() + Send + 'static) {
         action();
         done.send(()).expect("somebody waits");
     });
-    let outcome = finished.recv_timeout(Duration::from_secs(20));
+    // Miri takes seconds for the backtrace of each panic.
+    let seconds = if cfg!(miri) { 300 } else { 20 };
+    let outcome = finished.recv_timeout(Duration::from_secs(seconds));
     assert_ne!(outcome, Err(RecvTimeoutError::Timeout), "it hangs");
     if let Err(payload) = thread.join() {
         panic::resume_unwind(payload);
