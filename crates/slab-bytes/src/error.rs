@@ -17,3 +17,15 @@ pub struct Inconsistency {
     /// The value that was found.
     pub(crate) found: usize,
 }
+
+impl Inconsistency {
+    /// Returns an error if two numbers differ. `address` is 0 for a statistic.
+    pub(crate) fn check(
+        what: &'static str,
+        address: usize,
+        expected: usize,
+        found: usize,
+    ) -> Result<(), Self> {
+        if expected == found { Ok(()) } else { Err(Self { what, address, expected, found }) }
+    }
+}

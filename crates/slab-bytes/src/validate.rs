@@ -70,16 +70,21 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
                 continue;
             }
             let touching = run.kind == Kind::Free && line_value.kind == Kind::Free;
-            expect("free runs do not touch", at, 0, usize::from(touching))?;
+            Inconsistency::check("free runs do not touch", at, 0, usize::from(touching))?;
             run = line_value;
-            expect("a run starts here", at, 1, usize::from(run.kind.is_head()))?;
-            expect("a head points back to itself", at, 0, usize::from(run.back))?;
+            Inconsistency::check("a run starts here", at, 1, usize::from(run.kind.is_head()))?;
+            Inconsistency::check("a head points back to itself", at, 0, usize::from(run.back))?;
             let fits = (1..=view.granule_count() - granule).contains(&run.len);
-            expect("a run lies in its region", at, 1, usize::from(fits))?;
+            Inconsistency::check("a run lies in its region", at, 1, usize::from(fits))?;
             head_at = granule + run.len;
             self.count_head(line, run, census)?;
         }
-        expect("runs fill their region", 0, view.granule_count() as usize, head_at as usize)
+        Inconsistency::check(
+            "runs fill their region",
+            0,
+            view.granule_count() as usize,
+            head_at as usize,
+        )
     }
 
     fn count_head(
@@ -117,19 +122,24 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let state = &self.class_states[class];
         let slot_count = class.slot_count(line.len);
         let counted = line.slots.count() as usize;
-        expect("a segment has the slots of its length", at, slot_count as usize, counted)?;
+        Inconsistency::check(
+            "a segment has the slots of its length",
+            at,
+            slot_count as usize,
+            counted,
+        )?;
         let vacant_count = head.vacant().len();
         let known = (line.live.len() + vacant_count) as usize;
-        expect("no slot beyond the last is live", at, slot_count as usize, known)?;
+        Inconsistency::check("no slot beyond the last is live", at, slot_count as usize, known)?;
         let is_active = state.active == Some(head);
-        expect(
+        Inconsistency::check(
             "a class knows its active segment",
             at,
             usize::from(is_active),
             usize::from(line.kind == Kind::Active),
         )?;
         let full = line.live.len() == slot_count;
-        expect(
+        Inconsistency::check(
             "only full segments are in no list",
             at,
             usize::from(full && !is_active),
@@ -137,14 +147,19 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         )?;
         let live_count = line.live.len();
         let is_spare = state.spare == Some(head);
-        expect(
+        Inconsistency::check(
             "a class knows its spare segment",
             at,
             usize::from(is_spare),
             usize::from(line.kind == Kind::Spare),
         )?;
         let idle = !is_active && live_count == 0;
-        expect("a class keeps one spare segment", at, usize::from(is_spare), usize::from(idle))?;
+        Inconsistency::check(
+            "a class keeps one spare segment",
+            at,
+            usize::from(is_spare),
+            usize::from(idle),
+        )?;
         census.live_bytes += live_count as usize * class.slot_bytes();
         census.segments[class.index()] += 1;
         census.partial[class.index()] += u32::from(line.kind == Kind::Partial);
@@ -154,7 +169,7 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
     fn check_class(&self, class: SizeClass, census: &Census) -> Result<(), Inconsistency> {
         let state = &self.class_states[class];
         let segments = census.segments[class.index()] as usize;
-        expect(
+        Inconsistency::check(
             "a class knows its segments",
             class.slot_bytes(),
             segments,
@@ -164,35 +179,75 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         let mut previous = None;
         for segment in state.partial.iter().take(segments + 1) {
             let line = segment.get();
-            expect("lists link both ways", segment.addr(), 1, usize::from(line.prev == previous))?;
+            Inconsistency::check(
+                "lists link both ways",
+                segment.addr(),
+                1,
+                usize::from(line.prev == previous),
+            )?;
             let own = line.kind == Kind::Partial && usize::from(line.class) == class.index();
-            expect("a class lists its own segments", segment.addr(), 1, usize::from(own))?;
+            Inconsistency::check(
+                "a class lists its own segments",
+                segment.addr(),
+                1,
+                usize::from(own),
+            )?;
             previous = Some(segment);
             listed += 1;
         }
         let partial = census.partial[class.index()] as usize;
-        expect("exactly the partial segments are listed", class.slot_bytes(), partial, listed)
+        Inconsistency::check(
+            "exactly the partial segments are listed",
+            class.slot_bytes(),
+            partial,
+            listed,
+        )
     }
 
     fn check_bins(&self, census: &Census) -> Result<(), Inconsistency> {
         let listed = self.runs.iter().take(census.free_runs + 1).count();
-        expect("exactly the free runs are listed", 0, census.free_runs, listed)?;
+        Inconsistency::check("exactly the free runs are listed", 0, census.free_runs, listed)?;
         let listed_granules: usize =
             self.runs.iter().take(census.free_runs).map(|head| head.get().len as usize).sum();
-        expect("listed runs are free", 0, census.free_granules, listed_granules)?;
+        Inconsistency::check("listed runs are free", 0, census.free_granules, listed_granules)?;
         // The bound ends the walk over a stack that a damaged link made a circle.
         let listed = || self.runs.iter_cached().take(census.cached_runs + 1);
         let cached = listed().filter(|run| run.kind() == Kind::Cached).count();
-        expect("exactly the cached runs are in the cache", 0, census.cached_runs, cached)?;
-        expect("only cached runs are in the cache", 0, cached, listed().count())?;
-        expect("cached runs are counted", 0, cached, self.runs.cached_count() as usize)?;
+        Inconsistency::check(
+            "exactly the cached runs are in the cache",
+            0,
+            census.cached_runs,
+            cached,
+        )?;
+        Inconsistency::check("only cached runs are in the cache", 0, cached, listed().count())?;
+        Inconsistency::check(
+            "cached runs are counted",
+            0,
+            cached,
+            self.runs.cached_count() as usize,
+        )?;
         for run in self.runs.iter_cached() {
             let below = run.next().map_or(0, LineRef::depth);
             let (expected, found) = (usize::from(below) + 1, usize::from(run.depth()));
-            expect("a stack of cached runs knows its depth", run.addr(), expected, found)?;
+            Inconsistency::check(
+                "a stack of cached runs knows its depth",
+                run.addr(),
+                expected,
+                found,
+            )?;
         }
-        expect("free granules are counted", 0, census.free_granules, self.runs.free_granules())?;
-        expect("cached runs and bins are filed by length", 0, 0, self.runs.misfiled_count())
+        Inconsistency::check(
+            "free granules are counted",
+            0,
+            census.free_granules,
+            self.runs.free_granules(),
+        )?;
+        Inconsistency::check(
+            "cached runs and bins are filed by length",
+            0,
+            0,
+            self.runs.misfiled_count(),
+        )
     }
 
     fn check_quarantine(&self) -> Result<(), Inconsistency> {
@@ -205,30 +260,35 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
             } else {
                 matches!(head.kind(), Kind::Block | Kind::Borrowed)
             };
-            expect("a quarantined block is taken", at, 1, usize::from(is_taken))?;
+            Inconsistency::check("a quarantined block is taken", at, 1, usize::from(is_taken))?;
             let at_start = entries().filter(|other| self.span_of(other).0 == at).count();
-            expect("a block is quarantined once", at, 1, at_start)?;
+            Inconsistency::check("a block is quarantined once", at, 1, at_start)?;
         }
         Ok(())
     }
 
     fn check_statistics(&self, census: &Census) -> Result<(), Inconsistency> {
         let region_bytes = census.region_bytes + self.small.memory_bytes();
-        expect("total bytes", 0, region_bytes, self.total_bytes)?;
+        Inconsistency::check("total bytes", 0, region_bytes, self.total_bytes)?;
         if let Some((what, expected, found)) = self.small.inconsistency() {
             return Err(Inconsistency { what, address: 0, expected, found });
         }
-        expect("granules", 0, census.granules, self.granule_total)?;
+        Inconsistency::check("granules", 0, census.granules, self.granule_total)?;
         let cached: usize = self.runs.iter_cached().map(|run| run.len() as usize).sum();
-        expect("cached granules are counted", 0, cached, self.runs.cached_granules())?;
+        Inconsistency::check(
+            "cached granules are counted",
+            0,
+            cached,
+            self.runs.cached_granules(),
+        )?;
         let spare = self.class_states.iter().filter_map(|state| state.spare);
         let spare: usize = spare.map(|segment| segment.len() as usize).sum();
-        expect("spare granules are counted", 0, spare, self.spare_granules)?;
+        Inconsistency::check("spare granules are counted", 0, spare, self.spare_granules)?;
         let (fresh, counted) = (census.fresh_granules, self.regions.fresh_granules());
-        expect("fresh granules are counted", 0, fresh, counted)?;
+        Inconsistency::check("fresh granules are counted", 0, fresh, counted)?;
         let listed = self.regions.fresh().take(census.fresh_regions + 1);
         let listed = listed.filter(|region| region.fresh_count() > 0).count();
-        expect(
+        Inconsistency::check(
             "exactly the regions with fresh granules are listed",
             0,
             census.fresh_regions,
@@ -236,10 +296,15 @@ impl<M: Mode, const PAGE: usize> SlabByteAllocator<M, PAGE> {
         )?;
         let quarantined = self.quarantined_bytes();
         let live_bytes = census.live_bytes + self.small.used_bytes();
-        expect("used bytes", 0, live_bytes, self.used_bytes() + quarantined)?;
+        Inconsistency::check("used bytes", 0, live_bytes, self.used_bytes() + quarantined)?;
         self.check_quarantine()?;
         let sum = self.used_bytes() + self.available_bytes() + self.metadata_bytes();
-        expect("used, available and metadata are the total", 0, self.total_bytes(), sum)
+        Inconsistency::check(
+            "used, available and metadata are the total",
+            0,
+            self.total_bytes(),
+            sum,
+        )
     }
 }
 
@@ -248,7 +313,7 @@ fn check_frontier(region: RegionRef) -> Result<(), Inconsistency> {
     let kind = if region.fresh_count() == 0 { Kind::Edge } else { Kind::Frontier };
     let frontier = region.frontier();
     let found = frontier.kind() as usize;
-    expect("a region knows its frontier", frontier.addr(), kind as usize, found)
+    Inconsistency::check("a region knows its frontier", frontier.addr(), kind as usize, found)
 }
 
 /// Checks a line that is no head, `left` lines before the end of its run.
@@ -256,22 +321,28 @@ fn check_inside(at: usize, line: Line, run: Line, left: u32) -> Result<(), Incon
     let kind = line.kind as usize;
     if run.kind.is_segment() {
         let behind_head = (run.len - left) as usize;
-        expect("a line in a segment knows its head", at, behind_head, usize::from(line.back))?;
+        Inconsistency::check(
+            "a line in a segment knows its head",
+            at,
+            behind_head,
+            usize::from(line.back),
+        )?;
     }
     if run.kind == Kind::Free && left == 1 {
-        expect("both ends know a run's length", at, run.len as usize, line.len as usize)?;
-        return expect("a free run is marked at its end", at, Kind::FreeEnd as usize, kind);
+        Inconsistency::check(
+            "both ends know a run's length",
+            at,
+            run.len as usize,
+            line.len as usize,
+        )?;
+        return Inconsistency::check(
+            "a free run is marked at its end",
+            at,
+            Kind::FreeEnd as usize,
+            kind,
+        );
     }
-    expect("no head or end lies inside a run", at, Kind::Inside as usize, kind)
-}
-
-fn expect(
-    what: &'static str,
-    address: usize,
-    expected: usize,
-    found: usize,
-) -> Result<(), Inconsistency> {
-    if expected == found { Ok(()) } else { Err(Inconsistency { what, address, expected, found }) }
+    Inconsistency::check("no head or end lies inside a run", at, Kind::Inside as usize, kind)
 }
 
 #[cfg(test)]

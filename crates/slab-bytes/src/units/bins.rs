@@ -50,14 +50,9 @@ impl Bins {
     /// Returns the first bin all of whose runs have a length at least; [`BINS`] if there is none.
     #[cfg_attr(target_pointer_width = "64", inline)]
     pub const fn sure_bin(len: u32) -> u32 {
-        if len <= EXACT {
-            return len - 1;
-        }
-        let step = 1 << (len.ilog2() - STEPS_LOG);
-        // Runs of the last bin may have any length from its least one on.
-        match len.checked_add(step - 1) {
-            Some(up) if Self::bin_of(up) < BINS - 1 => Self::bin_of(up),
-            _ => BINS,
+        match Self::sure_len(len) {
+            Some(least) => Self::bin_of(least),
+            None => BINS,
         }
     }
 
@@ -67,6 +62,7 @@ impl Bins {
             return Some(len);
         }
         let step = 1 << (len.ilog2() - STEPS_LOG);
+        // Runs of the last bin may have any length from its least one on.
         match len.checked_next_multiple_of(step) {
             Some(up) if Self::bin_of(up) < BINS - 1 => Some(up),
             _ => None,

@@ -57,7 +57,7 @@ impl<P: Policy> UnitByteAllocator<P> {
         // Each block may end with a unit that it uses one byte of.
         let Some(live) = (live_bytes / UNIT_BYTES).checked_add(blocks) else { return None };
         match live.checked_add(gaps) {
-            Some(units) if units < u32::MAX as usize / 2 => bytes_for(units + 1, P::PARKED_MAX > 0),
+            Some(units) if units < u32::MAX as usize / 2 => bytes_for(units + 1, Self::PARKS),
             _ => None,
         }
     }

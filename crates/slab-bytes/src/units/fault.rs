@@ -37,7 +37,7 @@ impl<P: Policy> UnitByteAllocator<P> {
         // SAFETY: a start lies before the frontier.
         let is_free = unsafe { region.state(first) } == State::Free
             // SAFETY: a start lies before the frontier, and the region has the bits if blocks are parked.
-            || P::PARKED_MAX > 0 && unsafe { Parked::contains(region, first) };
+            || Self::PARKS && unsafe { Parked::contains(region, first) };
         match (is_free, address == block_address) {
             (true, true) => {
                 // A free run may be longer than the block that was freed there.

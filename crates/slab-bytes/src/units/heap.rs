@@ -10,7 +10,7 @@ use slab_traits::{AllocError, AllocResult, ByteAllocator, Fault};
 
 use super::bins::Bins;
 use super::links::LinkRef;
-use super::map::{Run, State, bit};
+use super::map::{Run, State};
 use super::parked::Parked;
 use super::policy::{Compact, Policy};
 use super::region::RegionRef;
@@ -120,10 +120,16 @@ impl<P: Policy> UnitByteAllocator<P> {
     /// Returns the region and the unit whose first byte is at an address, if the unit lies before the frontier.
     #[inline]
     pub(super) fn locate(&mut self, address: usize) -> Option<(RegionRef, u32)> {
-        match self.hot.and_then(|hot| Some((hot, hot.unit_at(address)?))) {
+        match self.locate_hot(address) {
             None => self.locate_elsewhere(address),
             found => found,
         }
+    }
+
+    /// As [`locate`](Self::locate), in the region used last only.
+    #[inline(always)]
+    fn locate_hot(&self, address: usize) -> Option<(RegionRef, u32)> {
+        self.hot.and_then(|hot| Some((hot, hot.unit_at(address)?)))
     }
 
     #[cold]
@@ -190,8 +196,7 @@ impl<P: Policy> UnitByteAllocator<P> {
         if !Self::PARKS || self.parked.is_full() {
             return self.free_or_refuse_slow(address, layout);
         }
-        let Some((region, first)) = self.hot.and_then(|hot| Some((hot, hot.unit_at(address)?)))
-        else {
+        let Some((region, first)) = self.locate_hot(address) else {
             return self.free_or_refuse_slow(address, layout);
         };
         // SAFETY: the unit lies before the frontier.
@@ -199,20 +204,14 @@ impl<P: Policy> UnitByteAllocator<P> {
             return self.free_or_refuse_slow(address, layout);
         };
         // SAFETY: the unit lies before the frontier, and the region has the bits.
-        let parked = unsafe { region.parked(first) };
-        let is_parked = parked.get() & bit(first) != 0;
+        let is_parked = unsafe { Parked::contains(region, first) };
         if is_parked || units_for(layout) != Some(len) || address & (layout.align() - 1) != 0 {
             return self.free_or_refuse_slow(address, layout);
         }
-        // SAFETY: the units are the region's.
-        let pointer = unsafe { region.pointer(first) };
-        let bytes = len as usize * UNIT_BYTES;
-        self.used_bytes -= bytes;
-        // SAFETY: the block has ended.
-        unsafe { poison::deny_access(pointer, bytes) };
-        parked.set(parked.get() | bit(first));
-        // SAFETY: the block has ended.
-        unsafe { self.parked.push(len, pointer) };
+        let block = Run { region, first, len };
+        let pointer = self.end_block(block);
+        // SAFETY: the block has ended, and this is its first byte.
+        unsafe { self.parked.park(block, pointer) };
     }
 
     #[inline(never)]
@@ -223,21 +222,25 @@ impl<P: Policy> UnitByteAllocator<P> {
         }
     }
 
+    /// Counts a block that its user has given up, and returns its first byte.
+    #[inline(always)]
+    fn end_block(&mut self, block: Run) -> NonNull<u8> {
+        let bytes = block.len as usize * UNIT_BYTES;
+        self.used_bytes -= bytes;
+        // SAFETY: the units are the region's.
+        let pointer = unsafe { block.region.pointer(block.first) };
+        // SAFETY: the block has ended.
+        unsafe { poison::deny_access(pointer, bytes) };
+        pointer
+    }
+
     /// Frees a live block that its user has given up.
     #[inline]
     fn free(&mut self, run: Run) {
-        let bytes = run.len as usize * UNIT_BYTES;
-        self.used_bytes -= bytes;
-        // SAFETY: the units are the region's.
-        let pointer = unsafe { run.region.pointer(run.first) };
-        // SAFETY: the block has ended.
-        unsafe { poison::deny_access(pointer, bytes) };
+        let pointer = self.end_block(run);
         if Self::PARKS && Parked::takes(run.len) && self.has_room_to_park() {
-            // SAFETY: a start lies before the frontier, and the region has the bits.
-            let parked = unsafe { run.region.parked(run.first) };
-            parked.set(parked.get() | bit(run.first));
-            // SAFETY: the block has ended.
-            return unsafe { self.parked.push(run.len, pointer) };
+            // SAFETY: the block has ended, and this is its first byte.
+            return unsafe { self.parked.park(run, pointer) };
         }
         // SAFETY: the map has the block.
         unsafe { run.end_run(true) };
@@ -257,41 +260,28 @@ impl<P: Policy> UnitByteAllocator<P> {
     /// Returns the newest parked block of a length, in units. *O*(1).
     #[inline(always)]
     fn alloc_parked(&mut self, link: LinkRef, len: u32) -> AllocResult<NonNull<u8>> {
-        let address = link.address();
-        let Some((region, first)) = self.hot.and_then(|hot| Some((hot, hot.unit_at(address)?)))
-        else {
+        let Some((region, first)) = self.locate_hot(link.address()) else {
             return self.alloc_parked_slow(link, len);
         };
         // SAFETY: the unit lies before the frontier.
         let own = unsafe { region.short_block(first) };
         // SAFETY: the unit lies before the frontier, and the region has the bits.
-        let parked = unsafe { region.parked(first) };
-        if own != Some(len) || parked.get() & bit(first) == 0 {
+        if own != Some(len) || !unsafe { Parked::contains(region, first) } {
             return self.alloc_parked_slow(link, len);
         }
-        parked.set(parked.get() & !bit(first));
-        self.parked.pop(link, len);
-        let bytes = len as usize * UNIT_BYTES;
-        self.used_bytes += bytes;
-        // SAFETY: the units are the region's.
-        let pointer = unsafe { region.pointer(first) };
-        // SAFETY: they belong to a new block.
-        unsafe { poison::allow_access(pointer, bytes) };
-        Ok(pointer)
+        // SAFETY: the block is parked.
+        unsafe { self.parked.pop(Run { region, first, len }, link) };
+        // SAFETY: the map has the block, which is parked no more.
+        Ok(unsafe { self.block(Run { region, first, len }) })
     }
 
     /// As [`alloc_parked`](Self::alloc_parked), for a block of another region, or one that ends in another group.
     #[cold]
     #[inline(never)]
     fn alloc_parked_slow(&mut self, link: LinkRef, len: u32) -> AllocResult<NonNull<u8>> {
-        let Run { region, first, .. } = self.take_parked(link, len)?;
-        let bytes = len as usize * UNIT_BYTES;
-        self.used_bytes += bytes;
-        // SAFETY: the units are the region's.
-        let pointer = unsafe { region.pointer(first) };
-        // SAFETY: they belong to a new block.
-        unsafe { poison::allow_access(pointer, bytes) };
-        Ok(pointer)
+        let block = self.take_parked(link, len)?;
+        // SAFETY: the map has the block, which is parked no more.
+        Ok(unsafe { self.block(block) })
     }
 
     /// Returns how many frees were refused, through any method. Behind [`Locked`](slab_traits::Locked) the first one

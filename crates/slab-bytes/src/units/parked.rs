@@ -4,8 +4,8 @@
 use core::ptr::NonNull;
 
 use super::links::{LinkRef, List};
-use super::map::Run;
-use super::region::{GROUP_UNITS, RegionRef};
+use super::map::{Run, bit};
+use super::region::RegionRef;
 use crate::small::UNIT_BYTES;
 
 /// Units of a block that is parked, at most: 512 bytes.
@@ -80,39 +80,39 @@ impl Parked {
     #[inline]
     pub unsafe fn contains(region: RegionRef, first: u32) -> bool {
         // SAFETY: as the caller promises.
-        unsafe { region.parked(first) }.get() >> (first % GROUP_UNITS) & 1 != 0
+        unsafe { region.parked(first) }.get() & bit(first) != 0
     }
 
-    /// Notes that a block is parked no more.
+    /// Parks a block, of a length that [`takes`](Self::takes) permits.
     ///
     /// # Safety
     ///
-    /// The block is parked.
-    #[inline]
-    pub unsafe fn unmark(block: Run) {
-        // SAFETY: a start lies before the frontier.
-        let word = unsafe { block.region.parked(block.first) };
-        word.set(word.get() & !(1 << (block.first % GROUP_UNITS)));
-    }
-
-    /// Adds a block, of a length that [`takes`](Self::takes) permits.
-    ///
-    /// # Safety
-    ///
-    /// The block is marked as parked, and `pointer` is its first byte.
-    #[inline]
-    pub unsafe fn push(&mut self, len: u32, pointer: NonNull<u8>) {
+    /// The map has the block as live, its user has given it up, and `pointer` is its first byte.
+    #[inline(always)]
+    pub unsafe fn park(&mut self, block: Run, pointer: NonNull<u8>) {
+        let Run { region, first, len } = block;
+        // SAFETY: a start lies before the frontier, and the region has the bits.
+        let word = unsafe { region.parked(first) };
+        word.set(word.get() | bit(first));
         // SAFETY: as the caller promises.
         unsafe { self.lists[len as usize - 1].push_single(pointer) };
         self.filled |= 1 << (len - 1);
         self.units += len;
     }
 
-    /// Takes the newest block of a length, `first`, out of its list.
-    #[inline]
-    pub fn pop(&mut self, first: LinkRef, len: u32) {
+    /// Takes a block out of its list, the newest of its length, whose link is `link`. To the map it stays a block.
+    ///
+    /// # Safety
+    ///
+    /// The block is parked.
+    #[inline(always)]
+    pub unsafe fn pop(&mut self, block: Run, link: LinkRef) {
+        let Run { region, first, len } = block;
+        // SAFETY: a start lies before the frontier, and the region has the bits.
+        let word = unsafe { region.parked(first) };
+        word.set(word.get() & !bit(first));
         let list = &mut self.lists[len as usize - 1];
-        list.pop_single(first);
+        list.pop_single(link);
         if list.is_empty() {
             self.filled &= !(1 << (len - 1));
         }
@@ -140,8 +140,8 @@ impl Parked {
     }
 
     /// Returns the lists, of the shortest blocks first.
-    pub fn lists(&self) -> impl Iterator<Item = (u32, &List)> {
-        (1..).zip(&self.lists)
+    pub fn lists(&self) -> &[List] {
+        &self.lists
     }
 }
 

@@ -104,11 +104,9 @@ impl Plan {
     /// last one.
     fn with_units(start: usize, count: usize, parks: bool) -> Option<(Self, usize)> {
         let header = align_up(start, align_of::<Header>())?;
-        let group_count = count / GROUP_UNITS as usize + 1;
         let groups = header.checked_add(HEADER_BYTES)?;
-        let parked = groups.checked_add(group_count.checked_mul(size_of::<Group>())?)?;
-        let behind = parked.checked_add(if parks { 4 * group_count } else { 0 })?;
-        let units = align_up(behind, UNIT_BYTES)?;
+        let parked = groups.checked_add(group_count(count) * size_of::<Group>())?;
+        let units = align_up(groups.checked_add(map_bytes(count, parks))?, UNIT_BYTES)?;
         let end = units.checked_add(count.checked_mul(UNIT_BYTES)?)?;
         let count = u32::try_from(count).ok()?;
         let [header, groups, parked, units, end] =
@@ -131,15 +129,23 @@ impl Plan {
     }
 }
 
+/// Returns how many groups describe so many units and the one behind the last.
+const fn group_count(count: usize) -> usize {
+    count / GROUP_UNITS as usize + 1
+}
+
+/// Returns the bytes of the map of so many units.
+const fn map_bytes(count: usize, parks: bool) -> usize {
+    let parked_bytes = if parks { size_of::<Cell<u32>>() } else { 0 };
+    group_count(count) * (size_of::<Group>() + parked_bytes)
+}
+
 /// Returns the bytes of a region with so many units, at any start address.
 pub const fn bytes_for(count: usize, parks: bool) -> Option<usize> {
-    let group_count = count / GROUP_UNITS as usize + 1;
-    let group_bytes = size_of::<Group>() + if parks { 4 } else { 0 };
-    let map_bytes = group_count * group_bytes;
     // Before the header, and between the map and the units.
     let padding = align_of::<Header>() - 1 + UNIT_BYTES - 1;
     match count.checked_mul(UNIT_BYTES) {
-        Some(bytes) => bytes.checked_add(HEADER_BYTES + map_bytes + padding),
+        Some(bytes) => bytes.checked_add(HEADER_BYTES + map_bytes(count, parks) + padding),
         None => None,
     }
 }

@@ -92,18 +92,15 @@ impl<P: Policy> UnitByteAllocator<P> {
     /// Returns a free run as a block, the newest one of its bin, which has exactly the length.
     #[cfg_attr(target_pointer_width = "64", inline)]
     fn alloc_exact(&mut self, link: LinkRef, len: u32) -> AllocResult<NonNull<u8>> {
-        let Some(run @ Run { region, first, len: own }) = self.run_of(link) else {
+        let run = self.run_of(link).filter(|run| run.len == len);
+        let Some(run) = run.filter(|_| self.bins.unlink(len, link)) else {
             self.bins.clear(len - 1);
             return Err(self.written(link.address(), len));
         };
-        if own != len || !self.bins.unlink(len, link) {
-            self.bins.clear(len - 1);
-            return Err(self.written(link.address(), len));
-        }
         // SAFETY: the map has the run as a free one, and it has left its bin.
         unsafe { run.make_block() };
         // SAFETY: the map has the block.
-        Ok(unsafe { self.block(Run { region, first, len }) })
+        Ok(unsafe { self.block(run) })
     }
 
     /// Returns a block cut out of the victim behind so many skipped units. The rest stays the victim.
@@ -169,7 +166,7 @@ impl<P: Policy> UnitByteAllocator<P> {
     }
 
     /// Returns a block where no free run serves.
-    pub(super) fn alloc_beyond(&mut self, len: u32, align: usize) -> AllocResult<NonNull<u8>> {
+    fn alloc_beyond(&mut self, len: u32, align: usize) -> AllocResult<NonNull<u8>> {
         match self.alloc_fresh(len, align) {
             Err(AllocError::NoMemory) if Self::PARKS && self.reclaim() > 0 => {
                 self.alloc_run(len, align)
@@ -197,7 +194,7 @@ impl<P: Policy> UnitByteAllocator<P> {
     ///
     /// The map has the block.
     #[cfg_attr(target_pointer_width = "64", inline)]
-    unsafe fn block(&mut self, block: Run) -> NonNull<u8> {
+    pub(super) unsafe fn block(&mut self, block: Run) -> NonNull<u8> {
         let bytes = block.len as usize * UNIT_BYTES;
         self.used_bytes += bytes;
         // SAFETY: the units are the region's.
@@ -354,9 +351,8 @@ impl<P: Policy> UnitByteAllocator<P> {
             self.parked.lose(len);
             return Err(self.written(link.address(), len));
         };
-        self.parked.pop(link, len);
         // SAFETY: the block is parked.
-        unsafe { Parked::unmark(block) };
+        unsafe { self.parked.pop(block, link) };
         Ok(block)
     }
 

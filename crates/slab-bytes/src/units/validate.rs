@@ -45,16 +45,21 @@ impl<P: Policy> UnitByteAllocator<P> {
             listed += self.check_bin(bin)?;
         }
         listed += usize::from(self.victim.is_some());
-        check("free runs are listed", 0, census.free_runs, listed)?;
+        Inconsistency::check("free runs are listed", 0, census.free_runs, listed)?;
         let mut parked = 0;
-        for (_, list) in self.parked.lists() {
+        for list in self.parked.lists() {
             parked += core::iter::successors(list.first(), |link| link.get().next).count();
         }
-        check("parked blocks are listed", 0, census.parked, parked)?;
-        check("parked bytes are counted", 0, census.parked_bytes, self.parked.bytes())?;
-        check("live bytes are counted", 0, census.live_bytes, self.used_bytes)?;
-        check("units are counted", 0, census.units * UNIT_BYTES, self.unit_bytes)?;
-        check("regions are counted", 0, census.region_bytes, self.total_bytes)
+        Inconsistency::check("parked blocks are listed", 0, census.parked, parked)?;
+        Inconsistency::check(
+            "parked bytes are counted",
+            0,
+            census.parked_bytes,
+            self.parked.bytes(),
+        )?;
+        Inconsistency::check("live bytes are counted", 0, census.live_bytes, self.used_bytes)?;
+        Inconsistency::check("units are counted", 0, census.units * UNIT_BYTES, self.unit_bytes)?;
+        Inconsistency::check("regions are counted", 0, census.region_bytes, self.total_bytes)
     }
 
     /// Checks the map of a region.
@@ -88,7 +93,7 @@ impl<P: Policy> UnitByteAllocator<P> {
                 self.check_free(run)?;
                 census.free_runs += 1;
             // SAFETY: the unit lies before the frontier, and the region has the bits if blocks are parked.
-            } else if P::PARKED_MAX > 0 && unsafe { Parked::contains(region, first) } {
+            } else if Self::PARKS && unsafe { Parked::contains(region, first) } {
                 census.parked += 1;
                 census.parked_bytes += len as usize * UNIT_BYTES;
             } else {
@@ -97,7 +102,12 @@ impl<P: Policy> UnitByteAllocator<P> {
             after_free = is_free;
             first += len;
         }
-        check("runs end at the frontier", at(frontier), frontier as usize, first as usize)?;
+        Inconsistency::check(
+            "runs end at the frontier",
+            at(frontier),
+            frontier as usize,
+            first as usize,
+        )?;
         check_that(
             "no free run touches the fresh units",
             at(frontier),
@@ -105,11 +115,8 @@ impl<P: Policy> UnitByteAllocator<P> {
         )?;
         let expected = if frontier == region.count() { State::Block } else { State::Free };
         // SAFETY: it is the frontier.
-        check_that(
-            "the frontier is marked",
-            at(frontier),
-            unsafe { region.state(frontier) } == expected,
-        )
+        let is_marked = unsafe { region.state(frontier) } == expected;
+        check_that("the frontier is marked", at(frontier), is_marked)
     }
 
     fn check_free(&self, run: Run) -> Result<(), Inconsistency> {
@@ -122,7 +129,12 @@ impl<P: Policy> UnitByteAllocator<P> {
             check_that("a free run is marked at its end", address, is_end)?;
             // SAFETY: it is an end.
             let start = unsafe { region.start_of(last) };
-            check("a free run's end knows its start", address, first as usize, start as usize)?;
+            Inconsistency::check(
+                "a free run's end knows its start",
+                address,
+                first as usize,
+                start as usize,
+            )?;
         }
         if self
             .victim
@@ -151,15 +163,6 @@ impl<P: Policy> UnitByteAllocator<P> {
     }
 }
 
-fn check(
-    what: &'static str,
-    address: usize,
-    expected: usize,
-    found: usize,
-) -> Result<(), Inconsistency> {
-    if expected == found { Ok(()) } else { Err(Inconsistency { what, address, expected, found }) }
-}
-
 fn check_that(what: &'static str, address: usize, holds: bool) -> Result<(), Inconsistency> {
-    check(what, address, 1, usize::from(holds))
+    Inconsistency::check(what, address, 1, usize::from(holds))
 }

@@ -5,5 +5,7 @@
 mod bound;
 mod faults;
 mod program;
+#[path = "../programs/mod.rs"]
+mod programs;
 mod regions;
 mod subject;

@@ -3,40 +3,21 @@
 #[cfg(not(miri))]
 use std::time::Duration;
 
-use slab_bytes::{Bounded, Compact, Policy};
-use slab_testkit::{Arena, Op, Report, check};
+use slab_bytes::{Bounded, Compact};
 
+use crate::programs::run_fixed_checked;
 use crate::subject::Heap;
-
-const OP_COUNT: usize = if cfg!(miri) { 120 } else { 40_000 };
-const REGION_BYTES: usize = if cfg!(miri) { 10_000 } else { 2_097_152 };
-
-fn run<P: Policy + Default>(seed: u64) -> Report {
-    let arenas = vec![
-        Arena::new(REGION_BYTES / 2, 17),
-        Arena::new(5000, 119),
-        Arena::new(300, 0),
-        Arena::new(REGION_BYTES, 1),
-    ];
-    let report = check(Heap::<P>::default(), arenas, &Op::program(OP_COUNT, seed));
-    assert_eq!(report.executed + report.skipped, OP_COUNT);
-    assert!(report.executed > OP_COUNT / 10 * 8, "{report:?}");
-    assert!(report.allocated > OP_COUNT / 4, "{report:?}");
-    assert!(report.freed > OP_COUNT / 6, "{report:?}");
-    assert!(report.resized > OP_COUNT / 16, "{report:?}");
-    assert!(report.refused > OP_COUNT / 100, "{report:?}");
-    assert!(report.misuse_found > OP_COUNT / 40, "{report:?}");
-    report
-}
 
 #[test]
 fn compact() {
-    assert!(run::<Compact>(0x2545_F491_4F6C_DD1D).validated > 0);
+    let report = run_fixed_checked(Heap::<Compact>::default(), 0x2545_F491_4F6C_DD1D);
+    assert!(report.validated > 0);
 }
 
 #[test]
 fn bounded() {
-    assert!(run::<Bounded>(0x9E37_79B9_7F4A_7C15).validated > 0);
+    let report = run_fixed_checked(Heap::<Bounded>::default(), 0x9E37_79B9_7F4A_7C15);
+    assert!(report.validated > 0);
 }
 
 #[test]
@@ -54,7 +35,7 @@ fn all_that_a_region_holds_comes_back() {
 
 /// After everything is freed, a heap serves exactly what a fresh one serves.
 #[cfg(not(miri))]
-fn compare<P: Policy + Default + 'static>(histories: u64) {
+fn compare<P: slab_bytes::Policy + Default + 'static>(histories: u64) {
     let done = slab_testkit::history(histories, |_| 0, || Box::new(Heap::<P>::default()));
     assert_eq!((done.histories as u64, done.fills as u64), (histories, 24 * histories));
     assert!(done.aged_blocks > 50 * done.histories, "{done:?}");
@@ -75,31 +56,21 @@ fn a_history_costs_a_bounded_heap_nothing() {
 #[cfg(not(miri))]
 mod random {
     use super::*;
+    use crate::programs::run_random;
     use proptest::prelude::*;
-
-    fn run<P: Policy + Default>(ops: &[Op], seed: usize) -> Report {
-        let arenas = vec![
-            Arena::new(96 * 1024 + seed % 2048, seed % 4096),
-            Arena::new(5000, (seed * 7) % 4096),
-            Arena::new(300, 0),
-            Arena::new(2 * 1024 * 1024, 1),
-        ];
-        let report = check(Heap::<P>::default(), arenas, ops);
-        assert_eq!(report.executed + report.skipped, ops.len());
-        report
-    }
+    use slab_testkit::Op;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(160))]
 
         #[test]
         fn compact(ops in Op::strategy(800), seed in 0usize..100_000) {
-            prop_assert!(run::<Compact>(&ops, seed).validated > 0);
+            prop_assert!(run_random(Heap::<Compact>::default(), &ops, seed).validated > 0);
         }
 
         #[test]
         fn bounded(ops in Op::strategy(800), seed in 0usize..100_000) {
-            prop_assert!(run::<Bounded>(&ops, seed).validated > 0);
+            prop_assert!(run_random(Heap::<Bounded>::default(), &ops, seed).validated > 0);
         }
     }
 }
