@@ -8,6 +8,9 @@
 extern crate alloc;
 
 mod hart;
+/// The part of the machine that `semihosting` needs.
+#[path = "../machine/riscv_semihost.rs"]
+mod imp;
 #[path = "../machine/semihosting.rs"]
 mod semihosting;
 mod work;
@@ -21,11 +24,6 @@ use hart::Harts;
 use slab_bytes::SlabByteAllocator;
 use slab_local::{CpuSeat, LocalHeap};
 use slab_traits::Fault;
-
-/// What `semihosting` needs of the machine.
-mod imp {
-    pub use crate::hart::semihost;
-}
 
 /// The heap's type.
 pub type Heap = LocalHeap<spin::Mutex<()>, SlabByteAllocator, CpuSeat<Harts, 2>>;

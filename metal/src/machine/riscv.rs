@@ -1,7 +1,12 @@
 //! RV32 in machine mode.
 #![expect(unsafe_code, reason = "contains inline assembly")]
 
+#[path = "riscv_semihost.rs"]
+mod riscv_semihost;
+
 use core::arch::{asm, global_asm};
+
+pub use riscv_semihost::semihost;
 
 /// The bit of `mstatus` that enables interrupts.
 const INTERRUPT_ENABLE: usize = 8;
@@ -25,29 +30,6 @@ global_asm!(
     "trap:",
     "    call fault",
 );
-
-/// Asks the host for a semihosting operation.
-///
-/// # Safety
-///
-/// `parameter` points to the memory that the operation reads.
-pub unsafe fn semihost(operation: usize, parameter: *const u8) {
-    // SAFETY: the host reads only the memory that the caller guarantees, and returns a value in the first register.
-    // The host recognises the call by these three instructions, uncompressed and in one page.
-    unsafe {
-        asm!(
-            ".balign 16",
-            ".option push",
-            ".option norvc",
-            "slli x0, x0, 0x1f",
-            "ebreak",
-            "srai x0, x0, 7",
-            ".option pop",
-            inout("a0") operation => _,
-            in("a1") parameter,
-        )
-    };
-}
 
 /// Masks interrupts and returns whether they were unmasked before.
 pub fn mask_interrupts() -> bool {
