@@ -14,7 +14,7 @@ use slab_typed::{SharedSlab, SlotHandle, TypedHandle};
 
 mod shared_values;
 
-use shared_values::{Counted, Pair, SLAB_SLOTS, some};
+use shared_values::{Bomb, Counted, Pair, SLAB_SLOTS, some};
 
 #[test]
 fn values_are_found_until_they_are_removed() {
@@ -307,18 +307,6 @@ fn a_destructor_may_use_the_slab() {
     }
     slab.compact();
     assert_eq!(slab.slab_count(), 0);
-}
-
-/// Panics when it is dropped, if told so.
-struct Bomb(bool, Arc<AtomicUsize>);
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        if self.0 {
-            panic_any("bomb");
-        }
-    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, panic_any};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,19 +16,7 @@ use slab_typed::{SharedSlab, SlabError, SlotHandle};
 
 mod shared_values;
 
-use shared_values::{Counted, Pair, SLAB_SLOTS, some};
-
-/// Counts its drops, and panics in some.
-struct Bomb(bool, Arc<AtomicUsize>);
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        if self.0 {
-            panic_any("bomb");
-        }
-    }
-}
+use shared_values::{Bomb, Counted, Pair, SLAB_SLOTS, some};
 
 #[test]
 fn retain_removes_what_it_is_told_to() {

@@ -52,3 +52,15 @@ impl Drop for Counted {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+/// Counts its drops, and panics in them if told so.
+pub struct Bomb(pub bool, pub Arc<AtomicUsize>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        if self.0 {
+            std::panic::panic_any("bomb");
+        }
+    }
+}

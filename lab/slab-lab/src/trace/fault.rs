@@ -138,7 +138,7 @@ pub enum Fault {
         /// The most threads.
         limit: usize,
     },
-    /// Call stacks that are too large, or name what is not there.
+    /// Call stacks that are too large, or that name a frame which is missing.
     #[error("the call stacks are too large, or name a frame that is not there")]
     Stacks,
     /// More live blocks than a trace may have.
